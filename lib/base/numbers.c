@@ -40,20 +40,20 @@ static const qdq_type_info types[] = {
     [QDQ_TYPE_INT2] = {"int2", 2, 0, 1},
 };
 
-const qdq_type_info *qdq_type_get(int type)
+const qdq_type_info *qdq_type_get(qdq_type type)
 {
-	return &types[type >= 0 && (size_t)type < QDQ_COUNTOF(types) ? type : QDQ_TYPE_NONE];
+	return &types[(size_t)type < QDQ_COUNTOF(types) ? type : QDQ_TYPE_NONE];
 }
 
-int qdq_type_find(const char *name, size_t length)
+qdq_type qdq_type_find(const char *name, size_t length)
 {
-	for (int i = QDQ_TYPE_NONE + 1; (size_t)i < QDQ_COUNTOF(types); i++)
+	for (size_t i = QDQ_TYPE_NONE + 1; i < QDQ_COUNTOF(types); i++)
 		if (strlen(types[i].name) == length && memcmp(types[i].name, name, length) == 0)
-			return i;
+			return (qdq_type)i;
 	return QDQ_TYPE_NONE;
 }
 
-bool qdq_type_size(int type, uint64_t count, uint64_t *size)
+bool qdq_type_size(qdq_type type, uint64_t count, uint64_t *size)
 {
 	uint64_t bits = qdq_type_get(type)->bits;
 
@@ -69,7 +69,7 @@ bool qdq_type_size(int type, uint64_t count, uint64_t *size)
 	return true;
 }
 
-int64_t qdq_type_min(int type)
+int64_t qdq_type_min(qdq_type type)
 {
 	const qdq_type_info *info = qdq_type_get(type);
 
@@ -78,7 +78,7 @@ int64_t qdq_type_min(int type)
 	return -((int64_t)1 << (info->bits - 1));
 }
 
-int64_t qdq_type_max(int type)
+int64_t qdq_type_max(qdq_type type)
 {
 	const qdq_type_info *info = qdq_type_get(type);
 
@@ -161,7 +161,7 @@ typedef struct small_float {
 	bool unsigned_zero; /* the sign alone is no negative zero: -0 is 0 */
 } small_float;
 
-static const small_float *small_float_get(int type)
+static const small_float *small_float_get(qdq_type type)
 {
 	static const small_float e4m3fn = {3, 7, 0x80, 0x7e, 0x7f, 0x7f, false};
 	static const small_float e4m3fnuz = {3, 8, 0x80, 0x7f, 0x80, 0x80, true};
@@ -183,7 +183,7 @@ static const small_float *small_float_get(int type)
 	}
 }
 
-float qdq_f8_to_f32(int type, uint8_t code)
+float qdq_f8_to_f32(qdq_type type, uint8_t code)
 {
 	const small_float *s = small_float_get(type);
 
@@ -223,7 +223,7 @@ static uint8_t encode_e8m0(float f, bool saturate)
 	return (uint8_t)(code < 0 ? 0 : code);
 }
 
-uint8_t qdq_f32_to_f8(int type, float f, bool saturate)
+uint8_t qdq_f32_to_f8(qdq_type type, float f, bool saturate)
 {
 	const small_float *s = small_float_get(type);
 
