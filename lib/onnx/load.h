@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * load.h -- what the files of the loader share
+ */
+#ifndef QDQ_ONNX_LOAD_H
+#define QDQ_ONNX_LOAD_H
+
+#include "internal.h"
+
+/* A function while the model is loaded, and a call that its body makes. */
+typedef struct qdq_callee qdq_callee;
+typedef struct qdq_call qdq_call;
+struct qdq_call {
+	qdq_callee *callee;
+	qdq_call *next;
+};
+struct qdq_callee {
+	qdq_function *function;
+	const Onnx__FunctionProto *proto;
+	qdq_call *calls;
+	uint64_t callers; /* calls from other functions' bodies (and its own) */
+};
+
+/* The nodes of a graph that is being read; the innermost graph first. */
+typedef struct qdq_frame qdq_frame;
+struct qdq_frame {
+	qdq_frame *outer;
+	Onnx__NodeProto *const *protos;
+	size_t count, at; /* at: the one being read */
+	uint32_t first_origin;
+};
+
+typedef struct qdq_load {
+	qdq_ctx *ctx;
+	qdq_model *m;
+	qdq_onnx_model *record;
+	const char *path;   /* NULL: none */
+	qdq_source *source; /* NULL: memory */
+	qdq_arena scratch;
+	qdq_map scope;		     /* name -> value that it means here */
+	QDQ_VEC(qdq_name) bound;     /* in open graphs, innermost last */
+	QDQ_VEC(qdq_value *) values; /* inputs, then outputs of the node being read */
+	qdq_names keys;		     /* "domain\nname\noverload" */
+	qdq_map functions;	     /* key -> qdq_callee */
+	QDQ_VEC(qdq_callee *) callees;
+	qdq_callee *caller; /* the function whose body is being read */
+	qdq_frame *frame;
+	uint32_t next_origin;
+	qdq_map externals; /* location -> qdq_source */
+	uint32_t n_externals;
+	uint64_t external; /* tensors with external data that has not been looked up */
+} qdq_load;
+
+/* ---- load.c ---- */
+
+/* QDQ_EMODEL at the node that is being read. */
+QDQ_NORETURN void qdq_load_fail(qdq_load *l, const char *operand, const char *format, ...) QDQ_PRINTF(3, 4);
+qdq_name qdq_load_name(qdq_load *l, const char *name);
+qdq_name qdq_load_domain(qdq_load *l, const char *domain); /* "ai.onnx" is "" */
+void qdq_load_bind(qdq_load *l, qdq_value *v);		   /* throws where the name is taken */
+void qdq_load_unbind(qdq_load *l, size_t mark);		   /* what was bound since bound.count was mark */
+qdq_callee *qdq_load_callee(qdq_load *l, const char *domain, const char *name, const char *overload);
+qdq_opset *qdq_load_opsets(qdq_load *l, size_t count, Onnx__OperatorSetIdProto *const *protos);
+
+/* ---- load_graph.c ---- */
+
+void qdq_load_graph(qdq_load *l, qdq_graph *g, const Onnx__GraphProto *proto);
+void qdq_load_function(qdq_load *l, qdq_function *f, const Onnx__FunctionProto *proto);
+
+/* ---- load_node.c ---- */
+
+void qdq_load_nodes(qdq_load *l, qdq_graph *g, size_t count, Onnx__NodeProto *const *protos);
+void qdq_load_attr(qdq_load *l, qdq_node *n, qdq_attr *out, const Onnx__AttributeProto *proto);
+
+/* ---- load_tensor.c ---- */
+
+const qdq_tensor *qdq_load_tensor(qdq_load *l, const Onnx__TensorProto *proto, const char *label);
+
+#endif

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * load_node.c -- nodes and their attributes
+ */
+#include "load.h"
+
+/* ---- attributes ---- */
+
+/* Files of IR version 1 may leave the type out: it is that of the field that is there. */
+static int type_of(const Onnx__AttributeProto *p)
+{
+	if (p->has_type && p->type != QDQ_ATTR_NONE)
+		return p->type;
+	const struct {
+		bool there;
+		int type;
+	} fields[] = {
+	    {p->has_f, QDQ_ATTR_FLOAT},
+	    {p->has_i, QDQ_ATTR_INT},
+	    {p->has_s, QDQ_ATTR_STRING},
+	    {p->t != NULL, QDQ_ATTR_TENSOR},
+	    {p->g != NULL, QDQ_ATTR_GRAPH},
+	    {p->n_floats != 0, QDQ_ATTR_FLOATS},
+	    {p->n_ints != 0, QDQ_ATTR_INTS},
+	    {p->n_strings != 0, QDQ_ATTR_STRINGS},
+	    {p->n_tensors != 0, QDQ_ATTR_TENSORS},
+	    {p->n_graphs != 0, QDQ_ATTR_GRAPHS},
+	    {p->sparse_tensor != NULL, QDQ_ATTR_SPARSE_TENSOR},
+	    {p->n_sparse_tensors != 0, QDQ_ATTR_SPARSE_TENSORS},
+	    {p->tp != NULL, QDQ_ATTR_TYPE_PROTO},
+	    {p->n_type_protos != 0, QDQ_ATTR_TYPE_PROTOS},
+	};
+	for (size_t i = 0; i < QDQ_COUNTOF(fields); i++)
+		if (fields[i].there)
+			return fields[i].type;
+	return QDQ_ATTR_NONE;
+}
+
+static qdq_bytes bytes_of(const ProtobufCBinaryData *b)
+{
+	return (qdq_bytes){b->len == 0 ? "" : (const char *)b->data, b->len};
+}
+
+static const qdq_bytes *load_strings(qdq_load *l, size_t count, const ProtobufCBinaryData *strings)
+{
+	qdq_bytes *out = qdq_array(&l->m->arena, qdq_bytes, count);
+
+	for (size_t i = 0; i < count; i++)
+		out[i] = bytes_of(&strings[i]);
+	return out;
+}
+
+static qdq_graph *load_nested(qdq_load *l, qdq_node *n, const Onnx__GraphProto *proto)
+{
+	qdq_graph *g;
+
+	if (n == NULL)
+		qdq_load_fail(l, NULL, "the default of a function's attribute cannot be a graph");
+	g = qdq_graph_create(l->m, n, qdq_load_name(l, ""));
+	qdq_load_graph(l, g, proto);
+	return g;
+}
+
+static void load_plural(qdq_load *l, qdq_node *n, qdq_attr *out, const Onnx__AttributeProto *p)
+{
+	qdq_arena *a = &l->m->arena;
+
+	switch (out->type) {
+	case QDQ_ATTR_FLOATS:
+		out->u.floats = p->floats;
+		out->count = p->n_floats;
+		break;
+	case QDQ_ATTR_INTS:
+		out->u.ints = p->ints;
+		out->count = p->n_ints;
+		break;
+	case QDQ_ATTR_STRINGS:
+		out->u.strings = load_strings(l, p->n_strings, p->strings);
+		out->count = p->n_strings;
+		break;
+	case QDQ_ATTR_TENSORS: {
+		const qdq_tensor **tensors = qdq_array(a, const qdq_tensor *, p->n_tensors);
+
+		for (size_t i = 0; i < p->n_tensors; i++)
+			tensors[i] = qdq_load_tensor(l, p->tensors[i], out->name);
+		out->u.tensors = tensors;
+		out->count = p->n_tensors;
+		break;
+	}
+	case QDQ_ATTR_GRAPHS:
+		out->u.graphs = qdq_array(a, qdq_graph *, p->n_graphs);
+		for (size_t i = 0; i < p->n_graphs; i++) {
+			out->u.graphs[i] = load_nested(l, n, p->graphs[i]);
+			out->count = i + 1;
+		}
+		break;
+	default: /* sparse tensors and types: the IR has only their message */
+		break;
+	}
+}
+
+void qdq_load_attr(qdq_load *l, qdq_node *n, qdq_attr *out, const Onnx__AttributeProto *p)
+{
+	int type = type_of(p);
+
+	*out = (qdq_attr){.name = qdq_load_name(l, p->name), .ref = qdq_load_name(l, p->ref_attr_name), .foreign = p};
+	if (*out->name == '\0')
+		qdq_load_fail(l, NULL, "an attribute has no name");
+	if (type < QDQ_ATTR_NONE || type > QDQ_ATTR_TYPE_PROTOS)
+		qdq_load_fail(l, NULL, "attribute '%s' has unknown type %d", out->name, type);
+	out->type = (qdq_attr_type)type;
+	if (*out->ref != '\0')
+		return;
+	switch (out->type) {
+	case QDQ_ATTR_FLOAT:
+		out->u.f = p->f;
+		break;
+	case QDQ_ATTR_INT:
+		out->u.i = p->i;
+		break;
+	case QDQ_ATTR_STRING:
+		out->u.s = bytes_of(&p->s);
+		break;
+	case QDQ_ATTR_TENSOR:
+		if (p->t == NULL)
+			qdq_load_fail(l, NULL, "attribute '%s' is of type TENSOR but holds none", out->name);
+		out->u.t = qdq_load_tensor(l, p->t, out->name);
+		break;
+	case QDQ_ATTR_GRAPH:
+		if (p->g == NULL)
+			qdq_load_fail(l, NULL, "attribute '%s' is of type GRAPH but holds none", out->name);
+		out->u.g = load_nested(l, n, p->g);
+		break;
+	default:
+		load_plural(l, n, out, p);
+	}
+}
+
+static void check_twice(qdq_load *l, const qdq_node *n)
+{
+	qdq_map seen;
+
+	if (n->n_attrs <= 16) {
+		for (uint32_t i = 1; i < n->n_attrs; i++)
+			for (uint32_t j = 0; j < i; j++)
+				if (n->attrs[i].name == n->attrs[j].name)
+					qdq_load_fail(l, NULL, "attribute '%s' is given twice", n->attrs[i].name);
+		return;
+	}
+	qdq_map_init(&seen, &l->scratch);
+	for (uint32_t i = 0; i < n->n_attrs; i++) {
+		if (qdq_map_get(&seen, n->attrs[i].name) != NULL)
+			qdq_load_fail(l, NULL, "attribute '%s' is given twice", n->attrs[i].name);
+		qdq_map_set(&seen, n->attrs[i].name, &n->attrs[i]);
+	}
+}
+
+/* n->n_attrs counts those that are complete, so that a half-read node can be walked. */
+static void load_attrs(qdq_load *l, qdq_node *n, const Onnx__NodeProto *p)
+{
+	if (p->n_attribute == 0)
+		return;
+	n->attrs = qdq_array(&l->m->arena, qdq_attr, p->n_attribute);
+	for (size_t i = 0; i < p->n_attribute; i++) {
+		qdq_load_attr(l, n, &n->attrs[i], p->attribute[i]);
+		n->n_attrs++;
+	}
+	check_twice(l, n);
+}
+
+/* ---- nodes ---- */
+
+/* A node reads what is not defined: is it defined later, or not at all? */
+QDQ_NORETURN static void fail_undefined(qdq_load *l, const char *name)
+{
+	for (const qdq_frame *f = l->frame; f != NULL; f = f->outer) {
+		for (size_t i = f->at; i < f->count; i++) {
+			const Onnx__NodeProto *p = f->protos[i];
+
+			for (size_t j = 0; j < p->n_output; j++)
+				if (strcmp(p->output[j], name) == 0)
+					qdq_load_fail(
+					    l, name,
+					    "'%s' is read before a later node, #%zu, defines it (the nodes are not "
+					    "sorted, or form a cycle)",
+					    name, f->first_origin + i);
+		}
+	}
+	qdq_load_fail(l, name, "'%s' is read but not defined: no node, input or initializer has that name", name);
+}
+
+static void read_inputs(qdq_load *l, const Onnx__NodeProto *p)
+{
+	for (size_t i = 0; i < p->n_input; i++) {
+		qdq_value *v = NULL;
+
+		if (*p->input[i] != '\0') {
+			v = qdq_map_get(&l->scope, qdq_load_name(l, p->input[i]));
+			if (v == NULL)
+				fail_undefined(l, p->input[i]);
+		}
+		*qdq_push(&l->scratch, &l->values) = v;
+	}
+}
+
+static void make_outputs(qdq_load *l, qdq_graph *g, const Onnx__NodeProto *p)
+{
+	for (size_t i = 0; i < p->n_output; i++)
+		*qdq_push(&l->scratch, &l->values) =
+		    *p->output[i] == '\0' ? NULL : qdq_value_create(g, qdq_load_name(l, p->output[i]));
+}
+
+static void note_call(qdq_load *l, qdq_node *n)
+{
+	qdq_callee *callee = qdq_load_callee(l, n->domain, n->op_type, n->overload);
+	qdq_call *call;
+
+	if (callee == NULL)
+		return;
+	n->function = callee->function;
+	n->op = &qdq_ops[QDQ_OP_NONE]; /* the model's own definition comes before the table's */
+	if (l->caller == NULL)
+		return;
+	call = qdq_new(&l->scratch, qdq_call);
+	*call = (qdq_call){callee, l->caller->calls};
+	l->caller->calls = call;
+	callee->callers++;
+}
+
+static void load_node(qdq_load *l, qdq_graph *g, const Onnx__NodeProto *p, qdq_origin *origin, uint32_t index)
+{
+	qdq_model *m = l->m;
+	qdq_node *n;
+
+	if (p->op_type == NULL || *p->op_type == '\0')
+		qdq_load_fail(l, NULL, "a node has no operator");
+	if (p->n_input > UINT32_MAX || p->n_output > UINT32_MAX || p->n_attribute > UINT32_MAX)
+		qdq_load_fail(l, NULL, "a node has too many inputs, outputs or attributes");
+	l->values.count = 0;
+	read_inputs(l, p);
+	make_outputs(l, g, p);
+	n = qdq_node_create(g, NULL, qdq_load_domain(l, p->domain), p->op_type, qdq_load_name(l, p->name),
+			    (uint32_t)p->n_input, l->values.items, (uint32_t)p->n_output, l->values.items + p->n_input);
+	n->foreign = p;
+	if (p->overload != NULL)
+		n->overload = qdq_load_name(l, p->overload);
+	*origin = (qdq_origin){.index = index, .name = n->name, .op_type = n->op_type};
+	n->origin = origin;
+	m->origins.items[index] = origin;
+	note_call(l, n);
+	if (m->opset == 0 && *n->domain == '\0' && n->function == NULL && l->caller == NULL)
+		qdq_load_fail(l, NULL, "the model imports no opset of ai.onnx, which this operator is of");
+	load_attrs(l, n, p);
+	for (uint32_t i = 0; i < n->n_outputs; i++)
+		if (n->outputs[i] != NULL)
+			qdq_load_bind(l, n->outputs[i]);
+}
+
+void qdq_load_nodes(qdq_load *l, qdq_graph *g, size_t count, Onnx__NodeProto *const *protos)
+{
+	qdq_origin *origins = qdq_array(&l->m->arena, qdq_origin, count);
+	qdq_frame frame = {.outer = l->frame, .protos = protos, .count = count, .first_origin = l->next_origin};
+
+	l->next_origin += (uint32_t)count;
+	l->frame = &frame;
+	for (size_t i = 0; i < count; i++) {
+		frame.at = i;
+		load_node(l, g, protos[i], &origins[i], frame.first_origin + (uint32_t)i);
+	}
+	l->frame = frame.outer;
+}

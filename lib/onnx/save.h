@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * save.h -- what the files of the writer share
+ */
+#ifndef QDQ_ONNX_SAVE_H
+#define QDQ_ONNX_SAVE_H
+
+#include "internal.h"
+
+/* One tensor in the external data file. */
+typedef struct qdq_external_part {
+	const qdq_tensor *tensor;
+	uint64_t offset;
+} qdq_external_part;
+
+typedef struct qdq_save {
+	qdq_ctx *ctx;
+	qdq_model *m;
+	qdq_arena scratch;    /* messages and skeleton */
+	const char *location; /* of external data, as the file will say; NULL: everything goes into the model */
+	QDQ_VEC(qdq_external_part) parts;
+	uint64_t parts_end;
+	unsigned char *marks; /* by value id: enum mark of save_graph.c */
+} qdq_save;
+
+/* Strings of the IR in messages: protobuf-c's structs are not const, but packing writes nothing. */
+static inline char *qdq_unconst(const void *s)
+{
+	return (char *)(uintptr_t)s;
+}
+/* `now`, or the string of the old message where it says the same ("" and absent do). */
+char *qdq_save_string(const char *old, const char *now);
+
+/* ---- save.c ---- */
+
+/* The model as a skeleton (wire.h), and the scan that puts the payloads in. */
+void qdq_save_build(qdq_save *s, qdq_wire *out);
+
+/* ---- save_graph.c ---- */
+
+Onnx__GraphProto *qdq_save_graph(qdq_save *s, qdq_graph *g);
+Onnx__FunctionProto *qdq_save_function(qdq_save *s, const qdq_function *f);
+Onnx__OperatorSetIdProto **qdq_save_opsets(qdq_save *s, const qdq_opset *opsets, size_t count, size_t old_count,
+					   Onnx__OperatorSetIdProto **old);
+
+/* ---- save_node.c ---- */
+
+void qdq_save_node(qdq_save *s, const qdq_node *n, Onnx__NodeProto *out);
+Onnx__AttributeProto *qdq_save_attr(qdq_save *s, const qdq_attr *a);
+/* `name` NULL: as it was. */
+Onnx__TensorProto *qdq_save_tensor(qdq_save *s, const qdq_tensor *t, const char *name);
+
+/* ---- save_type.c ---- */
+
+/* What v is, as a message that takes over from `old` (which may be NULL) what the IR does not model. */
+Onnx__ValueInfoProto *qdq_save_info(qdq_save *s, const qdq_value *v, const Onnx__ValueInfoProto *old);
+
+#endif
