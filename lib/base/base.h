@@ -86,7 +86,8 @@ typedef struct qdq_names {
 } qdq_names;
 
 void qdq_names_init(qdq_names *names, qdq_arena *arena);
-qdq_name qdq_intern(qdq_names *names, const char *s); /* NULL is "" */
+void qdq_names_reserve(qdq_names *names, size_t count); /* room for so many more, to spare growing on the way */
+qdq_name qdq_intern(qdq_names *names, const char *s);   /* NULL is "" */
 qdq_name qdq_intern_n(qdq_names *names, const char *s, size_t length);
 qdq_name qdq_find_name(const qdq_names *names, const char *s); /* NULL where s was never interned */
 /* A name that nothing in this table has: base itself if free, else base__2, base__3 … It is interned by the call. */
@@ -102,6 +103,7 @@ typedef struct qdq_map {
 } qdq_map;
 
 void qdq_map_init(qdq_map *m, qdq_arena *arena);
+void qdq_map_reserve(qdq_map *m, size_t count); /* room for so many more keys */
 void *qdq_map_get(const qdq_map *m, const void *key); /* NULL: absent */
 void qdq_map_set(qdq_map *m, const void *key, void *value);
 
