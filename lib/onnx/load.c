@@ -7,6 +7,8 @@
  */
 #include "load.h"
 
+#include <inttypes.h>
+
 /* ---- errors ---- */
 
 void qdq_load_fail(qdq_load *l, const char *operand, const char *format, ...)
@@ -18,13 +20,13 @@ void qdq_load_fail(qdq_load *l, const char *operand, const char *format, ...)
 	va_start(args, format);
 	message = qdq_vformat(&l->scratch, format, args);
 	va_end(args);
-	if (l->frame != NULL && l->frame->at < l->frame->count) {
-		const Onnx__NodeProto *proto = l->frame->protos[l->frame->at];
+	if (l->frame != NULL && l->frame->proto != NULL) {
+		const Onnx__NodeProto *proto = l->frame->proto;
 
 		where.op = proto->op_type;
 		where.node = proto->name != NULL && *proto->name != '\0'
 				 ? proto->name
-				 : qdq_format(&l->scratch, "#%u", l->frame->first_origin + (uint32_t)l->frame->at);
+				 : qdq_format(&l->scratch, "#%" PRIu32, l->frame->index);
 	}
 	qdq_fail(l->ctx, QDQ_EMODEL, &where, "%s", message);
 }
@@ -74,9 +76,8 @@ qdq_opset *qdq_load_opsets(qdq_load *l, size_t count, Onnx__OperatorSetIdProto *
 	for (size_t i = 0; i < count; i++) {
 		opsets[i] = (qdq_opset){qdq_load_domain(l, protos[i]->domain), protos[i]->version};
 		if (opsets[i].version < 1)
-			qdq_load_fail(l, NULL, "opset version %lld of domain '%s' is less than 1",
-				      (long long)opsets[i].version,
-				      *opsets[i].domain == '\0' ? "ai.onnx" : opsets[i].domain);
+			qdq_load_fail(l, NULL, "opset version %" PRId64 " of domain '%s' is less than 1",
+				      opsets[i].version, *opsets[i].domain == '\0' ? "ai.onnx" : opsets[i].domain);
 	}
 	return opsets;
 }
@@ -138,8 +139,8 @@ static void check_versions(qdq_load *l, const Onnx__ModelProto *proto)
 
 	m->ir_version = proto->ir_version;
 	if (proto->ir_version < 3 || proto->ir_version > 14)
-		qdq_diag(l->ctx, QDQ_WARNING, &where, "IR version %lld is not one of 3 to 14: read as if it were",
-			 (long long)proto->ir_version);
+		qdq_diag(l->ctx, QDQ_WARNING, &where,
+			 "IR version %" PRId64 " is not one of 3 to 14: read as if it were", proto->ir_version);
 	m->opsets.items = qdq_load_opsets(l, proto->n_opset_import, proto->opset_import);
 	m->opsets.count = m->opsets.capacity = proto->n_opset_import;
 	for (size_t i = 0; i < m->opsets.count; i++) {
@@ -150,7 +151,7 @@ static void check_versions(qdq_load *l, const Onnx__ModelProto *proto)
 		if (m->opset != 0 && m->opset != o->version)
 			qdq_load_fail(l, NULL, "two versions of opset ai.onnx are imported");
 		if (o->version > INT32_MAX)
-			qdq_load_fail(l, NULL, "opset version %lld is out of range", (long long)o->version);
+			qdq_load_fail(l, NULL, "opset version %" PRId64 " is out of range", o->version);
 		m->opset = (int)o->version;
 	}
 	if (m->opset == 0 && proto->ir_version < 3)
@@ -199,12 +200,32 @@ static void append(void *user, const void *data, size_t size, const qdq_source *
 	*end += size;
 }
 
+ProtobufCMessage *qdq_load_unpack(qdq_load *l, const qdq_wire *w, qdq_arena *scratch, qdq_arena *out)
+{
+	ProtobufCAllocator allocator = {arena_alloc, arena_release, out};
+	const char *data = w->data;
+	ProtobufCMessage *message;
+
+	if (w->patches.count != 0) {
+		char *skeleton = qdq_alloc(scratch, (size_t)w->total);
+		char *end = skeleton;
+
+		qdq_wire_emit(w, append, &end);
+		data = skeleton;
+	}
+	message = protobuf_c_message_unpack(w->message, &allocator, (size_t)w->total, (const uint8_t *)data);
+	if (message == NULL)
+		qdq_load_fail(l, NULL, "not a valid ONNX file: protobuf-c cannot read a %s", w->message->short_name);
+	return message;
+}
+
+/* Checks all of the file and makes room for what will come; then unpacks it without nodes and payloads. */
 static const Onnx__ModelProto *unpack(qdq_load *l, const char *data, size_t size)
 {
 	qdq_model *m = l->m;
-	ProtobufCAllocator allocator = {arena_alloc, arena_release, &m->arena};
 	qdq_wire w = {.ctx = l->ctx,
 		      .path = l->path,
+		      .message = &onnx__model_proto__descriptor,
 		      .data = data,
 		      .size = size,
 		      .source = l->source,
@@ -214,21 +235,16 @@ static const Onnx__ModelProto *unpack(qdq_load *l, const char *data, size_t size
 
 	qdq_wire_scan(&w);
 	if (w.nodes > l->ctx->options.max_nodes)
-		qdq_load_fail(l, NULL, "%llu nodes are more than the limit of %u", (unsigned long long)w.nodes,
+		qdq_load_fail(l, NULL, "%" PRIu64 " nodes are more than the limit of %" PRIu32, w.nodes,
 			      l->ctx->options.max_nodes);
 	l->external = w.external;
+	l->n_names = (size_t)w.names;
 	m->origins.items = qdq_array(&m->arena, const qdq_origin *, (size_t)w.nodes);
 	m->origins.capacity = (size_t)w.nodes;
-	if (w.patches.count != 0) {
-		char *skeleton = qdq_alloc(&l->scratch, (size_t)w.total);
-		char *end = skeleton;
-
-		qdq_wire_emit(&w, append, &end);
-		data = skeleton;
-	}
-	proto = onnx__model_proto__unpack(&allocator, (size_t)w.total, (const uint8_t *)data);
-	if (proto == NULL)
-		qdq_load_fail(l, NULL, "not a valid ONNX file: protobuf-c cannot read it");
+	qdq_names_reserve(&m->names, l->n_names);
+	w.mode = QDQ_WIRE_STRIP;
+	qdq_wire_scan(&w);
+	proto = (const Onnx__ModelProto *)qdq_load_unpack(l, &w, &l->scratch, &m->arena);
 	qdq_arena_reset(&l->scratch);
 	return proto;
 }
@@ -261,6 +277,7 @@ static void run(void *arg)
 	proto = unpack(l, j->data, j->size);
 	l->record->proto = proto;
 	qdq_map_init(&l->scope, &l->scratch);
+	qdq_map_reserve(&l->scope, l->n_names / 2);
 	qdq_map_init(&l->functions, &l->scratch);
 	qdq_map_init(&l->externals, &l->scratch);
 	qdq_names_init(&l->keys, &l->scratch);
@@ -268,9 +285,10 @@ static void run(void *arg)
 	convert(l, proto);
 	if (l->external != 0)
 		qdq_diag(l->ctx, QDQ_WARNING, &(qdq_where){.file = l->path},
-			 "%llu tensors of sparse initializers, attributes or training information have external data, "
+			 "%" PRIu64
+			 " tensors of sparse initializers, attributes or training information have external data, "
 			 "which stays where it is",
-			 (unsigned long long)l->external);
+			 l->external);
 }
 
 static qdq_model *load(qdq_ctx *ctx, job *j)
@@ -280,8 +298,10 @@ static qdq_model *load(qdq_ctx *ctx, job *j)
 	j->l.ctx = ctx;
 	j->l.m = qdq_model_create(ctx, j->path);
 	qdq_arena_init(&j->l.scratch, ctx);
+	qdq_arena_init(&j->l.node_scratch, ctx);
 	status = qdq_guard(ctx, run, j);
 	qdq_arena_free(&j->l.scratch);
+	qdq_arena_free(&j->l.node_scratch);
 	if (status != QDQ_OK) {
 		qdq_model_destroy(j->l.m);
 		qdq_throw(ctx, status);

@@ -21,13 +21,14 @@ struct qdq_callee {
 	uint64_t callers; /* calls from other functions' bodies (and its own) */
 };
 
-/* The nodes of a graph that is being read; the innermost graph first. */
+/* The node that is being read, and where its graph's later nodes are; the innermost graph first. */
 typedef struct qdq_frame qdq_frame;
 struct qdq_frame {
 	qdq_frame *outer;
-	Onnx__NodeProto *const *protos;
-	size_t count, at; /* at: the one being read */
-	uint32_t first_origin;
+	const Onnx__NodeProto *proto; /* NULL: between nodes */
+	uint32_t index;		      /* in the file */
+	const uint8_t *at, *end;      /* the graph's fields behind this node */
+	uint32_t id;		      /* field number of the nodes there */
 };
 
 typedef struct qdq_load {
@@ -37,6 +38,7 @@ typedef struct qdq_load {
 	const char *path;   /* NULL: none */
 	qdq_source *source; /* NULL: memory */
 	qdq_arena scratch;
+	qdq_arena node_scratch;	     /* until the next node */
 	qdq_map scope;		     /* name -> value that it means here */
 	QDQ_VEC(qdq_name) bound;     /* in open graphs, innermost last */
 	QDQ_VEC(qdq_value *) values; /* inputs, then outputs of the node being read */
@@ -45,6 +47,9 @@ typedef struct qdq_load {
 	QDQ_VEC(qdq_callee *) callees;
 	qdq_callee *caller; /* the function whose body is being read */
 	qdq_frame *frame;
+	const Onnx__NodeProto *remainders[6]; /* see load_node.c */
+	bool transient;			      /* the node being read is in node_scratch: copy what stays */
+	size_t n_names;			      /* that nodes define or have */
 	uint32_t next_origin;
 	qdq_map externals; /* location -> qdq_source */
 	uint32_t n_externals;
@@ -55,6 +60,8 @@ typedef struct qdq_load {
 
 /* QDQ_EMODEL at the node that is being read. */
 QDQ_NORETURN void qdq_load_fail(qdq_load *l, const char *operand, const char *format, ...) QDQ_PRINTF(3, 4);
+/* A scanned piece as a message in `out`, skeleton in `scratch`. */
+ProtobufCMessage *qdq_load_unpack(qdq_load *l, const qdq_wire *w, qdq_arena *scratch, qdq_arena *out);
 qdq_name qdq_load_name(qdq_load *l, const char *name);
 qdq_name qdq_load_domain(qdq_load *l, const char *domain); /* "ai.onnx" is "" */
 void qdq_load_bind(qdq_load *l, qdq_value *v);		   /* throws where the name is taken */
@@ -69,6 +76,7 @@ void qdq_load_function(qdq_load *l, qdq_function *f, const Onnx__FunctionProto *
 
 /* ---- load_node.c ---- */
 
+/* `protos`: the one token that a skeleton has for all nodes, or none. */
 void qdq_load_nodes(qdq_load *l, qdq_graph *g, size_t count, Onnx__NodeProto *const *protos);
 void qdq_load_attr(qdq_load *l, qdq_node *n, qdq_attr *out, const Onnx__AttributeProto *proto);
 

@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * load_node.c -- nodes and their attributes
+ *
+ * Nodes are unpacked one by one. Most have nothing but names, numbers and strings: their message is needed only for a
+ * moment, and lies in an arena that the next node takes over. A node with a doc string, metadata, tensors, graphs or
+ * fields that the IR does not know is unpacked to stay, as the `foreign` part of what is made of it.
  */
 #include "load.h"
+
+#include <inttypes.h>
 
 /* ---- attributes ---- */
 
@@ -36,9 +42,15 @@ static int type_of(const Onnx__AttributeProto *p)
 	return QDQ_ATTR_NONE;
 }
 
-static qdq_bytes bytes_of(const ProtobufCBinaryData *b)
+/* What a message holds, where it stays. */
+static const void *keep(qdq_load *l, const void *data, size_t size)
 {
-	return (qdq_bytes){b->len == 0 ? "" : (const char *)b->data, b->len};
+	return l->transient && size != 0 ? qdq_copy(&l->m->arena, data, size) : data;
+}
+
+static qdq_bytes load_string(qdq_load *l, const ProtobufCBinaryData *b)
+{
+	return (qdq_bytes){b->len == 0 ? "" : keep(l, b->data, b->len), b->len};
 }
 
 static const qdq_bytes *load_strings(qdq_load *l, size_t count, const ProtobufCBinaryData *strings)
@@ -46,7 +58,7 @@ static const qdq_bytes *load_strings(qdq_load *l, size_t count, const ProtobufCB
 	qdq_bytes *out = qdq_array(&l->m->arena, qdq_bytes, count);
 
 	for (size_t i = 0; i < count; i++)
-		out[i] = bytes_of(&strings[i]);
+		out[i] = load_string(l, &strings[i]);
 	return out;
 }
 
@@ -67,11 +79,11 @@ static void load_plural(qdq_load *l, qdq_node *n, qdq_attr *out, const Onnx__Att
 
 	switch (out->type) {
 	case QDQ_ATTR_FLOATS:
-		out->u.floats = p->floats;
+		out->u.floats = keep(l, p->floats, p->n_floats * sizeof(float));
 		out->count = p->n_floats;
 		break;
 	case QDQ_ATTR_INTS:
-		out->u.ints = p->ints;
+		out->u.ints = keep(l, p->ints, p->n_ints * sizeof(int64_t));
 		out->count = p->n_ints;
 		break;
 	case QDQ_ATTR_STRINGS:
@@ -103,7 +115,9 @@ void qdq_load_attr(qdq_load *l, qdq_node *n, qdq_attr *out, const Onnx__Attribut
 {
 	int type = type_of(p);
 
-	*out = (qdq_attr){.name = qdq_load_name(l, p->name), .ref = qdq_load_name(l, p->ref_attr_name), .foreign = p};
+	*out = (qdq_attr){.name = qdq_load_name(l, p->name),
+			  .ref = qdq_load_name(l, p->ref_attr_name),
+			  .foreign = l->transient ? NULL : p};
 	if (*out->name == '\0')
 		qdq_load_fail(l, NULL, "an attribute has no name");
 	if (type < QDQ_ATTR_NONE || type > QDQ_ATTR_TYPE_PROTOS)
@@ -119,7 +133,7 @@ void qdq_load_attr(qdq_load *l, qdq_node *n, qdq_attr *out, const Onnx__Attribut
 		out->u.i = p->i;
 		break;
 	case QDQ_ATTR_STRING:
-		out->u.s = bytes_of(&p->s);
+		out->u.s = load_string(l, &p->s);
 		break;
 	case QDQ_ATTR_TENSOR:
 		if (p->t == NULL)
@@ -170,21 +184,39 @@ static void load_attrs(qdq_load *l, qdq_node *n, const Onnx__NodeProto *p)
 
 /* ---- nodes ---- */
 
+/* The number of the next node in the rest of f's graph that defines `name`; false where none does. */
+static bool defined_later(const qdq_frame *f, const char *name, uint32_t *index)
+{
+	const uint8_t *at = f->at;
+	size_t length = strlen(name);
+	qdq_field node, output;
+
+	for (*index = f->index + 1; at != f->end && qdq_wire_field(&at, f->end, &node) == NULL;) {
+		if (node.id != f->id)
+			continue;
+		for (const uint8_t *p = node.data; p != node.data + node.size;)
+			if (qdq_wire_field(&p, node.data + node.size, &output) != NULL ||
+			    (output.id == 2 && output.size == length && memcmp(output.data, name, length) == 0))
+				return true;
+		++*index;
+	}
+	return false;
+}
+
 /* A node reads what is not defined: is it defined later, or not at all? */
 QDQ_NORETURN static void fail_undefined(qdq_load *l, const char *name)
 {
-	for (const qdq_frame *f = l->frame; f != NULL; f = f->outer) {
-		for (size_t i = f->at; i < f->count; i++) {
-			const Onnx__NodeProto *p = f->protos[i];
+	uint32_t index;
 
-			for (size_t j = 0; j < p->n_output; j++)
-				if (strcmp(p->output[j], name) == 0)
-					qdq_load_fail(
-					    l, name,
-					    "'%s' is read before a later node, #%zu, defines it (the nodes are not "
-					    "sorted, or form a cycle)",
-					    name, f->first_origin + i);
-		}
+	for (const qdq_frame *f = l->frame; f != NULL; f = f->outer) {
+		for (size_t i = 0; f->proto != NULL && i < f->proto->n_output; i++)
+			if (strcmp(f->proto->output[i], name) == 0)
+				qdq_load_fail(l, name, "'%s' is read by the node that defines it: a cycle", name);
+		if (defined_later(f, name, &index))
+			qdq_load_fail(l, name,
+				      "'%s' is read before a later node, #%" PRIu32
+				      ", defines it: the nodes are not sorted, or form a cycle",
+				      name, index);
 	}
 	qdq_load_fail(l, name, "'%s' is read but not defined: no node, input or initializer has that name", name);
 }
@@ -227,6 +259,84 @@ static void note_call(qdq_load *l, qdq_node *n)
 	callee->callers++;
 }
 
+/* An attribute that the IR holds completely: a type, and the one field that goes with it. */
+static bool plain_attr(const Onnx__AttributeProto *p)
+{
+	const struct {
+		bool there;
+		int type;
+	} fields[] = {
+	    {p->has_f, QDQ_ATTR_FLOAT},		 {p->has_i, QDQ_ATTR_INT},	  {p->has_s, QDQ_ATTR_STRING},
+	    {p->n_floats != 0, QDQ_ATTR_FLOATS}, {p->n_ints != 0, QDQ_ATTR_INTS}, {p->n_strings != 0, QDQ_ATTR_STRINGS},
+	};
+	bool is_ref = p->ref_attr_name != NULL;
+
+	if (!p->has_type || (is_ref && *p->ref_attr_name == '\0'))
+		return false;
+	for (size_t i = 0; i < QDQ_COUNTOF(fields); i++) {
+		bool optional = fields[i].type >= QDQ_ATTR_FLOATS;
+		bool mine = fields[i].type == p->type && !is_ref;
+
+		if (fields[i].there ? !mine : mine && !optional)
+			return false;
+	}
+	return is_ref || p->type <= QDQ_ATTR_STRING || (p->type >= QDQ_ATTR_FLOATS && p->type <= QDQ_ATTR_STRINGS);
+}
+
+static bool plain_node(const Onnx__NodeProto *p)
+{
+	for (size_t i = 0; i < p->n_attribute; i++)
+		if (!plain_attr(p->attribute[i]))
+			return false;
+	return true;
+}
+
+/* What the writer must know of a node whose message does not stay: whether an empty name, and the empty domain, were
+ * written or left out. There are six answers, made once each; the usual one is NULL. */
+static const Onnx__NodeProto *remainder_of(qdq_load *l, const Onnx__NodeProto *p)
+{
+	bool name = p->name != NULL && *p->name == '\0';
+	unsigned domain = p->domain == NULL ? 0 : *p->domain == '\0' ? 1 : strcmp(p->domain, "ai.onnx") == 0 ? 2 : 0;
+	unsigned index = (name ? 3 : 0) + domain;
+	Onnx__NodeProto *made;
+
+	if (index == 0 || l->remainders[index] != NULL)
+		return l->remainders[index];
+	made = qdq_new(&l->m->arena, Onnx__NodeProto);
+	onnx__node_proto__init(made);
+	if (name)
+		made->name = qdq_copy(&l->m->arena, "", 0);
+	if (domain != 0)
+		made->domain = qdq_copy(&l->m->arena, p->domain, strlen(p->domain));
+	l->remainders[index] = made;
+	return made;
+}
+
+static const Onnx__NodeProto *read_node(qdq_load *l, const qdq_field *f)
+{
+	qdq_wire w = {.ctx = l->ctx,
+		      .path = l->path,
+		      .mode = QDQ_WIRE_STRIP,
+		      .message = &onnx__node_proto__descriptor,
+		      .data = (const char *)f->data,
+		      .size = f->size,
+		      .source = l->source,
+		      .scratch = &l->node_scratch,
+		      .keep = &l->m->arena};
+	const Onnx__NodeProto *p = NULL;
+
+	qdq_arena_reset(&l->node_scratch);
+	qdq_wire_scan(&w);
+	l->transient = !w.rich;
+	if (l->transient) {
+		p = (const Onnx__NodeProto *)qdq_load_unpack(l, &w, &l->node_scratch, &l->node_scratch);
+		l->transient = plain_node(p);
+	}
+	if (!l->transient)
+		p = (const Onnx__NodeProto *)qdq_load_unpack(l, &w, &l->node_scratch, &l->m->arena);
+	return p;
+}
+
 static void load_node(qdq_load *l, qdq_graph *g, const Onnx__NodeProto *p, qdq_origin *origin, uint32_t index)
 {
 	qdq_model *m = l->m;
@@ -241,7 +351,7 @@ static void load_node(qdq_load *l, qdq_graph *g, const Onnx__NodeProto *p, qdq_o
 	make_outputs(l, g, p);
 	n = qdq_node_create(g, NULL, qdq_load_domain(l, p->domain), p->op_type, qdq_load_name(l, p->name),
 			    (uint32_t)p->n_input, l->values.items, (uint32_t)p->n_output, l->values.items + p->n_input);
-	n->foreign = p;
+	n->foreign = l->transient ? remainder_of(l, p) : p;
 	if (p->overload != NULL)
 		n->overload = qdq_load_name(l, p->overload);
 	*origin = (qdq_origin){.index = index, .name = n->name, .op_type = n->op_type};
@@ -258,14 +368,28 @@ static void load_node(qdq_load *l, qdq_graph *g, const Onnx__NodeProto *p, qdq_o
 
 void qdq_load_nodes(qdq_load *l, qdq_graph *g, size_t count, Onnx__NodeProto *const *protos)
 {
-	qdq_origin *origins = qdq_array(&l->m->arena, qdq_origin, count);
-	qdq_frame frame = {.outer = l->frame, .protos = protos, .count = count, .first_origin = l->next_origin};
+	qdq_frame frame = {.outer = l->frame, .index = l->next_origin};
+	const qdq_nodes *nodes;
+	qdq_origin *origins;
+	qdq_field f;
 
-	l->next_origin += (uint32_t)count;
+	if (count == 0)
+		return;
+	memcpy(&nodes, protos[0]->base.unknown_fields[0].data + 1, sizeof nodes); /* behind its length */
+	origins = qdq_array(&l->m->arena, qdq_origin, nodes->count);
+	l->next_origin += (uint32_t)nodes->count;
 	l->frame = &frame;
-	for (size_t i = 0; i < count; i++) {
-		frame.at = i;
-		load_node(l, g, protos[i], &origins[i], frame.first_origin + (uint32_t)i);
+	frame.at = nodes->begin;
+	frame.end = nodes->end;
+	frame.id = nodes->id;
+	while (frame.at != frame.end && qdq_wire_field(&frame.at, frame.end, &f) == NULL) {
+		if (f.id != frame.id)
+			continue;
+		frame.proto = NULL;
+		frame.proto = read_node(l, &f);
+		load_node(l, g, frame.proto, origins++, frame.index);
+		frame.index++;
 	}
+	l->transient = false;
 	l->frame = frame.outer;
 }

@@ -13,14 +13,20 @@ typedef struct qdq_external_part {
 	uint64_t offset;
 } qdq_external_part;
 
+/* The file is made of fragments, each a skeleton of whole fields and the patches to it: the model's fields up to the
+ * graph, the graph's nodes in some pieces, the rest of the graph, the rest of the model. */
 typedef struct qdq_save {
 	qdq_ctx *ctx;
 	qdq_model *m;
-	qdq_arena scratch;    /* messages and skeleton */
+	qdq_arena keep;	      /* fragments, payloads */
+	qdq_arena scratch;    /* messages that are being packed */
 	const char *location; /* of external data, as the file will say; NULL: everything goes into the model */
 	QDQ_VEC(qdq_external_part) parts;
 	uint64_t parts_end;
 	unsigned char *marks; /* by value id: enum mark of save_graph.c */
+	QDQ_VEC(qdq_wire) fragments;
+	size_t graph_begin; /* the first fragment of the main graph */
+	uint64_t graph_size, total;
 } qdq_save;
 
 /* Strings of the IR in messages: protobuf-c's structs are not const, but packing writes nothing. */
@@ -31,14 +37,18 @@ static inline char *qdq_unconst(const void *s)
 /* `now`, or the string of the old message where it says the same ("" and absent do). */
 char *qdq_save_string(const char *old, const char *now);
 
-/* ---- save.c ---- */
+/* ---- save_model.c ---- */
 
-/* The model as a skeleton (wire.h), and the scan that puts the payloads in. */
-void qdq_save_build(qdq_save *s, qdq_wire *out);
+/* Fills in fragments and sizes; may be called again with another location. */
+void qdq_save_build(qdq_save *s);
+/* The file's bytes, front to back. */
+void qdq_save_emit(const qdq_save *s,
+		   void (*piece)(void *user, const void *data, size_t size, const qdq_source *source), void *user);
 
 /* ---- save_graph.c ---- */
 
-Onnx__GraphProto *qdq_save_graph(qdq_save *s, qdq_graph *g);
+/* The message of a graph; `nodes` false: all but its nodes. */
+Onnx__GraphProto *qdq_save_graph(qdq_save *s, qdq_graph *g, bool nodes);
 Onnx__FunctionProto *qdq_save_function(qdq_save *s, const qdq_function *f);
 Onnx__OperatorSetIdProto **qdq_save_opsets(qdq_save *s, const qdq_opset *opsets, size_t count, size_t old_count,
 					   Onnx__OperatorSetIdProto **old);

@@ -32,7 +32,7 @@ static void mark_listed(qdq_save *s, const qdq_graph *g)
 
 /* ---- nodes ---- */
 
-static Onnx__NodeProto **save_nodes(qdq_save *s, const qdq_graph *g, Onnx__NodeProto **list)
+static void save_nodes(qdq_save *s, const qdq_graph *g, Onnx__NodeProto **list)
 {
 	Onnx__NodeProto *protos = qdq_array(&s->scratch, Onnx__NodeProto, g->n_nodes);
 
@@ -40,7 +40,6 @@ static Onnx__NodeProto **save_nodes(qdq_save *s, const qdq_graph *g, Onnx__NodeP
 		qdq_save_node(s, n, protos);
 		*list++ = protos++;
 	}
-	return list;
 }
 
 /* ---- initializers ---- */
@@ -181,7 +180,7 @@ static void save_value_info(qdq_save *s, const qdq_graph *g, infos *out)
 
 /* ---- graphs ---- */
 
-Onnx__GraphProto *qdq_save_graph(qdq_save *s, qdq_graph *g)
+Onnx__GraphProto *qdq_save_graph(qdq_save *s, qdq_graph *g, bool nodes)
 {
 	const qdq_onnx_graph *record = g->foreign;
 	Onnx__GraphProto *out = qdq_new(&s->scratch, Onnx__GraphProto);
@@ -192,8 +191,10 @@ Onnx__GraphProto *qdq_save_graph(qdq_save *s, qdq_graph *g)
 		*out = *record->proto;
 	mark_listed(s, g);
 	out->name = qdq_save_string(out->name, g->name);
-	out->node = qdq_array(&s->scratch, Onnx__NodeProto *, g->n_nodes);
-	out->n_node = (size_t)(save_nodes(s, g, out->node) - out->node);
+	out->n_node = nodes ? g->n_nodes : 0;
+	out->node = qdq_array(&s->scratch, Onnx__NodeProto *, out->n_node);
+	if (nodes)
+		save_nodes(s, g, out->node);
 	save_initializers(s, g, out);
 	if (record != NULL && record->n_sparse != 0)
 		save_sparse(s, record, out);

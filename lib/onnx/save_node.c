@@ -62,7 +62,7 @@ static void put_outside(qdq_save *s, const qdq_tensor *t, Onnx__TensorProto *out
 {
 	uint64_t offset = aligned(s->parts_end, t->size);
 
-	*qdq_push(&s->scratch, &s->parts) = (qdq_external_part){t, offset};
+	*qdq_push(&s->keep, &s->parts) = (qdq_external_part){t, offset};
 	s->parts_end = offset + t->size;
 	out->has_raw_data = false;
 	out->has_data_location = true;
@@ -76,7 +76,7 @@ static void put_outside(qdq_save *s, const qdq_tensor *t, Onnx__TensorProto *out
 
 static void put_inside(qdq_save *s, const qdq_tensor *t, Onnx__TensorProto *out)
 {
-	qdq_payload *payload = qdq_new(&s->scratch, qdq_payload);
+	qdq_payload *payload = qdq_new(&s->keep, qdq_payload);
 	qdq_payload **token = qdq_new(&s->scratch, qdq_payload *);
 
 	*payload = (qdq_payload){t->data, (size_t)t->size, t->source, false};
@@ -209,7 +209,7 @@ static void put_plural(qdq_save *s, const qdq_attr *a, Onnx__AttributeProto *out
 		out->graphs = qdq_array(&s->scratch, Onnx__GraphProto *, a->count);
 		out->n_graphs = a->count;
 		for (size_t i = 0; i < a->count; i++)
-			out->graphs[i] = qdq_save_graph(s, a->u.graphs[i]);
+			out->graphs[i] = qdq_save_graph(s, a->u.graphs[i], true);
 		break;
 	default: /* the old message has it */
 		break;
@@ -235,7 +235,7 @@ static void put_value(qdq_save *s, const qdq_attr *a, Onnx__AttributeProto *out)
 		out->t = qdq_save_tensor(s, a->u.t, NULL);
 		break;
 	case QDQ_ATTR_GRAPH:
-		out->g = qdq_save_graph(s, a->u.g);
+		out->g = qdq_save_graph(s, a->u.g, true);
 		break;
 	default:
 		put_plural(s, a, out);

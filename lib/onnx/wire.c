@@ -13,6 +13,12 @@
 
 #define MOST_DEPTH 1000u /* whatever the options say: protobuf-c takes some kilobytes of stack for each level */
 #define TENSOR (&onnx__tensor_proto__descriptor)
+#define NODE (&onnx__node_proto__descriptor)
+#define ATTRIBUTE (&onnx__attribute_proto__descriptor)
+#define GRAPH (&onnx__graph_proto__descriptor)
+#define FUNCTION (&onnx__function_proto__descriptor)
+#define TYPE (&onnx__type_proto__descriptor)
+#define TRAINING (&onnx__training_info_proto__descriptor)
 
 /* ---- reading fields ---- */
 
@@ -27,6 +33,16 @@ size_t qdq_wire_varint(const uint8_t *at, const uint8_t *end, uint64_t *out)
 		value |= (uint64_t)(at[size] & 0x7f) << (7 * size);
 	} while (at[size++] >= 0x80);
 	*out = value;
+	return size;
+}
+
+size_t qdq_wire_put_varint(uint8_t *out, uint64_t value)
+{
+	size_t size = 0;
+
+	for (; value >= 0x80; value >>= 7)
+		out[size++] = (uint8_t)(value | 0x80);
+	out[size++] = (uint8_t)value;
 	return size;
 }
 
@@ -165,16 +181,6 @@ static size_t varint_width(uint64_t value)
 	return width;
 }
 
-static size_t put_varint(uint8_t *out, uint64_t value)
-{
-	size_t size = 0;
-
-	for (; value >= 0x80; value >>= 7)
-		out[size++] = (uint8_t)(value | 0x80);
-	out[size++] = (uint8_t)value;
-	return size;
-}
-
 static size_t patched_size(const qdq_patch *p)
 {
 	switch (p->kind) {
@@ -182,6 +188,8 @@ static size_t patched_size(const qdq_patch *p)
 		return varint_width(p->u.length);
 	case QDQ_PATCH_TOKEN:
 		return 2 + QDQ_TOKEN_SIZE;
+	case QDQ_PATCH_NODES:
+		return 4 + QDQ_TOKEN_SIZE;
 	case QDQ_PATCH_PAYLOAD:
 		return p->u.payload->size + (p->u.payload->framed ? 0 : 1 + varint_width(p->u.payload->size));
 	default:
@@ -197,63 +205,66 @@ static qdq_patch *add_patch(qdq_wire *w, qdq_patch_kind kind, const uint8_t *at,
 	return p;
 }
 
-/* ---- tensors ---- */
+/* ---- taking out and putting in ---- */
 
-/* A payload field of a TensorProto on the way in. Fields side by side are one run; the first run gets the token, the
- * others go away. `first`: index of the first patch of this tensor, plus one. */
-static void take_out(qdq_wire *w, const uint8_t *at, const uint8_t *end, size_t *first)
+/* What is taken out of one message: its runs of fields side by side. The first one is replaced by a token. */
+typedef struct cut {
+	size_t first, last; /* patches, by index plus one; 0: none yet */
+	size_t count;	    /* fields */
+} cut;
+
+static int64_t take_out(qdq_wire *w, cut *c, qdq_patch_kind token, const uint8_t *at, const uint8_t *end)
 {
-	const uint8_t *base = (const uint8_t *)w->data;
-	qdq_patch *last = *first == 0 ? NULL : &w->patches.items[w->patches.count - 1];
+	qdq_patch *last = c->last == 0 ? NULL : &w->patches.items[c->last - 1];
+	int64_t growth = at - end;
 
-	if (last != NULL && base + last->at + last->size == at) {
+	c->count++;
+	if (last != NULL && (const uint8_t *)w->data + last->at + last->size == at) {
 		last->size += (size_t)(end - at);
-	} else {
-		add_patch(w, last == NULL ? QDQ_PATCH_TOKEN : QDQ_PATCH_REMOVE, at, end);
-		if (*first == 0)
-			*first = w->patches.count;
+		return growth;
 	}
+	last = add_patch(w, c->first == 0 ? token : QDQ_PATCH_REMOVE, at, end);
+	c->last = w->patches.count;
+	if (c->first == 0) {
+		c->first = c->last;
+		growth += (int64_t)patched_size(last);
+	}
+	return growth;
 }
 
-/* All payload fields of a tensor have been seen: make the payload. */
-static void make_payload(qdq_wire *w, size_t first)
+/* All payload fields of a tensor have been seen. */
+static void make_payload(qdq_wire *w, const cut *c)
 {
-	const qdq_patch *run = &w->patches.items[first - 1];
-	size_t count = w->patches.count - (first - 1);
+	qdq_patch *run = &w->patches.items[c->first - 1];
+	size_t count = c->last - (c->first - 1);
 	qdq_payload *payload = qdq_new(w->keep, qdq_payload);
 	size_t size = 0;
 
 	*payload = (qdq_payload){w->data + run->at, run->size, w->source, true};
-	if (count > 1) { /* strewn over the message: gather it */
-		char *all;
-
-		for (size_t i = 0; i < count; i++)
-			size += run[i].size;
-		all = qdq_alloc(w->keep, size);
-		size = 0;
-		for (size_t i = 0; i < count; i++) {
-			memcpy(all + size, w->data + run[i].at, run[i].size);
-			size += run[i].size;
-		}
-		*payload = (qdq_payload){all, size, NULL, true};
+	run->u.payload = payload;
+	if (count == 1)
+		return;
+	for (size_t i = 0; i < count; i++) /* strewn over the message: gather it */
+		size += run[i].size;
+	*payload = (qdq_payload){qdq_alloc(w->keep, size), size, NULL, true};
+	size = 0;
+	for (size_t i = 0; i < count; i++) {
+		memcpy((char *)(uintptr_t)payload->data + size, w->data + run[i].at, run[i].size);
+		size += run[i].size;
 	}
-	w->patches.items[first - 1].u.payload = payload;
 }
 
-static void put_in(qdq_wire *w, const qdq_field *f, const uint8_t *at, const uint8_t *end)
+static int64_t put_in(qdq_wire *w, const qdq_field *f, const uint8_t *at, const uint8_t *end)
 {
 	qdq_payload *payload;
+	qdq_patch *p = add_patch(w, QDQ_PATCH_PAYLOAD, at, end);
 
 	memcpy(&payload, f->data, sizeof payload);
-	add_patch(w, QDQ_PATCH_PAYLOAD, at, end)->u.payload = payload;
+	p->u.payload = payload;
+	return (int64_t)patched_size(p) - (int64_t)p->size;
 }
 
 /* ---- messages ---- */
-
-static bool counts_as_depth(const ProtobufCMessageDescriptor *message)
-{
-	return message == &onnx__graph_proto__descriptor || message == &onnx__type_proto__descriptor;
-}
 
 static int64_t scan(qdq_wire *w, const ProtobufCMessageDescriptor *message, const uint8_t *at, const uint8_t *end);
 
@@ -285,11 +296,61 @@ static const uint8_t *behind_tag(const uint8_t *at)
 	return at + 1;
 }
 
+/* Fields of nodes and attributes beyond names, numbers and strings. */
+static bool is_rich(const ProtobufCMessageDescriptor *message, uint32_t id)
+{
+	const uint32_t node = 1u << 1 | 1u << 2 | 1u << 3 | 1u << 4 | 1u << 5 | 1u << 7;
+	const uint32_t attribute =
+	    1u << 1 | 1u << 2 | 1u << 3 | 1u << 4 | 1u << 7 | 1u << 8 | 1u << 9 | 1u << 20 | 1u << 21;
+
+	if (message != NODE && message != ATTRIBUTE)
+		return false;
+	return id >= 32 || ((message == NODE ? node : attribute) >> id & 1) == 0;
+}
+
+static bool is_node_list(const ProtobufCMessageDescriptor *message, uint32_t id)
+{
+	return (message == GRAPH && id == 1) || (message == FUNCTION && id == 7);
+}
+
+static int64_t scan_message_field(qdq_wire *w, const ProtobufCMessageDescriptor *message,
+				  const ProtobufCFieldDescriptor *known, const qdq_field *f, const uint8_t *start,
+				  uint64_t *seen)
+{
+	if (f->wire != QDQ_WIRE_BYTES)
+		refuse_field(w, message, start, known, "has the wrong wire type");
+	if (known->label != PROTOBUF_C_LABEL_REPEATED) { /* two of them would be merged */
+		if (*seen >> f->id & 1)
+			refuse_field(w, message, start, known, "is there twice");
+		*seen |= UINT64_C(1) << f->id;
+	}
+	return scan_child(w, known->descriptor, f, behind_tag(start));
+}
+
+static int64_t scan_plain_field(qdq_wire *w, const ProtobufCMessageDescriptor *message,
+				const ProtobufCFieldDescriptor *known, const qdq_field *f, const uint8_t *start,
+				const uint8_t *end, cut *c)
+{
+	if (w->mode == QDQ_WIRE_CHECK) {
+		check_field(w, message, known, f, start);
+		w->names += message == NODE && (f->id == 2 || f->id == 3) && f->size != 0;
+		w->external += message == TENSOR && f->id == 14 && f->value == 1;
+		return 0;
+	}
+	if (message != TENSOR)
+		return 0;
+	if (w->mode == QDQ_WIRE_STRIP)
+		return is_payload(f->id) ? take_out(w, c, QDQ_PATCH_TOKEN, start, end) : 0;
+	return f->id == QDQ_FIELD_RAW_DATA && f->size == QDQ_TOKEN_SIZE ? put_in(w, f, start, end) : 0;
+}
+
 static int64_t scan_fields(qdq_wire *w, const ProtobufCMessageDescriptor *message, const uint8_t *at,
 			   const uint8_t *end)
 {
-	uint64_t seen = 0; /* singular messages, by field number: two of them would be merged */
-	size_t first = 0;
+	const uint8_t *begin = at;
+	bool strip_nodes = w->mode == QDQ_WIRE_STRIP && !w->training;
+	uint64_t seen = 0; /* singular messages, by field number */
+	cut c = {0};
 	int64_t growth = 0;
 
 	while (at != end) {
@@ -301,52 +362,42 @@ static int64_t scan_fields(qdq_wire *w, const ProtobufCMessageDescriptor *messag
 		if (wrong != NULL)
 			refuse(w, message, start, wrong);
 		known = protobuf_c_message_descriptor_get_field(message, f.id);
+		w->rich = w->rich || is_rich(message, f.id);
 		if (known == NULL)
 			continue;
-		if (known->type == PROTOBUF_C_TYPE_MESSAGE) {
-			if (f.wire != QDQ_WIRE_BYTES)
-				refuse_field(w, message, start, known, "has the wrong wire type");
-			if (known->label != PROTOBUF_C_LABEL_REPEATED) {
-				if (seen >> f.id & 1)
-					refuse_field(w, message, start, known, "is there twice");
-				seen |= UINT64_C(1) << f.id;
-			}
-			growth += scan_child(w, known->descriptor, &f, behind_tag(start));
-			continue;
-		}
-		check_field(w, message, known, &f, start);
-		if (message != TENSOR)
-			continue;
-		if (f.id == 14 && f.value == 1)
-			w->external++;
-		if (is_payload(f.id) && !w->restore)
-			take_out(w, start, at, &first);
-		else if (f.id == QDQ_FIELD_RAW_DATA && f.size == QDQ_TOKEN_SIZE)
-			put_in(w, &f, start, at);
+		if (strip_nodes && is_node_list(message, f.id))
+			growth += take_out(w, &c, QDQ_PATCH_NODES, start, at);
+		else if (known->type == PROTOBUF_C_TYPE_MESSAGE)
+			growth += scan_message_field(w, message, known, &f, start, &seen);
+		else
+			growth += scan_plain_field(w, message, known, &f, start, at, &c);
 	}
-	if (first != 0)
-		make_payload(w, first);
+	if (c.first != 0 && message == TENSOR) {
+		make_payload(w, &c);
+	} else if (c.first != 0) {
+		qdq_nodes *nodes = qdq_new(w->keep, qdq_nodes);
+
+		*nodes = (qdq_nodes){begin, end, message == GRAPH ? 1 : 7, c.count};
+		w->patches.items[c.first - 1].u.nodes = nodes;
+	}
 	return growth;
 }
 
 static int64_t scan(qdq_wire *w, const ProtobufCMessageDescriptor *message, const uint8_t *at, const uint8_t *end)
 {
 	uint32_t limit = w->ctx->options.max_depth < MOST_DEPTH ? w->ctx->options.max_depth : MOST_DEPTH;
-	bool deeper = counts_as_depth(message);
-	size_t mark = w->patches.count;
+	bool deeper = message == GRAPH || message == TYPE;
+	bool training = w->training;
 	int64_t growth;
 
 	if (deeper && w->depth++ >= limit)
 		qdq_fail(w->ctx, QDQ_EMODEL, &(qdq_where){.file = w->path},
 			 "graphs or types are nested more than %" PRIu32 " deep", limit);
-	if (message == &onnx__node_proto__descriptor)
-		w->nodes++;
+	w->nodes += message == NODE;
+	w->training = training || message == TRAINING;
 	growth = scan_fields(w, message, at, end);
-	if (message == TENSOR)
-		for (size_t i = mark; i < w->patches.count; i++)
-			growth += (int64_t)patched_size(&w->patches.items[i]) - (int64_t)w->patches.items[i].size;
-	if (deeper)
-		w->depth--;
+	w->training = training;
+	w->depth -= deeper;
 	return growth;
 }
 
@@ -356,7 +407,35 @@ void qdq_wire_scan(qdq_wire *w)
 
 	w->total = w->size;
 	if (w->size != 0)
-		w->total += (uint64_t)scan(w, &onnx__model_proto__descriptor, data, data + w->size);
+		w->total += (uint64_t)scan(w, w->message, data, data + w->size);
+}
+
+/* What a patch puts in front of a payload, or all that it puts; returns its size. */
+static size_t patch_head(const qdq_patch *p, uint8_t head[16])
+{
+	switch (p->kind) {
+	case QDQ_PATCH_LENGTH:
+		return qdq_wire_put_varint(head, p->u.length);
+	case QDQ_PATCH_TOKEN:
+		head[0] = QDQ_FIELD_RAW_DATA << 3 | QDQ_WIRE_BYTES;
+		head[1] = QDQ_TOKEN_SIZE;
+		memcpy(head + 2, &p->u.payload, QDQ_TOKEN_SIZE);
+		return 2 + QDQ_TOKEN_SIZE;
+	case QDQ_PATCH_NODES:
+		head[0] = (uint8_t)(p->u.nodes->id << 3 | QDQ_WIRE_BYTES);
+		head[1] = 2 + QDQ_TOKEN_SIZE;
+		head[2] = 15u << 3 | QDQ_WIRE_BYTES; /* a field number that nodes do not have */
+		head[3] = QDQ_TOKEN_SIZE;
+		memcpy(head + 4, &p->u.nodes, QDQ_TOKEN_SIZE);
+		return 4 + QDQ_TOKEN_SIZE;
+	case QDQ_PATCH_PAYLOAD:
+		if (p->u.payload->framed)
+			return 0;
+		head[0] = QDQ_FIELD_RAW_DATA << 3 | QDQ_WIRE_BYTES;
+		return 1 + qdq_wire_put_varint(head + 1, p->u.payload->size);
+	default:
+		return 0;
+	}
 }
 
 void qdq_wire_emit(const qdq_wire *w,
@@ -368,22 +447,11 @@ void qdq_wire_emit(const qdq_wire *w,
 	for (size_t i = 0; i < w->patches.count; i++) {
 		const qdq_patch *p = &w->patches.items[i];
 		uint8_t head[16];
-		size_t size = 0;
+		size_t size = patch_head(p, head);
 
 		if (p->at != done)
 			piece(user, w->data + done, p->at - done, w->source);
 		done = p->at + p->size;
-		if (p->kind == QDQ_PATCH_LENGTH) {
-			size = put_varint(head, p->u.length);
-		} else if (p->kind == QDQ_PATCH_TOKEN) {
-			head[0] = QDQ_FIELD_RAW_DATA << 3 | QDQ_WIRE_BYTES;
-			head[1] = QDQ_TOKEN_SIZE;
-			memcpy(head + 2, &p->u.payload, QDQ_TOKEN_SIZE);
-			size = 2 + QDQ_TOKEN_SIZE;
-		} else if (p->kind == QDQ_PATCH_PAYLOAD && !p->u.payload->framed) {
-			head[0] = QDQ_FIELD_RAW_DATA << 3 | QDQ_WIRE_BYTES;
-			size = 1 + put_varint(head + 1, p->u.payload->size);
-		}
 		if (size != 0)
 			piece(user, head, size, NULL);
 		if (p->kind == QDQ_PATCH_PAYLOAD && p->u.payload->size != 0)
