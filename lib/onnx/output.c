@@ -2,10 +2,11 @@
  *
  * output.c -- a file that is written beside its place and renamed when it is complete
  *
- * Small pieces gather in a buffer. Large ones that lie in a mapped file go from file to file within the kernel, so
- * that weights are neither copied through the process nor paged into it.
+ * Pieces are gathered and written many at a time, the small ones from a buffer, the others from where they lie: in a
+ * mapped file, as a rule. A small file is paged in at once, which is the fastest way; from a large one, pieces go from
+ * file to file within the kernel, so that it is not paged in at all.
  */
-#define _GNU_SOURCE /* copy_file_range */
+#define _GNU_SOURCE /* copy_file_range, renameat2 */
 #include "output.h"
 
 #include <errno.h>
@@ -13,11 +14,16 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define BUFFER ((size_t)128 << 10)
-#define LARGE ((size_t)64 << 10) /* pieces from here on are not buffered */
+#define SMALL ((size_t)4 << 10) /* pieces of less are buffered */
+#define MOST_PIECES 512
+#define LARGE ((size_t)64 << 10)      /* pieces from here on may go from file to file … */
+#define LARGE_FILE ((size_t)64 << 20) /* … where the file is at least so large */
 #define MOST_AT_ONCE ((size_t)1 << 30)
 
 QDQ_NORETURN static void refuse(const qdq_output *o, const char *why)
@@ -60,6 +66,7 @@ void qdq_output_open(qdq_output *o)
 	int folder = slash == NULL ? 0 : (int)(slash - o->target + 1);
 
 	o->buffer = qdq_alloc(o->arena, BUFFER);
+	o->pieces = qdq_array(o->arena, struct iovec, MOST_PIECES);
 	if (o->direct) {
 		o->fd = open(o->target, O_WRONLY | O_CLOEXEC | O_NOCTTY);
 		if (o->fd < 0)
@@ -82,24 +89,45 @@ void qdq_output_open(qdq_output *o)
 	refuse(o, "no free name for a temporary file beside it");
 }
 
-static void write_all(qdq_output *o, const char *data, size_t size)
+/* Writes what is gathered. */
+static void flush(qdq_output *o)
 {
-	while (size != 0) {
-		ssize_t done = write(o->fd, data, size < MOST_AT_ONCE ? size : MOST_AT_ONCE);
+	struct iovec *piece = o->pieces;
+	size_t count = o->n_pieces;
+
+	while (count != 0) {
+		ssize_t done = writev(o->fd, piece, (int)count);
 
 		if (done < 0 && errno == EINTR)
 			continue;
-		if (done < 0)
-			refuse(o, strerror(errno));
-		data += done;
-		size -= (size_t)done;
+		if (done <= 0)
+			refuse(o, done < 0 ? strerror(errno) : "nothing was written");
+		for (; count != 0 && (size_t)done >= piece->iov_len; piece++, count--)
+			done -= (ssize_t)piece->iov_len;
+		if (count != 0) {
+			piece->iov_base = (char *)piece->iov_base + done;
+			piece->iov_len -= (size_t)done;
+		}
 	}
+	o->n_pieces = 0;
+	o->used = 0;
 }
 
-static void flush(qdq_output *o)
+static void gather(qdq_output *o, const char *data, size_t size)
 {
-	write_all(o, o->buffer, o->used);
-	o->used = 0;
+	struct iovec *last;
+
+	if (o->n_pieces == MOST_PIECES || (size < SMALL && size > BUFFER - o->used))
+		flush(o);
+	if (size < SMALL) {
+		data = memcpy(o->buffer + o->used, data, size);
+		o->used += size;
+	}
+	last = o->n_pieces == 0 ? NULL : &o->pieces[o->n_pieces - 1];
+	if (last != NULL && (char *)last->iov_base + last->iov_len == data)
+		last->iov_len += size;
+	else
+		o->pieces[o->n_pieces++] = (struct iovec){(void *)(uintptr_t)data, size};
 }
 
 /* From file to file; returns how much of it was done before the kernel said that it cannot. */
@@ -130,25 +158,38 @@ static bool lies_in(const qdq_source *source, const char *data, size_t size)
 	return at >= first && size <= source->size && at - first <= source->size - size;
 }
 
+static void page_in(qdq_output *o, const qdq_source *source)
+{
+	if (o->paged_in == source)
+		return;
+	o->paged_in = source;
+#ifdef MADV_POPULATE_READ
+	(void)madvise((void *)(uintptr_t)source->data, source->size, MADV_POPULATE_READ); /* else page by page */
+#endif
+}
+
 void qdq_output_write(qdq_output *o, const void *data, size_t size, const qdq_source *source)
 {
 	const char *from = data;
 
-	if (size < LARGE) {
-		if (size > BUFFER - o->used)
-			flush(o);
-		memcpy(o->buffer + o->used, from, size);
-		o->used += size;
-		return;
-	}
-	flush(o);
-	if (source != NULL && source->fd >= 0 && lies_in(source, from, size)) {
-		size_t done = copy_range(o, source, (size_t)(from - source->data), size);
+	if (size >= LARGE && source != NULL && source->fd >= 0 && lies_in(source, from, size)) {
+		if (source->size >= LARGE_FILE) {
+			size_t done;
 
-		from += done;
-		size -= done;
+			flush(o);
+			done = copy_range(o, source, (size_t)(from - source->data), size);
+			from += done;
+			size -= done;
+		} else {
+			page_in(o, source);
+		}
 	}
-	write_all(o, from, size);
+	for (; size > MOST_AT_ONCE; from += MOST_AT_ONCE, size -= MOST_AT_ONCE) {
+		flush(o); /* one call of writev takes at most 2 GiB */
+		gather(o, from, MOST_AT_ONCE);
+	}
+	if (size != 0)
+		gather(o, from, size);
 }
 
 void qdq_output_zeros(qdq_output *o, uint64_t count)
@@ -168,11 +209,24 @@ void qdq_output_close(qdq_output *o)
 		refuse(o, strerror(errno));
 }
 
+/* The two files change places and the old one goes: at every moment the name stands for one of them, whole. (A plain
+ * rename over a file makes ext4 flush the new one first; nobody is promised a file that survives a power cut.) */
+static bool exchange(const qdq_output *o)
+{
+#ifdef RENAME_EXCHANGE
+	return renameat2(AT_FDCWD, o->temporary, AT_FDCWD, o->target, RENAME_EXCHANGE) == 0 &&
+	       unlink(o->temporary) == 0;
+#else
+	(void)o;
+	return false;
+#endif
+}
+
 void qdq_output_commit(qdq_output *o)
 {
 	if (o->temporary == NULL)
 		return;
-	if (rename(o->temporary, o->target) != 0)
+	if (!(o->exists && exchange(o)) && rename(o->temporary, o->target) != 0)
 		refuse(o, strerror(errno));
 	o->temporary = NULL;
 }

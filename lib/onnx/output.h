@@ -7,6 +7,8 @@
 
 #include "internal.h"
 
+struct iovec;
+
 typedef struct qdq_output {
 	qdq_arena *arena;
 	const char *path;      /* as given */
@@ -17,7 +19,10 @@ typedef struct qdq_output {
 	uint64_t device, inode; /* of target, if it exists */
 	int fd;			/* opened */
 	bool open;
-	char *buffer;
+	struct iovec *pieces; /* of what is to be written next, in order */
+	size_t n_pieces;
+	const qdq_source *paged_in; /* the last one that was */
+	char *buffer;		    /* of small pieces */
 	size_t used;
 } qdq_output;
 
@@ -25,7 +30,7 @@ typedef struct qdq_output {
 void qdq_output_prepare(qdq_output *o, qdq_arena *arena, const char *path);
 bool qdq_output_is(const qdq_output *o, const qdq_source *source); /* would source be replaced? */
 void qdq_output_open(qdq_output *o);
-/* `source`: the mapped file that data lies in, or NULL. */
+/* `source`: the mapped file that data lies in, or NULL. Data must stay until the output is closed. */
 void qdq_output_write(qdq_output *o, const void *data, size_t size, const qdq_source *source);
 void qdq_output_zeros(qdq_output *o, uint64_t count);
 void qdq_output_close(qdq_output *o);
