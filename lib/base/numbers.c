@@ -156,7 +156,7 @@ typedef struct small_float {
 	int8_t bias;
 	uint8_t sign;	    /* the sign bit */
 	uint8_t max;	    /* code of the greatest finite value */
-	uint8_t nan;	    /* a code that means NaN; 0: there is none */
+	uint8_t nan;	    /* what NaN becomes */
 	uint8_t overflow;   /* what too large a value becomes without saturation */
 	bool unsigned_zero; /* the sign alone is no negative zero: -0 is 0 */
 } small_float;
@@ -167,7 +167,7 @@ static const small_float *small_float_get(qdq_type type)
 	static const small_float e4m3fnuz = {3, 8, 0x80, 0x7f, 0x80, 0x80, true};
 	static const small_float e5m2 = {2, 15, 0x80, 0x7b, 0x7f, 0x7c, false};
 	static const small_float e5m2fnuz = {2, 16, 0x80, 0x7f, 0x80, 0x80, true};
-	static const small_float e2m1 = {1, 1, 0x08, 0x07, 0, 0x07, false};
+	static const small_float e2m1 = {1, 1, 0x08, 0x07, 0x08, 0x07, false};
 
 	switch (type) {
 	case QDQ_TYPE_FLOAT8E4M3FN:
@@ -231,9 +231,9 @@ uint8_t qdq_f32_to_f8(qdq_type type, float f, bool saturate)
 		return encode_e8m0(f, saturate);
 	uint8_t sign = signbit(f) ? s->sign : 0;
 	if (isnan(f))
-		return s->nan == 0 ? s->max : (uint8_t)(s->unsigned_zero ? s->nan : s->nan | sign);
+		return (uint8_t)(s->unsigned_zero ? s->nan : s->nan | sign);
 	double magnitude = fabs((double)f);
-	int exponent = 0, least = 1 - s->bias; /* of the least normal value */
+	int least = 1 - s->bias, exponent = least; /* of the least normal value */
 	if (isfinite(magnitude) && magnitude > 0)
 		frexp(magnitude, &exponent);
 	exponent = exponent - 1 < least ? least : exponent - 1;
@@ -241,8 +241,7 @@ uint8_t qdq_f32_to_f8(qdq_type type, float f, bool saturate)
 	/* units carries the implicit bit, and a carry out of the mantissa raises the exponent by itself */
 	double code = (double)((exponent - least) * (1 << s->mantissa_bits)) + units;
 	if (code > s->max)
-		return (uint8_t)(saturate || s->nan == 0 ? s->max | sign
-							 : (s->unsigned_zero ? s->overflow : s->overflow | sign));
+		return (uint8_t)(saturate ? s->max | sign : s->unsigned_zero ? s->overflow : s->overflow | sign);
 	if (code == 0 && s->unsigned_zero)
 		return 0;
 	return (uint8_t)((uint8_t)code | sign);

@@ -56,6 +56,16 @@ static int64_t floor_remainder(int64_t a, int64_t b)
 	return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
 }
 
+/* Rounded to the operands' type by the caller; a zero has the sign of the divisor. */
+static double floor_fmod(double a, double b)
+{
+	double rest = fmod(a, b);
+
+	if (rest == 0)
+		return copysign(0, b);
+	return (rest < 0) != (b < 0) ? rest + b : rest;
+}
+
 /* clang-format off */
 REAL(add, a + b)
 REAL(sub, a - b)
@@ -89,7 +99,10 @@ SIGNED(xor, a ^ b)
 SIGNED(logical_and, a != 0 && b != 0)
 SIGNED(logical_or, a != 0 || b != 0)
 SIGNED(logical_xor, (a != 0) != (b != 0))
-UNSIGNED(shift_left, b < 64 ? a << b : 0)
+UNSIGNED(shift_left, b < 64 ? a << b : 0) /* a negative shift is a very great one */
+SIGNED(shift_right, b >= 0 && b < 64 ? (a < 0 ? ~(~a >> b) : a >> b) : a < 0 ? -1 : 0)
+BODY(mod_f32, float, f, f, (float)floor_fmod(a, b))
+BODY(mod_f64, double, d, d, floor_fmod(a, b))
 UNSIGNED(shift_right, b < 64 ? a >> b : 0)
 COMPARE(equal, ==)
 COMPARE(greater, >)
@@ -107,7 +120,7 @@ typedef struct binary_row {
 static const binary_row rows[QDQ_OP_COUNT] = {
     [QDQ_OP_Add] = {REALS(add), .i64 = add_u64, .u64 = add_u64},
     [QDQ_OP_And] = {.i64 = logical_and_i64, .u64 = logical_and_i64},
-    [QDQ_OP_BitShift] = {.u64 = shift_left_u64},
+    [QDQ_OP_BitShift] = {.i64 = shift_left_u64, .u64 = shift_left_u64},
     [QDQ_OP_BitwiseAnd] = {.i64 = and_i64, .u64 = and_i64},
     [QDQ_OP_BitwiseOr] = {.i64 = or_i64, .u64 = or_i64},
     [QDQ_OP_BitwiseXor] = {.i64 = xor_i64, .u64 = xor_i64},
@@ -120,7 +133,7 @@ static const binary_row rows[QDQ_OP_COUNT] = {
     [QDQ_OP_Max] = {REALS(max), INTS(max)},
     [QDQ_OP_Mean] = {REALS(add)},
     [QDQ_OP_Min] = {REALS(min), INTS(min)},
-    [QDQ_OP_Mod] = {INTS(mod)},
+    [QDQ_OP_Mod] = {REALS(mod), INTS(mod)},
     [QDQ_OP_Mul] = {REALS(mul), .i64 = mul_u64, .u64 = mul_u64},
     [QDQ_OP_Or] = {.i64 = logical_or_i64, .u64 = logical_or_i64},
     [QDQ_OP_PRelu] = {REALS(prelu), INTS(prelu)},
@@ -132,23 +145,28 @@ static const binary_row rows[QDQ_OP_COUNT] = {
 
 static const binary_row fmod_row = {REALS(fmod), .i64 = fmod_i64, .u64 = mod_u64};
 
+static const binary_row shift_right_row = {INTS(shift_right)};
+
+static const binary_row *choose_row(const qdq_eval *e)
+{
+	if (e->op == QDQ_OP_Mod && qdq_attr_int(e->n, "fmod", 0) != 0)
+		return &fmod_row;
+	if (e->op == QDQ_OP_BitShift && qdq_eval_string_is(e->n, "direction", "", "RIGHT"))
+		return &shift_right_row;
+	return &rows[e->op];
+}
+
 static binary_fn *choose(const qdq_eval *e, qdq_type type)
 {
-	const binary_row *row = &rows[e->op];
+	const binary_row *row = choose_row(e);
 
-	if (e->op == QDQ_OP_Mod && qdq_attr_int(e->n, "fmod", 0) != 0)
-		row = &fmod_row;
 	switch (qdq_wide_of(type)) {
 	case QDQ_WIDE_F32:
 		return row->f32;
 	case QDQ_WIDE_F64:
 		return row->f64;
 	case QDQ_WIDE_INT:
-		if (type == QDQ_TYPE_BOOL || qdq_type_get(type)->is_signed)
-			return row->i64;
-		if (e->op == QDQ_OP_BitShift && !qdq_eval_string_is(e->n, "direction", "", "LEFT"))
-			return qdq_eval_string_is(e->n, "direction", "", "RIGHT") ? shift_right_u64 : NULL;
-		return row->u64;
+		return type == QDQ_TYPE_BOOL || qdq_type_get(type)->is_signed ? row->i64 : row->u64;
 	default:
 		return NULL;
 	}
