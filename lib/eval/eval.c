@@ -112,7 +112,7 @@ qdq_exactness qdq_eval_exactness(const qdq_node *n)
 {
 	const qdq_value *data = qdq_in(n, 0);
 	bool integers = data != NULL && data->type != QDQ_TYPE_NONE && !qdq_type_get(data->type)->is_float;
-	bool yes;
+	bool yes, quantizes;
 
 	switch (exact[n->op->id]) {
 	case ALWAYS:
@@ -125,9 +125,9 @@ qdq_exactness qdq_eval_exactness(const qdq_node *n)
 		yes = integers || n->n_inputs <= 2;
 		break;
 	case FLOAT32: /* of Q both operands, of DQ the scale; and no other type asked for by an attribute */
-		yes = is_float32(n, 1) && qdq_attr_int(n, "precision", QDQ_TYPE_FLOAT) == QDQ_TYPE_FLOAT &&
-		      (n->op->infer == qdq_ops[QDQ_OP_QuantizeLinear].infer ? is_float32(n, 0)
-									    : qdq_attr_int(n, "output_dtype", 0) == 0);
+		quantizes = n->op->id == QDQ_OP_QuantizeLinear || n->op->id == QDQ_OP_ms_QuantizeLinear;
+		yes = is_float32(n, 1) && (!quantizes || is_float32(n, 0)) &&
+		      qdq_attr_int(n, quantizes ? "precision" : "output_dtype", 0) == 0;
 		break;
 	default:
 		yes = false;
@@ -158,6 +158,18 @@ static bool tensor_is_sound(const qdq_tensor *t)
 	return t->count == 0 || (t->type == QDQ_TYPE_STRING ? t->strings != NULL : t->data != NULL && t->size >= size);
 }
 
+static bool is_sound(const qdq_node *n, const qdq_tensor *const *inputs)
+{
+	for (uint32_t i = 0; i < n->n_inputs; i++)
+		if (inputs[i] != NULL && !tensor_is_sound(inputs[i]))
+			return false;
+	for (uint32_t i = 0; i < n->n_attrs; i++)
+		if (n->attrs[i].type == QDQ_ATTR_TENSOR &&
+		    (n->attrs[i].u.t == NULL || !tensor_is_sound(n->attrs[i].u.t)))
+			return false;
+	return true;
+}
+
 static void free_scratch(void *scratch)
 {
 	qdq_arena_free(scratch);
@@ -180,11 +192,8 @@ qdq_eval_result qdq_eval_node_in(qdq_model *m, int opset, qdq_arena *arena, cons
 
 	for (uint32_t i = 0; i < n->n_outputs; i++)
 		outputs[i] = NULL;
-	if (kernel == NULL)
+	if (kernel == NULL || e.version == 0 || !is_sound(n, inputs))
 		return QDQ_EVAL_UNSUPPORTED;
-	for (uint32_t i = 0; i < n->n_inputs; i++)
-		if (inputs[i] != NULL && !tensor_is_sound(inputs[i]))
-			return QDQ_EVAL_UNSUPPORTED;
 	bool done = kernel(&e);
 	if (done)
 		qdq_cells_pack(&e);

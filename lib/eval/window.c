@@ -189,6 +189,13 @@ static bool pool_init(qdq_eval *e, const qdq_tensor *x, pool *p, int64_t *dims)
 		if (p->w.out[i] < 0)
 			return false;
 	}
+	/* the work that attributes alone may ask for */
+	const int64_t most = INT64_C(1) << 34;
+	int64_t work = 1;
+	for (int i = 0; i < x->rank; i++)
+		if (qdq_mul_overflow(work, dims[i], &work) ||
+		    (i > 1 && qdq_mul_overflow(work, p->w.kernel[i - 2], &work)) || work > most)
+			return false;
 	p->count_pads = qdq_attr_int(e->n, "count_include_pad", 0) != 0;
 	p->p = qdq_attr_int(e->n, "p", 2);
 	p->column_major = qdq_attr_int(e->n, "storage_order", 0) != 0;

@@ -149,6 +149,14 @@ static void run_job(void *arg)
 	qdq_model_destroy(m);
 }
 
+static void release(qdq_ctx *ctx)
+{
+	while (ctx->models != NULL)
+		qdq_model_destroy(ctx->models);
+	qdq_arena_free(&ctx->arena);
+	ctx->options.alloc(ctx->options.alloc_user, ctx, sizeof *ctx, 0);
+}
+
 int main(void)
 {
 	char line[8192];
@@ -170,7 +178,7 @@ int main(void)
 		}
 		printf("%s %s\n", j.answer, j.detail);
 		fflush(stdout);
-		qdq_ctx_free(j.ctx);
+		release(j.ctx);
 	}
 	return 0;
 }

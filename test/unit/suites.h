@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * suites.h -- the unit tests: one suite for each file of this folder
+ */
+#ifndef QDQ_TEST_SUITES_H
+#define QDQ_TEST_SUITES_H
+
+#include <check.h>
+
+Suite *eval_suite(void);
+Suite *numbers_suite(void);
+Suite *onnx_io_suite(void);
+
+#endif
