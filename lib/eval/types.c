@@ -44,6 +44,14 @@ static int64_t sign_extend(uint8_t code, int bits)
 	return (code ^ sign) - sign;
 }
 
+/* Bytes of an element whose wide form is the element itself; 0 for the others. */
+static size_t as_it_is(qdq_type type)
+{
+	return type == QDQ_TYPE_FLOAT							      ? 4
+	       : type == QDQ_TYPE_DOUBLE || type == QDQ_TYPE_INT64 || type == QDQ_TYPE_UINT64 ? 8
+											      : 0;
+}
+
 #define LOAD(T, field, expression)                                                                            \
 	for (size_t k = 0; k < n; k++) {                                                                      \
 		T x;                                                                                          \
@@ -54,8 +62,13 @@ static int64_t sign_extend(uint8_t code, int bits)
 
 void qdq_load(qdq_chunk *to, qdq_type type, const void *data, int64_t first, int64_t stride, size_t n)
 {
+	size_t whole = stride == 1 ? as_it_is(type) : 0;
 	int bits = qdq_type_get(type)->bits;
 
+	if (whole != 0) {
+		memcpy(to, (const char *)data + (size_t)first * whole, n * whole);
+		return;
+	}
 	switch (type) {
 	case QDQ_TYPE_FLOAT:
 		LOAD(float, f, x);
@@ -115,8 +128,13 @@ void qdq_load(qdq_chunk *to, qdq_type type, const void *data, int64_t first, int
 
 void qdq_store(const qdq_chunk *from, qdq_type type, void *data, int64_t first, int64_t stride, size_t n)
 {
+	size_t whole = stride == 1 ? as_it_is(type) : 0;
 	int bits = qdq_type_get(type)->bits;
 
+	if (whole != 0) {
+		memcpy((char *)data + (size_t)first * whole, from, n * whole);
+		return;
+	}
 	switch (type) {
 	case QDQ_TYPE_FLOAT:
 		STORE(float, from->f[k]);

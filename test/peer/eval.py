@@ -741,9 +741,32 @@ def microsoft(r):
     yield "ms QuickGelu", r.model("QuickGelu", [real], 13, domain=ms), (1e-5, 1e-6)
 
 
+def calls(r):
+    """Model-local functions: attributes that refer to the call's, defaults, attributes left out, calls of calls."""
+    leaky = oh.make_node("LeakyRelu", ["a"], ["b"])
+    leaky.attribute.append(onnx.AttributeProto(name="alpha", ref_attr_name="slope", type=onnx.AttributeProto.FLOAT))
+    celu = oh.make_node("ThresholdedRelu", ["b"], ["c"])
+    celu.attribute.append(onnx.AttributeProto(name="alpha", ref_attr_name="least", type=onnx.AttributeProto.FLOAT))
+    inner = oh.make_function("f", "inner", ["a"], ["c"], [leaky, celu], [oh.make_opsetid("", 17)], ["slope"],
+                             [oh.make_attribute("least", 0.25)])
+    for given in ({}, {"slope": 0.5}, {"slope": 2.0, "least": -3.0}):
+        call = oh.make_node("inner", ["p"], ["q"], domain="f", **given)
+        twice = oh.make_node("inner", ["q"], ["s"], domain="f", slope=4.0)
+        outer = oh.make_function("f", "outer", ["p"], ["s"], [call, twice],
+                                 [oh.make_opsetid("", 17), oh.make_opsetid("f", 1)])
+        x = numpy_helper.from_array(r.values("float", (40,)), "x0")
+        graph = oh.make_graph([oh.make_node("outer", ["x0"], ["y0"], domain="f"),
+                               oh.make_node("outer", ["y0"], ["y1"], domain="f")], "g",
+                              [oh.make_tensor_value_info("x0", 1, [40])],
+                              [oh.make_tensor_value_info("y0", 1, [40]), oh.make_tensor_value_info("y1", 1, [40])])
+        yield "calls %s" % given, (oh.make_model(graph, functions=[inner, outer], ir_version=8, opset_imports=[
+            oh.make_opsetid("", 17), oh.make_opsetid("f", 1)]), [x]), EXACT
+
+
 def random_tests(driver, score):
     refused = {}
-    for generate in (arithmetic, casts, movement, reductions, functions, contractions, quantization, microsoft):
+    for generate in (arithmetic, casts, movement, reductions, functions, contractions, quantization, microsoft,
+                     calls):
         before = score.passed + score.failed
         for i, (name, (model, fed), tolerance) in enumerate(generate(Random(7))):
             try:
