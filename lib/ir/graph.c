@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * graph.c -- making models, graphs, values and tensors; reading attributes and constants
+ */
+#include "ir.h"
+
+/* ---- models ---- */
+
+struct create {
+	qdq_ctx *ctx;
+	qdq_model *model;
+	const char *path;
+};
+
+static void create_parts(void *arg)
+{
+	struct create *c = arg;
+	qdq_model *m = c->model;
+
+	qdq_names_init(&m->names, &m->arena);
+	qdq_map_init(&m->dim_index, &m->arena);
+	m->path = c->path == NULL ? NULL : qdq_copy(&m->arena, c->path, strlen(c->path));
+	m->graph = qdq_graph_create(m, NULL, qdq_intern(&m->names, ""));
+}
+
+qdq_model *qdq_model_create(qdq_ctx *ctx, const char *path)
+{
+	struct create c = {.ctx = ctx, .path = path};
+	qdq_status status;
+
+	c.model = qdq_ctx_alloc(ctx, sizeof *c.model);
+	memset(c.model, 0, sizeof *c.model);
+	c.model->ctx = ctx;
+	qdq_arena_init(&c.model->arena, ctx);
+	c.model->next = ctx->models;
+	ctx->models = c.model;
+	status = qdq_guard(ctx, create_parts, &c);
+	if (status != QDQ_OK) {
+		qdq_model_destroy(c.model);
+		qdq_throw(ctx, status);
+	}
+	return c.model;
+}
+
+void qdq_model_destroy(qdq_model *m)
+{
+	qdq_ctx *ctx = m->ctx;
+
+	for (qdq_model **link = &ctx->models; *link != NULL; link = &(*link)->next) {
+		if (*link == m) {
+			*link = m->next;
+			break;
+		}
+	}
+	qdq_arena_free(&m->arena);
+	qdq_ctx_release(ctx, m, sizeof *m);
+}
+
+/* ---- graphs and values ---- */
+
+qdq_graph *qdq_graph_create(qdq_model *m, qdq_node *parent, qdq_name name)
+{
+	qdq_graph *g = qdq_new(&m->arena, qdq_graph);
+
+	g->model = m;
+	g->parent = parent;
+	g->name = name;
+	return g;
+}
+
+qdq_value *qdq_value_create(qdq_graph *g, qdq_name name)
+{
+	qdq_value *v = qdq_new(&g->model->arena, qdq_value);
+
+	v->name = name;
+	v->graph = g;
+	v->id = g->model->n_values++;
+	return v;
+}
+
+qdq_value *qdq_graph_add_input(qdq_graph *g, qdq_name name)
+{
+	qdq_value *v = qdq_value_create(g, name);
+
+	v->is_input = true;
+	*qdq_push(&g->model->arena, &g->inputs) = v;
+	return v;
+}
+
+qdq_value *qdq_graph_add_constant(qdq_graph *g, qdq_name name, const qdq_tensor *t)
+{
+	qdq_value *v = qdq_value_create(g, name);
+
+	v->tensor = t;
+	v->type = t->type;
+	v->shape = qdq_shape_new(g->model, t->rank, t->dims);
+	*qdq_push(&g->model->arena, &g->constants) = v;
+	return v;
+}
+
+void qdq_graph_add_output(qdq_graph *g, qdq_value *v)
+{
+	*qdq_push(&g->model->arena, &g->outputs) = v;
+	v->n_outputs++;
+}
+
+/* ---- tensors ---- */
+
+qdq_tensor *qdq_tensor_new(qdq_model *m, qdq_type type, int32_t rank, const int64_t *dims)
+{
+	qdq_tensor *t = qdq_new(&m->arena, qdq_tensor);
+	int64_t *copy = qdq_array(&m->arena, int64_t, (size_t)rank);
+	int64_t count = 1;
+
+	for (int32_t i = 0; i < rank; i++) {
+		copy[i] = dims[i];
+		if (dims[i] < 0 || qdq_mul_overflow(count, dims[i], &count))
+			qdq_fail(m->ctx, QDQ_EMODEL, NULL, "a tensor's dimensions are negative or too large");
+	}
+	*t = (qdq_tensor){.type = type, .rank = rank, .dims = copy, .count = (uint64_t)count};
+	if (!qdq_type_size((int)type, t->count, &t->size) || t->size > SIZE_MAX / 2)
+		qdq_fail(m->ctx, QDQ_EMODEL, NULL, "a tensor is too large");
+	if (type == QDQ_TYPE_STRING)
+		t->strings = qdq_array(&m->arena, qdq_bytes, (size_t)count);
+	else
+		t->data = qdq_alloc(&m->arena, (size_t)t->size);
+	return t;
+}
+
+bool qdq_tensor_equal(const qdq_tensor *a, const qdq_tensor *b)
+{
+	if (a == b)
+		return true;
+	if (a == NULL || b == NULL || a->type != b->type || a->rank != b->rank || a->count != b->count ||
+	    a->size != b->size)
+		return false;
+	for (int32_t i = 0; i < a->rank; i++)
+		if (a->dims[i] != b->dims[i])
+			return false;
+	if (a->type != QDQ_TYPE_STRING)
+		return a->size == 0 || memcmp(a->data, b->data, (size_t)a->size) == 0;
+	for (uint64_t i = 0; i < a->count; i++)
+		if (a->strings[i].size != b->strings[i].size ||
+		    memcmp(a->strings[i].data, b->strings[i].data, a->strings[i].size) != 0)
+			return false;
+	return true;
+}
+
+const qdq_tensor *qdq_value_constant(const qdq_value *v)
+{
+	return v == NULL || v->is_input ? NULL : v->tensor;
+}
+
+/* One element of any real type. */
+static bool element(const qdq_tensor *t, uint64_t i, double *real, int64_t *integer)
+{
+	const char *p = t->data;
+	union {
+		float f;
+		double d;
+		int8_t i8;
+		uint8_t u8;
+		int16_t i16;
+		uint16_t u16;
+		int32_t i32;
+		uint32_t u32;
+		int64_t i64;
+	} u;
+	size_t size = qdq_type_get((int)t->type)->bits / 8u;
+
+	if (size == 0 || size > 8)
+		return false;
+	memcpy(&u, p + i * size, size);
+	*integer = 0;
+	switch (t->type) {
+	case QDQ_TYPE_FLOAT: *real = (double)u.f; return true;
+	case QDQ_TYPE_DOUBLE: *real = u.d; return true;
+	case QDQ_TYPE_FLOAT16: *real = (double)qdq_f16_to_f32(u.u16); return true;
+	case QDQ_TYPE_BFLOAT16: *real = (double)qdq_bf16_to_f32(u.u16); return true;
+	case QDQ_TYPE_INT8: *integer = u.i8; break;
+	case QDQ_TYPE_UINT8: *integer = u.u8; break;
+	case QDQ_TYPE_BOOL: *integer = u.u8; break;
+	case QDQ_TYPE_INT16: *integer = u.i16; break;
+	case QDQ_TYPE_UINT16: *integer = u.u16; break;
+	case QDQ_TYPE_INT32: *integer = u.i32; break;
+	case QDQ_TYPE_UINT32: *integer = u.u32; break;
+	case QDQ_TYPE_INT64: *integer = u.i64; break;
+	default: return false;
+	}
+	*real = (double)*integer;
+	return true;
+}
+
+bool qdq_value_scalar(const qdq_value *v, double *out)
+{
+	const qdq_tensor *t = qdq_value_constant(v);
+	int64_t integer;
+
+	return t != NULL && t->count == 1 && element(t, 0, out, &integer);
+}
+
+bool qdq_value_ints(const qdq_value *v, qdq_arena *a, const int64_t **out, size_t *count)
+{
+	const qdq_tensor *t = qdq_value_constant(v);
+	int64_t *ints;
+	double real;
+
+	if (t == NULL || t->type == QDQ_TYPE_STRING || qdq_type_get((int)t->type)->is_float)
+		return false;
+	ints = qdq_array(a, int64_t, (size_t)t->count);
+	for (uint64_t i = 0; i < t->count; i++)
+		if (!element(t, i, &real, &ints[i]))
+			return false;
+	*out = ints;
+	*count = (size_t)t->count;
+	return true;
+}
+
+/* ---- attributes ---- */
+
+const qdq_attr *qdq_attr_find(const qdq_node *n, const char *name)
+{
+	for (uint32_t i = 0; i < n->n_attrs; i++)
+		if (strcmp(n->attrs[i].name, name) == 0)
+			return &n->attrs[i];
+	return NULL;
+}
+
+int64_t qdq_attr_int(const qdq_node *n, const char *name, int64_t absent)
+{
+	const qdq_attr *a = qdq_attr_find(n, name);
+
+	return a != NULL && a->type == QDQ_ATTR_INT ? a->u.i : absent;
+}
+
+float qdq_attr_float(const qdq_node *n, const char *name, float absent)
+{
+	const qdq_attr *a = qdq_attr_find(n, name);
+
+	return a != NULL && a->type == QDQ_ATTR_FLOAT ? a->u.f : absent;
+}
+
+const int64_t *qdq_attr_ints(const qdq_node *n, const char *name, size_t *count)
+{
+	const qdq_attr *a = qdq_attr_find(n, name);
+
+	*count = a != NULL && a->type == QDQ_ATTR_INTS ? a->count : 0;
+	return *count == 0 ? NULL : a->u.ints;
+}
+
+qdq_bytes qdq_attr_string(const qdq_node *n, const char *name, const char *absent)
+{
+	const qdq_attr *a = qdq_attr_find(n, name);
+
+	if (a != NULL && a->type == QDQ_ATTR_STRING)
+		return a->u.s;
+	return (qdq_bytes){absent, absent == NULL ? 0 : strlen(absent)};
+}
+
+/* ---- for messages ---- */
+
+const char *qdq_node_label(const qdq_node *n)
+{
+	if (*n->name != '\0')
+		return n->name;
+	if (n->origin == NULL)
+		return n->n_outputs > 0 && n->outputs[0] != NULL ? n->outputs[0]->name : "";
+	if (*n->origin->name != '\0')
+		return n->origin->name;
+	return qdq_format(&n->graph->model->ctx->arena, "#%u", n->origin->index);
+}
+
+qdq_where qdq_node_where(const qdq_node *n, const char *operand)
+{
+	return (qdq_where){n->graph->model->path, qdq_node_label(n), n->op_type, operand};
+}

@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * ir.h -- the network in memory: values with uses, nodes in topological order, regions
+ *
+ * Everything lives in the model's arena. Names are interned in the model: compare pointers. A value is defined
+ * once, by a node, as a graph input or as a constant; it knows every use of it, also those in nested graphs
+ * (captures of If, Loop, Scan). The lists below are read freely; they are changed only through edit.c.
+ */
+#ifndef QDQ_IR_H
+#define QDQ_IR_H
+
+#include "../base/base.h"
+
+/* ---- dimensions and shapes (dims.c) -----------------------------------------------------------------------------
+ * A dimension >= 0 is known. A negative one is the index (~dim) of an expression in the model's table: a symbol
+ * ("N"), or a product, sum or quotient of dimensions. Expressions are hash-consed and simplified as they are made,
+ * so two dimensions are equal exactly if their numbers are ("not known to be equal" otherwise). */
+typedef int64_t qdq_dim;
+typedef struct qdq_shape {
+	int32_t rank;
+	qdq_dim dim[];
+} qdq_shape;
+
+typedef enum qdq_dim_op {
+	QDQ_DIM_SYMBOL,
+	QDQ_DIM_MUL,
+	QDQ_DIM_ADD,
+	QDQ_DIM_DIV, /* floor */
+	QDQ_DIM_MOD,
+	QDQ_DIM_SUB /* also how a negative element of a value's contents is written: 0 - 1 */
+} qdq_dim_op;
+typedef struct qdq_dim_expr {
+	qdq_dim_op op;
+	qdq_name symbol; /* of SYMBOL; "" for one that is only known to be some number */
+	qdq_dim a, b;
+} qdq_dim_expr;
+
+qdq_dim qdq_dim_symbol(qdq_model *m, qdq_name symbol);
+qdq_dim qdq_dim_unknown(qdq_model *m); /* a fresh one, equal only to itself */
+qdq_dim qdq_dim_binary(qdq_model *m, qdq_dim_op op, qdq_dim a, qdq_dim b);
+/* Is d a number? Also the negative ones that only contents have. */
+bool qdq_dim_value(const qdq_model *m, qdq_dim d, int64_t *out);
+const char *qdq_dim_print(qdq_model *m, qdq_arena *a, qdq_dim d); /* "8", "N", "N*196", "?" */
+const qdq_shape *qdq_shape_new(qdq_model *m, int32_t rank, const qdq_dim *dims);
+bool qdq_shape_equal(const qdq_shape *a, const qdq_shape *b); /* false where one is NULL */
+/* Number of elements; a symbolic dimension counts as 1 and sets *symbolic (which may be NULL). Saturates. */
+int64_t qdq_shape_count(const qdq_shape *s, bool *symbolic);
+bool qdq_shape_known(const qdq_shape *s); /* not NULL and no symbols */
+
+/* ---- tensors ------------------------------------------------------------------------------------------------------
+ * Constant data, immutable and shared. `data` points into a mapped file or the model's arena: little-endian,
+ * dense, row-major; 4- and 2-bit types packed low bits first; bool one byte. Strings are `strings`, data NULL. */
+typedef struct qdq_bytes {
+	const char *data;
+	size_t size;
+} qdq_bytes;
+
+typedef struct qdq_tensor {
+	qdq_type type;
+	int32_t rank;
+	const int64_t *dims;
+	uint64_t count; /* elements */
+	const void *data;
+	uint64_t size; /* bytes at data */
+	const qdq_bytes *strings;
+	const struct qdq_source *source; /* lib/onnx's: the file that data lies in, NULL: memory */
+	bool external;                   /* came from external data */
+	const void *foreign;             /* lib/onnx's: doc string, unknown fields */
+} qdq_tensor;
+
+/* ---- operators (ops.def, ops.c) ------------------------------------------------------------------------------------ */
+
+typedef enum qdq_class {
+	QDQ_CLASS_BARRIER,   /* nothing moves through it; also every operator that the table does not know */
+	QDQ_CLASS_MOVE,      /* selects or rearranges elements of its data input(s) */
+	QDQ_CLASS_MONO,      /* order preserving: of elements it compares, it gives one back */
+	QDQ_CLASS_CONTRACT,  /* multiplies and accumulates: Conv, ConvTranspose, Gemm, MatMul */
+	QDQ_CLASS_POINTWISE, /* each output element depends on one element of each input (broadcast) */
+	QDQ_CLASS_REDUCE,    /* sums or means over axes or windows */
+	QDQ_CLASS_NORM,      /* normalizations and softmax */
+	QDQ_CLASS_QUANT,     /* between floats and codes */
+	QDQ_CLASS_QFORM,     /* integer forms: QLinearConv, ConvInteger … */
+	QDQ_CLASS_SHAPE      /* reads no data: Shape, Size */
+} qdq_class;
+
+/* What the report calls the operator; NONE is not listed there. */
+typedef enum qdq_family {
+	QDQ_FAMILY_NONE,
+	QDQ_FAMILY_WEIGHTED,
+	QDQ_FAMILY_POOL,
+	QDQ_FAMILY_ELEMENTWISE,
+	QDQ_FAMILY_ACTIVATION,
+	QDQ_FAMILY_NORM,
+	QDQ_FAMILY_CONCAT
+} qdq_family;
+
+/* How a per-channel axis of the data input goes through a MOVE or MONO operator. */
+typedef enum qdq_axis_rule {
+	QDQ_AXIS_NONE,      /* it does not */
+	QDQ_AXIS_SAME,      /* same axis, whole: elementwise, Identity */
+	QDQ_AXIS_PERM,      /* Transpose: through perm */
+	QDQ_AXIS_VIEW,      /* Reshape, Flatten, Squeeze, Unsqueeze: where the dimension survives in place */
+	QDQ_AXIS_UNTOUCHED, /* same axis, if the operator leaves that dimension as it is: Slice, Pad, Tile, Concat … */
+	QDQ_AXIS_CHANNEL    /* pools and Resize: axes 0 and 1 */
+} qdq_axis_rule;
+
+typedef enum qdq_op_id {
+	QDQ_OP_NONE, /* not in the table */
+	QDQ_OP_REGION, /* a fused operator: node->region says what it does */
+#define OP(id, ...) QDQ_OP_##id,
+#include "ops.def"
+#undef OP
+	QDQ_OP_COUNT
+} qdq_op_id;
+
+typedef enum qdq_attr_type { /* numbers of AttributeProto.AttributeType */
+	QDQ_ATTR_NONE = 0,
+	QDQ_ATTR_FLOAT = 1,
+	QDQ_ATTR_INT = 2,
+	QDQ_ATTR_STRING = 3,
+	QDQ_ATTR_TENSOR = 4,
+	QDQ_ATTR_GRAPH = 5,
+	QDQ_ATTR_FLOATS = 6,
+	QDQ_ATTR_INTS = 7,
+	QDQ_ATTR_STRINGS = 8,
+	QDQ_ATTR_TENSORS = 9,
+	QDQ_ATTR_GRAPHS = 10,
+	QDQ_ATTR_SPARSE_TENSOR = 11,
+	QDQ_ATTR_SPARSE_TENSORS = 12,
+	QDQ_ATTR_TYPE_PROTO = 13,
+	QDQ_ATTR_TYPE_PROTOS = 14
+} qdq_attr_type;
+
+typedef struct qdq_op_info qdq_op_info;
+typedef struct qdq_attr qdq_attr;
+/* Fills in the types and shapes of n's outputs from its inputs; see infer.h. Never fails: what it cannot say stays unknown. */
+typedef struct qdq_infer qdq_infer;
+typedef void qdq_infer_fn(qdq_infer *c, qdq_node *n);
+
+struct qdq_op_info {
+	qdq_op_id id;
+	const char *name;
+	const char *domain;   /* "" is ai.onnx */
+	const char *versions; /* opset versions at which its definition changed: "1 6 11 13" */
+	const char *inputs;   /* "X W B?": ? optional, * any number (last); "min?@11-": only in these opsets */
+	const char *outputs;  /* same notation */
+	const char *attrs;    /* "group:i=1 pads:is axis:i=1@13-": types f i s t g fs is ss ts gs sp tp; =default; ! required */
+	qdq_class cls;
+	qdq_family family;
+	qdq_axis_rule axis;
+	uint8_t s8_since, u8_since; /* opset from which it takes (and runtimes run it on) int8, uint8 as data; 0 never */
+	qdq_infer_fn *infer;
+};
+
+extern const qdq_op_info qdq_ops[QDQ_OP_COUNT];
+/* Never NULL: the row of QDQ_OP_NONE for what the table does not know. */
+const qdq_op_info *qdq_op_find(const char *domain, const char *name);
+/* The version of the operator's definition that a model of this opset uses; 0 where it is older than the operator. */
+int qdq_op_version(const qdq_op_info *op, int opset);
+/* Least and greatest number of inputs (outputs) in an opset. */
+void qdq_op_arity(const qdq_op_info *op, int opset, bool outputs, int *least, int *greatest);
+/* May this operator take codes of this type as its data, in this opset? */
+bool qdq_op_takes_codes(const qdq_op_info *op, int opset, qdq_type codes);
+/* Is input `index` data that a Q/DQ may move through (not an index, shape, bound or pad value)? Of MOVE and MONO. */
+bool qdq_op_data_input(const qdq_node *n, uint32_t index);
+
+/* ---- values, uses, nodes, graphs --------------------------------------------------------------------------------- */
+
+typedef struct qdq_use qdq_use;
+struct qdq_use {
+	qdq_value *value; /* NULL: an absent optional input */
+	qdq_node *node;
+	qdq_use *prev, *next; /* in value->uses */
+};
+
+struct qdq_value {
+	qdq_name name;
+	qdq_graph *graph;  /* where it is defined */
+	qdq_node *def;     /* NULL: graph input or constant */
+	qdq_use *uses;     /* newest first */
+	uint32_t n_uses;   /* without graph outputs */
+	uint32_t n_outputs; /* how many times it is listed in graph->outputs */
+	uint32_t id;       /* dense in the model, for side tables */
+	qdq_type type;     /* element type; NONE: unknown or not a tensor */
+	bool is_input;     /* listed in graph->inputs */
+	bool not_tensor;   /* sequence, map, optional: foreign holds the type */
+	bool declared;     /* the user's file gave its type (value_info) */
+	const qdq_shape *shape;    /* NULL: rank unknown */
+	const qdq_tensor *tensor;  /* constant data, or the default of a graph input */
+	const qdq_shape *contents; /* of an integer tensor of rank <= 1: its elements as dimensions, where known */
+	const void *foreign;       /* lib/onnx's ValueInfoProto */
+};
+
+struct qdq_attr {
+	qdq_name name;
+	qdq_attr_type type;
+	qdq_name ref; /* ref_attr_name of a function's body; "" elsewhere */
+	union {
+		float f;
+		int64_t i;
+		qdq_bytes s;
+		const qdq_tensor *t;
+		qdq_graph *g;
+		const float *floats;
+		const int64_t *ints;
+		const qdq_bytes *strings;
+		const qdq_tensor *const *tensors;
+		qdq_graph **graphs;
+	} u;
+	size_t count; /* of the plural forms */
+	const void *foreign; /* lib/onnx's: doc string, sparse tensors, type protos, unknown fields */
+};
+
+/* Where a node came from in the user's file. A node made by a rewrite takes the origin of what it replaces. */
+typedef struct qdq_origin {
+	uint32_t index; /* in the file's graph, in file order; nested graphs continue the count */
+	qdq_name name;  /* may be "" */
+	qdq_name op_type;
+	const struct qdq_origin *next; /* a node that stands for several */
+} qdq_origin;
+
+typedef enum qdq_region_kind {
+	QDQ_REGION_CONV,      /* Conv and ConvTranspose */
+	QDQ_REGION_GEMM,
+	QDQ_REGION_MATMUL,
+	QDQ_REGION_POOL,
+	QDQ_REGION_ELTWISE,
+	QDQ_REGION_CONCAT,
+	QDQ_REGION_MOVE,      /* DQ, a MOVE or MONO operator that is not legal on codes, Q */
+	QDQ_REGION_REQUANTIZE, /* nothing but Q and DQ */
+	QDQ_REGION_KINDS
+} qdq_region_kind;
+
+/* A fused operator keeps the very nodes it replaced, as a graph: body->inputs[i] stands for the node's input i,
+ * body->outputs[i] for its output i. The body has no constants of its own: they are inputs. */
+typedef struct qdq_region {
+	qdq_region_kind kind;
+	qdq_graph *body;
+	qdq_node *anchor; /* the contraction, pool, Add …; NULL for REQUANTIZE */
+} qdq_region;
+
+struct qdq_node {
+	qdq_graph *graph; /* NULL once removed */
+	qdq_node *prev, *next;
+	const qdq_op_info *op;
+	qdq_name name, op_type, domain, overload;
+	uint32_t id;    /* dense in the model, for side tables */
+	uint32_t order; /* position in the graph, after qdq_graph_number */
+	uint32_t n_inputs, n_outputs, n_attrs;
+	qdq_use *inputs;
+	qdq_value **outputs; /* NULL element: an output that is left out */
+	qdq_attr *attrs;
+	qdq_region *region; /* of QDQ_OP_REGION */
+	const struct qdq_function *function; /* of a call of a model-local function */
+	const qdq_origin *origin;
+	const void *foreign; /* lib/onnx's NodeProto: doc string, metadata, unknown fields */
+};
+
+struct qdq_graph {
+	qdq_model *model;
+	qdq_node *parent; /* the node that holds it as attribute or region; NULL: main graph or function */
+	qdq_name name;
+	qdq_node *first, *last;
+	uint32_t n_nodes;
+	QDQ_VEC(qdq_value *) inputs;
+	QDQ_VEC(qdq_value *) outputs;
+	QDQ_VEC(qdq_value *) constants; /* initializers in file order; may hold dead ones until clean-up */
+	const void *foreign;            /* lib/onnx's GraphProto */
+};
+
+typedef struct qdq_opset {
+	qdq_name domain; /* "" is ai.onnx */
+	int64_t version;
+} qdq_opset;
+
+/* A model-local function. Its attributes without and with default. */
+typedef struct qdq_function {
+	qdq_name domain, name, overload;
+	qdq_graph *body;
+	QDQ_VEC(qdq_name) attrs;
+	QDQ_VEC(qdq_attr) defaults;
+	QDQ_VEC(qdq_opset) opsets;
+	const void *foreign;
+} qdq_function;
+
+/* Exactness of a rewrite: see docs/design.md. */
+typedef enum qdq_exactness { QDQ_EXACT, QDQ_STEP1, QDQ_BOUNDED } qdq_exactness;
+
+/* What a pass did, or declined to do; the report is made from these. Strings are static or in the model's arena. */
+typedef struct qdq_event {
+	bool declined;
+	const char *pass, *rule;
+	qdq_exactness exactness;
+	double bound;           /* of BOUNDED: greatest change of a value, in its own unit */
+	const qdq_origin *node; /* the user's node that it is about */
+	int reason;             /* qdq_reason_code of lib/report/reasons.def, of a declined one */
+	const char *operand;
+	const char *cause; /* the user's node (or tensor) that causes it */
+	const char *message;
+} qdq_event;
+
+struct qdq_model {
+	qdq_ctx *ctx;
+	qdq_model *next; /* in ctx->models */
+	qdq_arena arena;
+	qdq_names names;
+	const char *path; /* for messages */
+	qdq_graph *graph;
+	int64_t ir_version;
+	QDQ_VEC(qdq_opset) opsets;
+	int opset; /* of ai.onnx */
+	QDQ_VEC(qdq_function *) functions;
+	QDQ_VEC(qdq_dim_expr) dims;
+	qdq_map dim_index;
+	uint32_t n_nodes, n_values; /* ids handed out */
+	QDQ_VEC(const qdq_origin *) origins; /* every node of the user's file, by index */
+	QDQ_VEC(qdq_event) events;
+	struct qdq_baseline *baseline; /* lib/report's: the counts of the user's file */
+	bool has_external;
+	bool poisoned; /* a call failed half-way for want of memory: it can only be freed */
+	const void *foreign; /* lib/onnx's ModelProto */
+};
+
+/* ---- graph.c: making and reading ------------------------------------------------------------------------------- */
+
+qdq_model *qdq_model_create(qdq_ctx *ctx, const char *path); /* throws; empty main graph, opset 0 */
+void qdq_model_destroy(qdq_model *m);
+qdq_graph *qdq_graph_create(qdq_model *m, qdq_node *parent, qdq_name name);
+/* A new value in g without definition: give it one with qdq_node_create, or make it an input. */
+qdq_value *qdq_value_create(qdq_graph *g, qdq_name name);
+qdq_value *qdq_graph_add_input(qdq_graph *g, qdq_name name);
+qdq_value *qdq_graph_add_constant(qdq_graph *g, qdq_name name, const qdq_tensor *t);
+void qdq_graph_add_output(qdq_graph *g, qdq_value *v);
+qdq_tensor *qdq_tensor_new(qdq_model *m, qdq_type type, int32_t rank, const int64_t *dims); /* data zeroed, writable */
+bool qdq_tensor_equal(const qdq_tensor *a, const qdq_tensor *b); /* type, shape and bytes */
+
+/* The data of a value that is a constant; NULL where it is none (a graph input with a default is none). */
+const qdq_tensor *qdq_value_constant(const qdq_value *v);
+/* The only element of a constant, as a double; false where it is not one element or not a number. */
+bool qdq_value_scalar(const qdq_value *v, double *out);
+/* Elements of a constant of any integer type; false where it is none. Array in arena. */
+bool qdq_value_ints(const qdq_value *v, qdq_arena *a, const int64_t **out, size_t *count);
+
+static inline qdq_value *qdq_in(const qdq_node *n, uint32_t i) /* NULL: absent */
+{
+	return i < n->n_inputs ? n->inputs[i].value : NULL;
+}
+static inline qdq_value *qdq_out(const qdq_node *n, uint32_t i)
+{
+	return i < n->n_outputs ? n->outputs[i] : NULL;
+}
+static inline bool qdq_is(const qdq_node *n, qdq_op_id id)
+{
+	return n != NULL && n->op->id == id;
+}
+static inline uint32_t qdq_use_index(const qdq_use *u)
+{
+	return (uint32_t)(u - u->node->inputs);
+}
+/* The node that defines v, if it is of this operator. */
+static inline qdq_node *qdq_def(const qdq_value *v, qdq_op_id id)
+{
+	return v != NULL && qdq_is(v->def, id) ? v->def : NULL;
+}
+/* The one use of a value that is read once and is no graph output; else NULL. */
+static inline qdq_use *qdq_only_use(const qdq_value *v)
+{
+	return v->n_uses == 1 && v->n_outputs == 0 ? v->uses : NULL;
+}
+
+const qdq_attr *qdq_attr_find(const qdq_node *n, const char *name); /* NULL: not given */
+int64_t qdq_attr_int(const qdq_node *n, const char *name, int64_t absent);
+float qdq_attr_float(const qdq_node *n, const char *name, float absent);
+/* Borrowed; count 0 and NULL where it is not given. */
+const int64_t *qdq_attr_ints(const qdq_node *n, const char *name, size_t *count);
+qdq_bytes qdq_attr_string(const qdq_node *n, const char *name, const char *absent);
+
+/* A name for messages: the node's, or "#17" by its place in the user's file. */
+const char *qdq_node_label(const qdq_node *n);
+qdq_where qdq_node_where(const qdq_node *n, const char *operand);
+
+/* ---- edit.c: the only way to change a graph ---------------------------------------------------------------------- */
+
+/* Where new nodes go: before `before`, or at the end where that is NULL. */
+qdq_node *qdq_node_create(qdq_graph *g, qdq_node *before, const char *domain, const char *op_type, qdq_name name,
+			  uint32_t n_inputs, qdq_value *const *inputs, uint32_t n_outputs, qdq_value *const *outputs);
+/* For the table's operators: outputs are new values named after `name_hint` (made unique). */
+qdq_node *qdq_node_insert(qdq_graph *g, qdq_node *before, qdq_op_id op, const char *name_hint, uint32_t n_inputs,
+			  qdq_value *const *inputs, uint32_t n_outputs, const qdq_origin *origin);
+/* A copy before `before`, NAME__2, with the same inputs and attributes, new outputs V__2 and the same origin. */
+qdq_node *qdq_node_clone(qdq_node *n, qdq_node *before);
+void qdq_node_remove(qdq_node *n); /* its outputs must be unused; its inputs lose a use */
+void qdq_node_move(qdq_node *n, qdq_graph *g, qdq_node *before); /* also from graph to graph; its outputs go along */
+void qdq_node_resize_inputs(qdq_node *n, uint32_t n_inputs);
+void qdq_use_set(qdq_use *u, qdq_value *v);                    /* v may be NULL */
+void qdq_value_replace(qdq_value *old, qdq_value *by);         /* all uses, and graph outputs: see below */
+void qdq_value_replace_uses(qdq_value *old, qdq_value *by);    /* all uses, not the graph outputs */
+/* Makes `n` (its output `i`) the definer of v instead of whatever defined it; the old output of n goes away. The way
+ * to keep a name: graph outputs must keep theirs. */
+void qdq_value_redefine(qdq_value *v, qdq_node *n, uint32_t i);
+void qdq_value_rename(qdq_value *v, qdq_name name);
+qdq_attr *qdq_attr_set(qdq_node *n, const char *name, qdq_attr_type type); /* new or overwritten; fill in u */
+void qdq_attr_set_int(qdq_node *n, const char *name, int64_t i);
+void qdq_attr_set_float(qdq_node *n, const char *name, float f);
+void qdq_attr_set_ints(qdq_node *n, const char *name, const int64_t *ints, size_t count);
+void qdq_attr_set_string(qdq_node *n, const char *name, const char *s);
+void qdq_attr_remove(qdq_node *n, const char *name);
+void qdq_value_set_type(qdq_value *v, qdq_type type, const qdq_shape *shape);
+/* The origin of n and of m together. */
+const qdq_origin *qdq_origin_join(qdq_model *m, const qdq_origin *a, const qdq_origin *b);
+
+/* Gives nodes their `order`. O(n). */
+void qdq_graph_number(qdq_graph *g);
+/* Puts nodes in topological order, keeping the order there is where possible. False: there is a cycle. O(n + uses). */
+bool qdq_graph_sort(qdq_graph *g);
+
+/* ---- region.c ---------------------------------------------------------------------------------------------------- */
+
+/* Outlines `nodes` (of one graph, in order, convex) into a region node named `name`. What they read from outside
+ * becomes inputs (each value once), what is read outside (or is a graph output) becomes outputs. */
+qdq_node *qdq_region_create(qdq_graph *g, qdq_region_kind kind, qdq_node *anchor, qdq_node *const *nodes, size_t count,
+			    qdq_name name);
+/* The inverse: the body's nodes go back before the region node, which is removed. */
+void qdq_region_expand(qdq_node *region);
+/* The kind that a body has by its nodes, and its anchor: what loading a fused file uses. */
+qdq_region_kind qdq_region_classify(const qdq_graph *body, qdq_node **anchor);
+extern const char *const qdq_region_kind_names[QDQ_REGION_KINDS]; /* "conv", "gemm" … */
+#define QDQ_REGION_DOMAIN "qdqopt" /* of the functions that stand for regions in a file */
+
+/* ---- verify.c, infer.c --------------------------------------------------------------------------------------------- */
+
+/* Checks every invariant of this header; false and error diagnostics where one is broken. */
+bool qdq_graph_verify(qdq_graph *g);
+/* What a user's file must fulfil once it is loaded and inferred: arity, attributes, element types, parameters of Q and
+ * DQ. False and error diagnostics for a file that cannot be used. */
+bool qdq_model_check(qdq_model *m);
+/* Types, shapes and contents of everything in the graph (and nested graphs), front to back. */
+void qdq_graph_infer(qdq_graph *g);
+void qdq_node_infer(qdq_node *n);
+/* For developers and tests: a line "name TAB type TAB shape" for each value of the graph and its nested graphs;
+ * a type or shape that is not known is "?". */
+void qdq_graph_dump_values(qdq_graph *g, void (*line)(void *user, const char *text), void *user);
+
+/* ---- quant.c: what a Q or DQ node says --------------------------------------------------------------------------------- */
+
+/* Parameters of a QuantizeLinear or DequantizeLinear (ai.onnx or com.microsoft). */
+typedef struct qdq_params {
+	qdq_type codes;      /* type of the quantized side */
+	qdq_type real;       /* type of the float side */
+	qdq_value *scale, *zero; /* zero NULL: absent (0) */
+	bool constant;       /* scale and zero point are constants */
+	bool per_tensor;     /* one scale */
+	int64_t axis;        /* of a per-channel one, non-negative where the rank is known */
+	int64_t block;       /* block_size; 0 none */
+	uint64_t count;      /* scales */
+	bool positive;       /* every scale is finite and > 0 (only if constant) */
+} qdq_params;
+
+bool qdq_params_of(const qdq_node *n, qdq_params *out); /* false: n is no Q or DQ */
+/* Same codes, scale, zero point and axis (an absent zero point equals 0; shape [] equals [1]). */
+bool qdq_params_equal(const qdq_params *a, const qdq_params *b);
+/* Scale and zero point of channel c, as the operators see them. */
+double qdq_params_scale(const qdq_params *p, uint64_t c);
+int64_t qdq_params_zero(const qdq_params *p, uint64_t c);
+/* Q(DQ(q)) == q for every code q, decided by trying them all (8 bits and less; 16 bits too). */
+bool qdq_params_round_trip(const qdq_params *p);
+static inline bool qdq_type_is_int8(qdq_type t)
+{
+	return t == QDQ_TYPE_INT8 || t == QDQ_TYPE_UINT8;
+}
+/* QuantizeLinear (DequantizeLinear) with the parameters of p, before `before`; its output is named after hint. An
+ * explicit zero point of type p->codes is always written. */
+qdq_node *qdq_quantize_insert(qdq_graph *g, qdq_node *before, qdq_value *x, const qdq_params *p, const char *hint,
+			      const qdq_origin *origin);
+qdq_node *qdq_dequantize_insert(qdq_graph *g, qdq_node *before, qdq_value *q, const qdq_params *p, const char *hint,
+				const qdq_origin *origin);
+
+/* ---- text.c: ONNX's textual syntax --------------------------------------------------------------------------------------- */
+
+/* `source` must outlive the model. Throws with line and column in the message. */
+qdq_model *qdq_text_parse(qdq_ctx *ctx, const char *source, size_t size, const char *path);
+/* write(user, data, size) is called with pieces of the text; returns the first status that it returns other than QDQ_OK. */
+qdq_status qdq_text_print(qdq_model *m, qdq_status (*write)(void *user, const void *data, size_t size), void *user);
+
+#endif
