@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * report.h -- what became of every compute operator of the user's file, and why
+ */
+#ifndef QDQ_REPORT_H
+#define QDQ_REPORT_H
+
+#include "../rewrite/rewrite.h"
+
+/* Counts and compute operators of the user's file: taken once, after loading and inference, before any pass. Kept as
+ * m->baseline. Also counts what stands inside regions (of a fused file) and functions. */
+typedef struct qdq_baseline qdq_baseline;
+void qdq_baseline_take(qdq_model *m);
+
+typedef enum qdq_verdict { QDQ_VERDICT_FLOAT, QDQ_VERDICT_INT8_FLOAT, QDQ_VERDICT_INT8_INT8 } qdq_verdict;
+
+/* One compute operator of the user's file. Strings live in the report. */
+typedef struct qdq_report_op {
+	const char *name, *op;
+	qdq_family family;
+	qdq_verdict verdict;
+	const char *const *inputs, *const *outputs; /* type names */
+	size_t n_inputs, n_outputs;
+	uint64_t macs, bytes; /* multiply-accumulates; bytes of data read and written */
+	const char *fused_into; /* name of the region, NULL */
+	bool has_reason;
+	const char *code, *operand, *cause, *message, *fix;
+} qdq_report_op;
+
+struct qdq_report; /* lib/report/report.c; lives in the model's arena */
+/* From the model as it is now and its events. `target` and `out` (may be NULL) are named in the text. */
+qdq_report *qdq_report_make(qdq_model *m, const char *target, const char *out, double milliseconds);
+
+typedef qdq_status qdq_write_fn(void *user, const void *data, size_t size);
+qdq_status qdq_report_text(const qdq_report *r, qdq_write_fn *write, void *user, bool colour);
+qdq_status qdq_report_json(const qdq_report *r, qdq_write_fn *write, void *user);
+/* What happened to one operator and why (NODE is a name or glob); QDQ_EUSAGE where none matches. */
+qdq_status qdq_report_explain(const qdq_report *r, const char *node, qdq_write_fn *write, void *user);
+
+#endif
