@@ -89,7 +89,7 @@ int64_t qdq_type_max(qdq_type type)
 	return ((int64_t)1 << (info->bits - info->is_signed)) - 1;
 }
 
-/* ---- sixteen bits -------------------------------------------------------------------------------------------- */
+/* ---- sixteen bits ---- */
 
 static float float_of_bits(uint32_t bits)
 {
@@ -149,7 +149,7 @@ uint16_t qdq_f32_to_bf16(float f)
 	return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-/* ---- eight bits and less ---------------------------------------------------------------------------------------- */
+/* ---- eight bits and less ---- */
 
 typedef struct small_float {
 	uint8_t mantissa_bits;
@@ -258,8 +258,7 @@ double qdq_round_half_even(double x)
 	return copysign(rounded, x);
 }
 
-/* ---- integers -----------------------------------------------------------------------------------------------------
- */
+/* ---- integers ---- */
 
 bool qdq_mul_overflow(int64_t a, int64_t b, int64_t *out)
 {

@@ -27,9 +27,7 @@ static const double *centered(qdq_eval *e, const qdq_tensor *t, const qdq_tensor
 	return out;
 }
 
-/* ---- matrices
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- matrices ---- */
 
 typedef struct matmul {
 	int rank; /* of the result, with the two matrix dimensions even where they are dropped */
@@ -211,8 +209,7 @@ bool qdq_eval_gemm(qdq_eval *e)
 	return qdq_eval_put_doubles(e, 0, a->type, 2, dims, c);
 }
 
-/* ---- convolutions
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- convolutions ---- */
 
 typedef struct conv {
 	qdq_window w;
@@ -466,8 +463,7 @@ bool qdq_eval_conv_transpose(qdq_eval *e)
 	return conv_bias(e, &p, bias, y) && qdq_eval_put_doubles(e, 0, x->type, p.rank, p.out_dims, y);
 }
 
-/* ---- with quantized operands and result
- * --------------------------------------------------------------------------------------------- */
+/* ---- with quantized operands and result ---- */
 
 /* Scales of one factor: one, or `count`. */
 static const double *scales_of(qdq_eval *e, const qdq_tensor *t, int64_t count)

@@ -94,6 +94,9 @@ static const uint8_t exact[QDQ_OP_COUNT] = {
     [QDQ_OP_Sum] = TWO,
     [QDQ_OP_ThresholdedRelu] = ALWAYS,
     [QDQ_OP_Tile] = ALWAYS,
+    [QDQ_OP_TopK] = ALWAYS,
+    [QDQ_OP_ReverseSequence] = ALWAYS,
+    [QDQ_OP_CenterCropPad] = ALWAYS,
     [QDQ_OP_Transpose] = ALWAYS,
     [QDQ_OP_Trilu] = ALWAYS,
     [QDQ_OP_Unsqueeze] = ALWAYS,
@@ -214,8 +217,7 @@ qdq_eval_result qdq_eval_node(qdq_model *m, qdq_arena *arena, const qdq_node *n,
 	return qdq_eval_node_in(m, m->opset, arena, n, inputs, outputs, max_bytes);
 }
 
-/* ---- operands ------------------------------------------------------------------------------------------------------
- */
+/* ---- operands ---- */
 
 const qdq_tensor *qdq_eval_in(const qdq_eval *e, uint32_t i)
 {
@@ -311,8 +313,7 @@ const double *qdq_eval_doubles(qdq_eval *e, const qdq_tensor *t)
 	return values;
 }
 
-/* ---- results -------------------------------------------------------------------------------------------------------
- */
+/* ---- results ---- */
 
 static qdq_tensor *new_tensor(qdq_eval *e, uint32_t i, qdq_type type, int rank, const int64_t *dims)
 {

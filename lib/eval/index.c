@@ -148,8 +148,7 @@ bool qdq_eval_gather_nd(qdq_eval *e)
 	return true;
 }
 
-/* ---- Scatter
- * ----------------------------------------------------------------------------------------------------------------- */
+/* ---- Scatter ---- */
 
 typedef enum reduction { REDUCE_NONE, REDUCE_ADD, REDUCE_MUL, REDUCE_MAX, REDUCE_MIN, REDUCE_UNKNOWN } reduction;
 
@@ -283,8 +282,7 @@ bool qdq_eval_scatter_nd(qdq_eval *e)
 	return true;
 }
 
-/* ---- by a condition
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- by a condition ---- */
 
 bool qdq_eval_compress(qdq_eval *e)
 {
@@ -377,8 +375,7 @@ bool qdq_eval_trilu(qdq_eval *e)
 	return true;
 }
 
-/* ---- made from nothing
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- made from nothing ---- */
 
 bool qdq_eval_constant_of_shape(qdq_eval *e)
 {

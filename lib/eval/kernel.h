@@ -37,7 +37,7 @@ typedef struct qdq_eval {
 
 typedef bool qdq_eval_fn(qdq_eval *e);
 
-/* ---- eval.c ------------------------------------------------------------------------------------------------------ */
+/* ---- eval.c ---- */
 
 /* qdq_eval_node with the opset of a function's body. */
 qdq_eval_result qdq_eval_node_in(qdq_model *m, int opset, qdq_arena *arena, const qdq_node *n,
@@ -77,8 +77,7 @@ static inline int64_t qdq_product(const int64_t *dims, int from, int to) /* of a
 	return product;
 }
 
-/* ---- types.c ------------------------------------------------------------------------------------------------------
- */
+/* ---- types.c ---- */
 
 typedef enum qdq_wide { QDQ_WIDE_NONE, QDQ_WIDE_F32, QDQ_WIDE_F64, QDQ_WIDE_INT } qdq_wide;
 typedef union qdq_chunk {
@@ -114,8 +113,7 @@ static inline void qdq_cell_copy(const qdq_cells *to, int64_t at, const qdq_cell
 	memcpy(to->data + (size_t)at * to->width, from->data + (size_t)from_at * to->width, (size_t)n * to->width);
 }
 
-/* ---- walk.c: nested loops over several strided operands at once, the innermost one handed out as a run
- * ---------------- */
+/* ---- walk.c: nested loops over several strided operands at once, the innermost one handed out as a run ---- */
 
 typedef struct qdq_walk {
 	int rank, operands;
@@ -147,8 +145,7 @@ void qdq_copy_strided(const qdq_cells *to, int64_t to_first, const int64_t *to_s
 void qdq_copy_by_table(const qdq_cells *to, int rank, const int64_t *dims, int64_t *const *table, const qdq_cells *from,
 		       const qdq_cells *fill);
 
-/* ---- quant.c
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- quant.c ---- */
 
 /* Parameters of a code tensor, spread over its elements. */
 bool qdq_eval_dequantized(qdq_eval *e, const qdq_tensor *q, const qdq_tensor *scale, const qdq_tensor *zero, int axis,
@@ -157,8 +154,7 @@ bool qdq_eval_dequantized(qdq_eval *e, const qdq_tensor *q, const qdq_tensor *sc
 bool qdq_eval_requantize(qdq_eval *e, uint32_t i, int rank, const int64_t *dims, const double *values,
 			 const qdq_tensor *scale, const qdq_tensor *zero);
 
-/* ---- window.c: the geometry of convolutions and pools
- * ---------------------------------------------------------------- */
+/* ---- window.c: the geometry of convolutions and pools ---- */
 
 typedef struct qdq_window {
 	int rank; /* spatial dimensions */
@@ -170,8 +166,7 @@ typedef struct qdq_window {
 /* From the node's attributes; kernel may be NULL, then kernel_shape gives it. */
 bool qdq_window_init(qdq_eval *e, qdq_window *w, int rank, const int64_t *in, const int64_t *kernel);
 
-/* ---- kernels: one for each word of ops.def's eval column
- * ----------------------------------------------------------------- */
+/* ---- kernels: one for each word of ops.def's eval column ---- */
 
 #define qdq_eval_none NULL
 qdq_eval_fn qdq_eval_arg_reduce, qdq_eval_arith, qdq_eval_batch_norm, qdq_eval_cast, qdq_eval_clip, qdq_eval_compare,
@@ -184,6 +179,8 @@ qdq_eval_fn qdq_eval_arg_reduce, qdq_eval_arith, qdq_eval_batch_norm, qdq_eval_c
 qdq_eval_fn qdq_eval_conv, qdq_eval_conv_transpose, qdq_eval_conv_integer, qdq_eval_matmul_integer,
     qdq_eval_qlinear_conv, qdq_eval_qlinear_matmul, qdq_eval_qgemm, qdq_eval_pool, qdq_eval_global_pool,
     qdq_eval_resize, qdq_eval_layer_norm, qdq_eval_instance_norm, qdq_eval_qlinear_binary, qdq_eval_qlinear_unary,
-    qdq_eval_qlinear_pool, qdq_eval_qlinear_global_pool, qdq_eval_qlinear_concat;
+    qdq_eval_qlinear_pool, qdq_eval_qlinear_global_pool, qdq_eval_qlinear_concat, qdq_eval_qlinear_where,
+    qdq_eval_qlinear_reduce_mean, qdq_eval_qlinear_softmax, qdq_eval_top_k, qdq_eval_reverse_sequence,
+    qdq_eval_center_crop_pad, qdq_eval_dynamic_quantize;
 
 #endif

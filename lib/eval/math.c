@@ -249,8 +249,7 @@ bool qdq_eval_unary(qdq_eval *e)
 	return true;
 }
 
-/* ---- Clip
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- Clip ---- */
 
 static void clip_chunk(qdq_chunk *c, qdq_type type, const qdq_chunk *low, const qdq_chunk *high, size_t n)
 {
@@ -322,8 +321,7 @@ bool qdq_eval_clip(qdq_eval *e)
 	return true;
 }
 
-/* ---- Cast
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- Cast ---- */
 
 static bool is_float8(qdq_type type)
 {

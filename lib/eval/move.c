@@ -59,8 +59,7 @@ bool qdq_eval_identity(qdq_eval *e)
 	return qdq_eval_share(e, 0, x, x->rank, x->dims);
 }
 
-/* ---- the same elements under other dimensions
- * ---------------------------------------------------------------------------- */
+/* ---- the same elements under other dimensions ---- */
 
 static bool reshape_dims(qdq_eval *e, const qdq_tensor *x, int *rank, int64_t *dims)
 {
@@ -198,8 +197,7 @@ bool qdq_eval_size_of(qdq_eval *e)
 	return true;
 }
 
-/* ---- strided copies
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- strided copies ---- */
 
 /* Output 0 of these dimensions is x read from `first` on with these strides. */
 static bool gather_strided(qdq_eval *e, const qdq_tensor *x, int rank, const int64_t *dims, int64_t first,
@@ -490,9 +488,7 @@ bool qdq_eval_space_to_depth(qdq_eval *e)
 	return block_shuffle(e, false);
 }
 
-/* ---- Pad
- * --------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Pad ---- */
 
 typedef enum pad_mode { PAD_CONSTANT, PAD_REFLECT, PAD_EDGE, PAD_WRAP } pad_mode;
 

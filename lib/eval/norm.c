@@ -35,25 +35,41 @@ static double *own_doubles(qdq_eval *e, const qdq_tensor *x)
 }
 
 /* Up to opset 12 over everything from the axis on, then over the axis alone. */
-bool qdq_eval_softmax(qdq_eval *e)
+static bool softmax(const qdq_tensor *x, double *y, int64_t axis_attr, bool old, bool logarithm)
 {
-	const qdq_tensor *x = qdq_eval_in(e, 0);
-	bool old = e->version < 13;
-	double *y = own_doubles(e, x);
-	int axis;
+	int axis = 0;
 
-	if (y == NULL)
-		return false;
-	if (x->rank == 0)
-		axis = 0;
-	else if (!qdq_eval_axis(qdq_attr_int(e->n, "axis", old ? 1 : -1), x->rank, &axis))
+	if (x->rank > 0 && !qdq_eval_axis(axis_attr, x->rank, &axis))
 		return false;
 	int64_t outer = qdq_product(x->dims, 0, axis);
 	int64_t dim = qdq_product(x->dims, axis, old || x->rank == 0 ? x->rank : axis + 1);
 	int64_t inner = outer * dim == 0 ? 0 : (int64_t)x->count / (outer * dim);
 	for (int64_t at = 0; at < outer * inner; at++)
-		softmax_line(y + at / inner * dim * inner + at % inner, dim, inner, e->op == QDQ_OP_LogSoftmax);
-	return qdq_eval_put_doubles(e, 0, x->type, x->rank, x->dims, y);
+		softmax_line(y + at / inner * dim * inner + at % inner, dim, inner, logarithm);
+	return true;
+}
+
+bool qdq_eval_softmax(qdq_eval *e)
+{
+	const qdq_tensor *x = qdq_eval_in(e, 0);
+	bool old = e->version < 13;
+	double *y = own_doubles(e, x);
+
+	return y != NULL && softmax(x, y, qdq_attr_int(e->n, "axis", old ? 1 : -1), old, e->op == QDQ_OP_LogSoftmax) &&
+	       qdq_eval_put_doubles(e, 0, x->type, x->rank, x->dims, y);
+}
+
+bool qdq_eval_qlinear_softmax(qdq_eval *e)
+{
+	const qdq_tensor *x = qdq_eval_in(e, 0);
+	const double *values;
+
+	if (!qdq_eval_dequantized(e, x, qdq_eval_in(e, 1), qdq_eval_in(e, 2), 0, &values))
+		return false;
+	double *y = qdq_eval_temp(e, x->count, sizeof *y);
+	memcpy(y, values, x->count * sizeof *y);
+	return softmax(x, y, qdq_attr_int(e->n, "axis", -1), qdq_attr_int(e->n, "opset", 13) < 13, false) &&
+	       qdq_eval_requantize(e, 0, x->rank, x->dims, y, qdq_eval_in(e, 3), qdq_eval_in(e, 4));
 }
 
 bool qdq_eval_batch_norm(qdq_eval *e)

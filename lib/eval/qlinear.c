@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * qlinear.c -- com.microsoft's pointwise operators on codes: dequantize, compute in float, quantize
+ * qlinear.c -- com.microsoft's pointwise operators and means on codes: dequantize, compute in float, quantize
  */
 #include <math.h>
 
@@ -94,4 +94,74 @@ bool qdq_eval_qlinear_concat(qdq_eval *e)
 		at += length;
 	}
 	return qdq_eval_requantize(e, 0, first->rank, dims, y, qdq_eval_in(e, 0), qdq_eval_in(e, 1));
+}
+
+bool qdq_eval_qlinear_where(qdq_eval *e)
+{
+	const qdq_tensor *condition = qdq_eval_in(e, 0), *a = qdq_eval_in(e, 1), *b = qdq_eval_in(e, 4);
+	int64_t dims[QDQ_EVAL_RANK], strides[QDQ_EVAL_RANK];
+	const double *x, *z;
+	int rank = 0;
+	qdq_walk w;
+
+	if (condition == NULL || condition->type != QDQ_TYPE_BOOL ||
+	    !qdq_eval_dequantized(e, a, qdq_eval_in(e, 2), qdq_eval_in(e, 3), 0, &x) ||
+	    !qdq_eval_dequantized(e, b, qdq_eval_in(e, 5), qdq_eval_in(e, 6), 0, &z) ||
+	    !qdq_broadcast_dims(condition, &rank, dims) || !qdq_broadcast_dims(a, &rank, dims) ||
+	    !qdq_broadcast_dims(b, &rank, dims))
+		return false;
+	double *y = qdq_eval_new_doubles(e, a->type, rank, dims);
+	if (y == NULL)
+		return false;
+	qdq_walk_init(&w, rank, dims);
+	qdq_strides(rank, dims, strides);
+	qdq_walk_add(&w, 0, strides);
+	qdq_broadcast_strides(condition, rank, dims, strides);
+	qdq_walk_add(&w, 0, strides);
+	qdq_broadcast_strides(a, rank, dims, strides);
+	qdq_walk_add(&w, 0, strides);
+	qdq_broadcast_strides(b, rank, dims, strides);
+	qdq_walk_add(&w, 0, strides);
+	const uint8_t *chosen = condition->data;
+	for (qdq_walk_start(&w); !w.done; qdq_walk_next(&w))
+		for (int64_t i = 0; i < w.run; i++)
+			y[w.at[0] + i * w.step[0]] = chosen[w.at[1] + i * w.step[1]] != 0 ? x[w.at[2] + i * w.step[2]]
+											  : z[w.at[3] + i * w.step[3]];
+	return qdq_eval_requantize(e, 0, rank, dims, y, qdq_eval_in(e, 7), qdq_eval_in(e, 8));
+}
+
+bool qdq_eval_qlinear_reduce_mean(qdq_eval *e)
+{
+	const qdq_tensor *x = qdq_eval_in(e, 0);
+	int64_t whole[QDQ_EVAL_RANK], dims[QDQ_EVAL_RANK], own[QDQ_EVAL_RANK], strides[QDQ_EVAL_RANK];
+	bool which[QDQ_EVAL_RANK], keep = qdq_attr_int(e->n, "keepdims", 1) != 0;
+	const double *values;
+	int given, rank = 0;
+	qdq_walk w;
+
+	if (!qdq_eval_dequantized(e, x, qdq_eval_in(e, 1), qdq_eval_in(e, 2), 0, &values) || x->count == 0 ||
+	    !qdq_eval_axes(e, UINT32_MAX, x->rank, which, &given))
+		return false;
+	for (int i = 0; i < x->rank; i++) {
+		whole[i] = which[i] || given == 0 ? 1 : x->dims[i];
+		if (whole[i] == x->dims[i] && !(which[i] || given == 0))
+			dims[rank++] = whole[i];
+		else if (keep)
+			dims[rank++] = 1;
+	}
+	int64_t count = qdq_product(whole, 0, x->rank);
+	double *y = qdq_eval_temp(e, (uint64_t)count, sizeof *y);
+	qdq_strides(x->rank, x->dims, own);
+	qdq_strides(x->rank, whole, strides);
+	for (int i = 0; i < x->rank; i++)
+		strides[i] = whole[i] == 1 ? 0 : strides[i];
+	qdq_walk_init(&w, x->rank, x->dims);
+	qdq_walk_add(&w, 0, own);
+	qdq_walk_add(&w, 0, strides);
+	for (qdq_walk_start(&w); !w.done; qdq_walk_next(&w))
+		for (int64_t i = 0; i < w.run; i++)
+			y[w.at[1] + i * w.step[1]] += values[w.at[0] + i * w.step[0]];
+	for (int64_t i = 0; i < count; i++)
+		y[i] /= (double)((int64_t)x->count / count);
+	return qdq_eval_requantize(e, 0, rank, dims, y, qdq_eval_in(e, 3), qdq_eval_in(e, 4));
 }

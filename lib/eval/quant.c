@@ -105,8 +105,7 @@ static void each_run(const params *p, run_fn *run)
 	}
 }
 
-/* ---- QuantizeLinear
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- QuantizeLinear ---- */
 
 enum { BLOCK = 16 }; /* a constant number of iterations, so that compilers vectorize */
 
@@ -260,8 +259,39 @@ bool qdq_eval_quantize(qdq_eval *e)
 	return true;
 }
 
-/* ---- DequantizeLinear
- * --------------------------------------------------------------------------------------------------------- */
+/* The range of the data, with 0 in it, over the codes of uint8. */
+bool qdq_eval_dynamic_quantize(qdq_eval *e)
+{
+	const qdq_tensor *x = qdq_eval_in(e, 0);
+	float least = 0, greatest = 0, *scale;
+	uint8_t *zero;
+	qdq_chunk c;
+
+	if (x == NULL || x->type != QDQ_TYPE_FLOAT)
+		return false;
+	for (uint64_t i = 0; i < x->count; i += QDQ_CHUNK) {
+		size_t n = qdq_min_size(QDQ_CHUNK, (size_t)(x->count - i));
+		qdq_load(&c, x->type, x->data, (int64_t)i, 1, n);
+		for (size_t k = 0; k < n; k++) {
+			least = c.f[k] < least ? c.f[k] : least;
+			greatest = c.f[k] > greatest ? c.f[k] : greatest;
+		}
+	}
+	params p = {.x = x, .count = 1, .type = QDQ_TYPE_UINT8, .precision = QDQ_TYPE_FLOAT};
+	p.y = qdq_eval_output(e, 0, p.type, x->rank, x->dims);
+	scale = qdq_eval_output(e, 1, QDQ_TYPE_FLOAT, 0, NULL);
+	zero = qdq_eval_output(e, 2, QDQ_TYPE_UINT8, 0, NULL);
+	if (p.y == NULL || scale == NULL || zero == NULL)
+		return false;
+	*scale = least == greatest ? 1 : (greatest - least) / 255;
+	*zero = (uint8_t)code_of(-least, *scale, 0, 255, 0);
+	p.scale = scale;
+	p.zero = &(int64_t){*zero};
+	each_run(&p, quantize_run);
+	return true;
+}
+
+/* ---- DequantizeLinear ---- */
 
 /* The values of a run as floats, n <= QDQ_CHUNK. */
 static void dequantize_chunk(const params *p, int64_t at, size_t n, int64_t param, int step, qdq_chunk *c)
@@ -308,8 +338,7 @@ bool qdq_eval_dequantize(qdq_eval *e)
 	return true;
 }
 
-/* ---- for the quantized operators
- * ------------------------------------------------------------------------------------------------- */
+/* ---- for the quantized operators ---- */
 
 static void dequantize_doubles(const params *p, int64_t at, int64_t n, int64_t param, int step)
 {

@@ -229,8 +229,7 @@ bool qdq_eval_reduce(qdq_eval *e)
 	return reduce_store(e, x->type, row->then, (double)each, rank, dims, reals, integers);
 }
 
-/* ---- ArgMax and ArgMin
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- ArgMax and ArgMin ---- */
 
 /* Does element b come before element a, as greatest or least? */
 static bool beats(const qdq_chunk *b, const qdq_chunk *a, qdq_type type, bool greatest, bool last)
@@ -285,9 +284,7 @@ bool qdq_eval_arg_reduce(qdq_eval *e)
 	return true;
 }
 
-/* ---- CumSum
- * -----------------------------------------------------------------------------------------------------------------------
- */
+/* ---- CumSum ---- */
 
 bool qdq_eval_cum_sum(qdq_eval *e)
 {

@@ -179,8 +179,7 @@ void qdq_store(const qdq_chunk *from, qdq_type type, void *data, int64_t first, 
 	}
 }
 
-/* ---- conversion between wide forms
- * ------------------------------------------------------------------------------------ */
+/* ---- conversion between wide forms ---- */
 
 static int64_t int_of_real(double x, qdq_type to)
 {
@@ -224,8 +223,7 @@ void qdq_convert(qdq_chunk *c, qdq_type from, qdq_type to, size_t n)
 			c->i[k] = c->i[k] != 0;
 }
 
-/* ---- cells
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- cells ---- */
 
 static size_t cell_width(qdq_type type)
 {

@@ -78,9 +78,7 @@ bool qdq_window_init(qdq_eval *e, qdq_window *w, int rank, const int64_t *in, co
 	return true;
 }
 
-/* ---- pools
- * ------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- pools ---- */
 
 typedef enum pool_kind { POOL_MAX, POOL_AVERAGE, POOL_LP } pool_kind;
 
@@ -242,8 +240,7 @@ bool qdq_eval_qlinear_pool(qdq_eval *e)
 	return qdq_eval_requantize(e, 0, x->rank, dims, y, qdq_eval_in(e, 3), qdq_eval_in(e, 4));
 }
 
-/* ---- global pools: the window is the whole plane
- * ------------------------------------------------------------------------------------- */
+/* ---- global pools: the window is the whole plane ---- */
 
 static bool global_pool(qdq_eval *e, const qdq_tensor *x, const double *values, pool_kind kind, int64_t *dims,
 			double **out)

@@ -334,7 +334,7 @@ class Random:
         keep = self.rng.integers(0, len(shape) + 1)
         return tuple(d if self.rng.random() < 0.7 else 1 for d in shape[len(shape) - keep:])
 
-    def model(self, op, inputs, opset, domain="", outputs=1, constants=(), **attrs):
+    def model(self, op, inputs, version, domain="", outputs=1, constants=(), **attrs):
         """inputs: arrays (None: absent) or TensorProtos; those at `constants` become initializers."""
         protos = [None if x is None else x if isinstance(x, TensorProto) else numpy_helper.from_array(np.asarray(x))
                   for x in inputs]
@@ -354,7 +354,7 @@ class Random:
         node = oh.make_node(op, names, ["y%d" % i for i in range(outputs)], domain=domain, **attrs)
         graph = oh.make_graph([node], "g", values, [oh.make_empty_tensor_value_info("y%d" % i) for i in range(outputs)],
                               initializers)
-        imports = [oh.make_opsetid("", opset)] + ([oh.make_opsetid(domain, 1)] if domain else [])
+        imports = [oh.make_opsetid("", version)] + ([oh.make_opsetid(domain, 1)] if domain else [])
         return oh.make_model(graph, opset_imports=imports, ir_version=10), fed
 
 
@@ -521,6 +521,16 @@ def movement(r):
         for upper in (0, 1):
             if kind in ("float", "double", "int64", "bool"):
                 yield "Trilu", r.model("Trilu", [x, np.int64(r.rng.integers(-3, 4))], 14, upper=upper), EXACT
+    for kind in ("float", "int64", "int32"):
+        for largest in (0, 1):
+            axis = int(r.rng.integers(-3, 3))
+            yield "TopK", r.model("TopK", [r.values(kind, (6, 7, 8), small=True), np.array([4])], 11, outputs=2, axis=axis,
+                                  largest=largest), EXACT
+    for batch in (0, 1):
+        x = r.values("int8", (4, 4, 3))
+        yield "ReverseSequence", r.model("ReverseSequence", [x, np.array([0, 1, 3, 4])], 10, batch_axis=batch,
+                                         time_axis=1 - batch), EXACT
+    yield "DynamicQuantizeLinear", r.model("DynamicQuantizeLinear", [r.values("float", (50,))], 11, outputs=3), EXACT
     for kind in ("float", "uint8"):
         x = r.values(kind, (2, 16, 4, 6))
         for mode in ("DCR", "CRD"):
@@ -737,6 +747,14 @@ def microsoft(r):
         real = r.values("float", (3, 7)) % 20
         yield "ms QuantizeLinear", r.model("QuantizeLinear", [real, np.float32(0.1), t(3)], 13, domain=ms), EXACT
         yield "ms DequantizeLinear", r.model("DequantizeLinear", [x, np.float32(0.1), t(3)], 13, domain=ms), EXACT
+        for keep in (0, 1):
+            yield "QLinearReduceMean", r.model("QLinearReduceMean", [a] + p[0] + p[2], 13, domain=ms, axes=[1, -1],
+                                               keepdims=keep), (0, 1)
+        yield "QLinearWhere", r.model("QLinearWhere", [r.values("bool", (3, 4, 1)), a] + p[0] + [b] + p[1] + p[2], 13,
+                                      domain=ms, constants=(2, 3, 5, 6, 7, 8)), (0, 1)
+        for axis in (1, -1):
+            yield "QLinearSoftmax", r.model("QLinearSoftmax", [a] + p[0] + [np.float32(1 / 256), t(0)], 13, domain=ms,
+                                            axis=axis, opset=13, constants=(1, 2, 3, 4)), (0, 1)
     yield "ms Gelu", r.model("Gelu", [real], 13, domain=ms), (1e-5, 1e-6)
     yield "ms QuickGelu", r.model("QuickGelu", [real], 13, domain=ms), (1e-5, 1e-6)
 

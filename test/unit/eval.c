@@ -585,6 +585,19 @@ START_TEST(contractions)
 }
 END_TEST
 
+/* Codes of com.microsoft's operators that no other runtime here has a kernel for. */
+START_TEST(mean_of_codes)
+{
+	NODE(ms_QLinearReduceMean, 1, tensor(QDQ_TYPE_UINT8, DIMS(2, 2), VALUES(10, 20, 30, 45)), ONE(FLOAT, 0.5),
+	     ONE(UINT8, 10), ONE(FLOAT, 0.25), ONE(UINT8, 3));
+	ATTR_INTS("axes", 1);
+	ATTR_INT("keepdims", 0);
+	EXPECT(UINT8, DIMS(2), 13, 58); /* 2.5 / 0.25 + 3; 13.75 / 0.25 + 3 */
+	ATTR_INT("keepdims", 1);
+	EXPECT(UINT8, DIMS(2, 1), 13, 58);
+}
+END_TEST
+
 /* ---- limits, exactness ---- */
 
 START_TEST(limits)
@@ -839,6 +852,7 @@ Suite *eval_suite(void)
 	tcase_add_test(c, dequantize);
 	tcase_add_test(c, round_trip);
 	tcase_add_test(c, contractions);
+	tcase_add_test(c, mean_of_codes);
 	tcase_add_test(c, limits);
 	tcase_add_test(c, exactness_of_operators);
 	tcase_add_test(c, regions);
