@@ -166,7 +166,7 @@ static bool element(const qdq_tensor *t, uint64_t i, double *real, int64_t *inte
 		uint32_t u32;
 		int64_t i64;
 	} u;
-	size_t size = qdq_type_get((int)t->type)->bits / 8u;
+	size_t size = qdq_type_get(t->type)->bits / 8u;
 
 	if (size == 0 || size > 8)
 		return false;
@@ -205,7 +205,7 @@ bool qdq_value_ints(const qdq_value *v, qdq_arena *a, const int64_t **out, size_
 	int64_t *ints;
 	double real;
 
-	if (t == NULL || t->type == QDQ_TYPE_STRING || qdq_type_get((int)t->type)->is_float)
+	if (t == NULL || t->type == QDQ_TYPE_STRING || qdq_type_get(t->type)->is_float)
 		return false;
 	ints = qdq_array(a, int64_t, (size_t)t->count);
 	for (uint64_t i = 0; i < t->count; i++)

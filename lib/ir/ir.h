@@ -379,6 +379,9 @@ qdq_bytes qdq_attr_string(const qdq_node *n, const char *name, const char *absen
 const char *qdq_node_label(const qdq_node *n);
 qdq_where qdq_node_where(const qdq_node *n, const char *operand);
 
+/* copy.c: everything anew but tensors, strings and foreign messages, which are borrowed: m must outlive the copy. */
+qdq_model *qdq_model_copy(qdq_model *m);
+
 /* ---- edit.c: the only way to change a graph ---------------------------------------------------------------------- */
 
 /* Where new nodes go: before `before`, or at the end where that is NULL. */

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * quant.c -- what a QuantizeLinear or DequantizeLinear says, and making new ones
+ */
+#include <math.h>
+
+#include "ir.h"
+
+static bool is_quantize(const qdq_node *n)
+{
+	return n->op->id == QDQ_OP_QuantizeLinear || n->op->id == QDQ_OP_ms_QuantizeLinear;
+}
+
+static bool is_dequantize(const qdq_node *n)
+{
+	return n->op->id == QDQ_OP_DequantizeLinear || n->op->id == QDQ_OP_ms_DequantizeLinear;
+}
+
+static qdq_type code_type(const qdq_node *n, const qdq_value *zero)
+{
+	if (is_dequantize(n))
+		return qdq_in(n, 0) != NULL ? qdq_in(n, 0)->type : QDQ_TYPE_NONE;
+	if (zero != NULL)
+		return zero->type;
+	return (qdq_type)qdq_attr_int(n, "output_dtype", QDQ_TYPE_UINT8) == QDQ_TYPE_NONE
+		       ? QDQ_TYPE_UINT8
+		       : (qdq_type)qdq_attr_int(n, "output_dtype", QDQ_TYPE_UINT8);
+}
+
+static bool all_positive(const qdq_params *p)
+{
+	for (uint64_t c = 0; c < p->count; c++) {
+		double s = qdq_params_scale(p, c);
+
+		if (!(s > 0) || isinf(s))
+			return false;
+	}
+	return p->count != 0;
+}
+
+bool qdq_params_of(const qdq_node *n, qdq_params *out)
+{
+	const qdq_tensor *scale;
+	const qdq_value *x;
+
+	if (n == NULL || !(is_quantize(n) || is_dequantize(n)) || qdq_in(n, 0) == NULL || qdq_in(n, 1) == NULL)
+		return false;
+	*out = (qdq_params){.scale = qdq_in(n, 1), .zero = qdq_in(n, 2)};
+	x = qdq_in(n, 0);
+	out->codes = code_type(n, out->zero);
+	out->real = is_quantize(n) ? x->type : out->scale->type;
+	out->block = qdq_attr_int(n, "block_size", 0);
+	out->axis = qdq_attr_int(n, "axis", 1);
+	if (out->axis < 0 && x->shape != NULL)
+		out->axis += x->shape->rank;
+	scale = qdq_value_constant(out->scale);
+	out->constant = scale != NULL && (out->zero == NULL || qdq_value_constant(out->zero) != NULL);
+	out->count = scale != NULL ? scale->count : 0;
+	out->per_tensor = scale != NULL ? scale->count == 1 && out->block == 0
+					: out->scale->shape != NULL && out->scale->shape->rank == 0;
+	if (out->constant && out->zero != NULL && qdq_value_constant(out->zero)->count != out->count)
+		out->constant = false; /* malformed: nothing may be concluded from it */
+	out->positive = out->constant && all_positive(out);
+	return true;
+}
+
+/* ---- elements ---- */
+
+double qdq_params_scale(const qdq_params *p, uint64_t c)
+{
+	const qdq_tensor *t = qdq_value_constant(p->scale);
+	uint16_t half;
+	double wide;
+	float f;
+
+	c = t->count == 1 ? 0 : c;
+	switch (t->type) {
+	case QDQ_TYPE_FLOAT: memcpy(&f, (const char *)t->data + c * 4, 4); return (double)f;
+	case QDQ_TYPE_DOUBLE: memcpy(&wide, (const char *)t->data + c * 8, 8); return wide;
+	case QDQ_TYPE_FLOAT16: memcpy(&half, (const char *)t->data + c * 2, 2); return (double)qdq_f16_to_f32(half);
+	case QDQ_TYPE_BFLOAT16: memcpy(&half, (const char *)t->data + c * 2, 2); return (double)qdq_bf16_to_f32(half);
+	default: return 0;
+	}
+}
+
+int64_t qdq_params_zero(const qdq_params *p, uint64_t c)
+{
+	const qdq_tensor *t = qdq_value_constant(p->zero);
+	int16_t i16;
+	uint16_t u16;
+	int32_t i32;
+
+	if (t == NULL)
+		return 0;
+	c = t->count == 1 ? 0 : c;
+	switch (t->type) {
+	case QDQ_TYPE_INT8: return ((const int8_t *)t->data)[c];
+	case QDQ_TYPE_UINT8: return ((const uint8_t *)t->data)[c];
+	case QDQ_TYPE_INT16: memcpy(&i16, (const char *)t->data + c * 2, 2); return i16;
+	case QDQ_TYPE_UINT16: memcpy(&u16, (const char *)t->data + c * 2, 2); return u16;
+	case QDQ_TYPE_INT32: memcpy(&i32, (const char *)t->data + c * 4, 4); return i32;
+	default: return 0;
+	}
+}
+
+/* Can the zero point's elements be read by qdq_params_zero? */
+static bool zero_readable(const qdq_params *p)
+{
+	switch (p->codes) {
+	case QDQ_TYPE_INT8:
+	case QDQ_TYPE_UINT8:
+	case QDQ_TYPE_INT16:
+	case QDQ_TYPE_UINT16:
+	case QDQ_TYPE_INT32: return true;
+	default: return p->zero == NULL;
+	}
+}
+
+/* ---- comparing ---- */
+
+static bool same_scale(const qdq_params *a, const qdq_params *b)
+{
+	const qdq_tensor *s = qdq_value_constant(a->scale);
+	const qdq_tensor *t = qdq_value_constant(b->scale);
+
+	if (a->scale == b->scale)
+		return true;
+	/* shape [] equals [1]: compare elements, not dimensions */
+	return s != NULL && t != NULL && s->type == t->type && s->count == t->count && s->size == t->size &&
+	       memcmp(s->data, t->data, (size_t)s->size) == 0;
+}
+
+bool qdq_params_equal(const qdq_params *a, const qdq_params *b)
+{
+	if (a->codes != b->codes || a->real != b->real || a->block != b->block || a->per_tensor != b->per_tensor)
+		return false;
+	if (!a->per_tensor && a->axis != b->axis)
+		return false;
+	if (!same_scale(a, b))
+		return false;
+	if (a->zero == b->zero)
+		return true;
+	if (!a->constant || !b->constant || !zero_readable(a))
+		return false;
+	for (uint64_t c = 0; c < a->count; c++)
+		if (qdq_params_zero(a, c) != qdq_params_zero(b, c))
+			return false;
+	return true;
+}
+
+/* Q(DQ(q)) in the arithmetic of the scale's type; every intermediate is rounded to it. */
+static int64_t round_trip(qdq_type real, int64_t q, double scale, int64_t zero)
+{
+	float x = (float)(q - zero) * (float)scale;
+	double y;
+
+	if (real == QDQ_TYPE_FLOAT16) {
+		x = qdq_f16_to_f32(qdq_f32_to_f16(x));
+		y = (double)(x / (float)scale);
+	} else if (real == QDQ_TYPE_BFLOAT16) {
+		x = qdq_bf16_to_f32(qdq_f32_to_bf16(x));
+		y = (double)(x / (float)scale);
+	} else if (real == QDQ_TYPE_DOUBLE) {
+		y = (double)(q - zero) * scale / scale;
+	} else {
+		y = (double)(x / (float)scale);
+	}
+	if (!(fabs(y) < 1e9))
+		return INT64_MIN;
+	return (int64_t)qdq_round_half_even(y) + zero;
+}
+
+bool qdq_params_round_trip(const qdq_params *p)
+{
+	int64_t least, greatest;
+	unsigned bits = qdq_type_get(p->codes)->bits;
+
+	if (!p->positive || bits == 0 || bits > 16 || qdq_type_get(p->codes)->is_float || !zero_readable(p))
+		return false;
+	least = qdq_type_min(p->codes);
+	greatest = qdq_type_max(p->codes);
+	for (uint64_t c = 0; c < p->count; c++) {
+		double scale = qdq_params_scale(p, c);
+		int64_t zero = qdq_params_zero(p, c);
+
+		for (int64_t q = least; q <= greatest; q++)
+			if (round_trip(p->real, q, scale, zero) != q)
+				return false;
+	}
+	return true;
+}
+
+/* ---- making ---- */
+
+static qdq_value *explicit_zero(qdq_graph *g, const qdq_params *p, const char *hint)
+{
+	qdq_model *m = g->model;
+	const qdq_tensor *scale = qdq_value_constant(p->scale);
+	qdq_tensor *t;
+
+	if (p->zero != NULL || scale == NULL)
+		return p->zero;
+	t = qdq_tensor_new(m, p->codes, scale->rank, scale->dims);
+	return qdq_graph_add_constant(g, qdq_unique_name(&m->names, qdq_format(&m->arena, "%s_zero_point", hint)), t);
+}
+
+static qdq_node *insert(qdq_graph *g, qdq_node *before, qdq_op_id op, qdq_value *x, const qdq_params *p,
+			const char *hint, const qdq_origin *origin)
+{
+	qdq_value *inputs[3] = {x, p->scale, explicit_zero(g, p, hint)};
+	qdq_node *n = qdq_node_insert(g, before, op, hint, inputs[2] != NULL ? 3 : 2, inputs, 1, origin);
+
+	/* a per-tensor scale of one element in a tensor needs no axis; opset 13 introduced it */
+	if (!p->per_tensor)
+		qdq_attr_set_int(n, "axis", p->axis);
+	if (p->block != 0)
+		qdq_attr_set_int(n, "block_size", p->block);
+	qdq_value_set_type(n->outputs[0], op == QDQ_OP_QuantizeLinear ? p->codes : p->scale->type, x->shape);
+	return n;
+}
+
+qdq_node *qdq_quantize_insert(qdq_graph *g, qdq_node *before, qdq_value *x, const qdq_params *p, const char *hint,
+			      const qdq_origin *origin)
+{
+	return insert(g, before, QDQ_OP_QuantizeLinear, x, p, hint, origin);
+}
+
+qdq_node *qdq_dequantize_insert(qdq_graph *g, qdq_node *before, qdq_value *q, const qdq_params *p, const char *hint,
+				const qdq_origin *origin)
+{
+	return insert(g, before, QDQ_OP_DequantizeLinear, q, p, hint, origin);
+}

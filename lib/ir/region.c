@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * region.c -- outlining: a fused operator is a node that holds the nodes it replaced
+ *
+ *      x -- DQ --.                               x --.
+ *      w -- DQ --+-- Conv -- Relu -- Q -- y  =>  w --+-- [DQ DQ Conv Relu Q] -- y
+ *      b --------'                               b --'
+ *
+ * The nodes themselves move into the body, under their own names. A value that crosses the border exists twice: the
+ * outer one keeps its name (and stays graph output), the inner one is a port whose name nothing else has, since some
+ * importers inline functions without renaming.
+ */
+#include "ir.h"
+
+const char *const qdq_region_kind_names[QDQ_REGION_KINDS] = {
+	[QDQ_REGION_CONV] = "conv",       [QDQ_REGION_GEMM] = "gemm",
+	[QDQ_REGION_MATMUL] = "matmul",   [QDQ_REGION_POOL] = "pool",
+	[QDQ_REGION_ELTWISE] = "eltwise", [QDQ_REGION_CONCAT] = "concat",
+	[QDQ_REGION_MOVE] = "move",       [QDQ_REGION_REQUANTIZE] = "requantize",
+};
+
+/* What Netron shows: QConv_17. */
+static const char *const op_types[QDQ_REGION_KINDS] = {
+	[QDQ_REGION_CONV] = "QConv",       [QDQ_REGION_GEMM] = "QGemm",     [QDQ_REGION_MATMUL] = "QMatMul",
+	[QDQ_REGION_POOL] = "QPool",       [QDQ_REGION_ELTWISE] = "QEltwise", [QDQ_REGION_CONCAT] = "QConcat",
+	[QDQ_REGION_MOVE] = "QMove",       [QDQ_REGION_REQUANTIZE] = "Requantize",
+};
+
+/* ---- ports ---- */
+
+static qdq_value *new_port(qdq_graph *body, const qdq_value *outer, const char *base)
+{
+	qdq_model *m = body->model;
+	qdq_value *inner = qdq_value_create(body, qdq_unique_name(&m->names, base));
+
+	inner->type = outer->type;
+	inner->shape = outer->shape;
+	inner->contents = outer->contents;
+	inner->not_tensor = outer->not_tensor;
+	return inner;
+}
+
+struct ports {
+	QDQ_VEC(qdq_value *) inputs;  /* outer values */
+	QDQ_VEC(qdq_value *) outputs; /* outer values */
+};
+
+/* The inner value of an outer one that the body reads; made at its first use. */
+static qdq_value *input_port(qdq_graph *body, struct ports *p, qdq_arena *scratch, qdq_value *outer, qdq_name name)
+{
+	qdq_value *inner;
+
+	for (size_t i = 0; i < p->inputs.count; i++) /* a region reads a handful of values */
+		if (p->inputs.items[i] == outer)
+			return body->inputs.items[i];
+	inner = new_port(body, outer, qdq_format(scratch, "%s.in%zu", name, p->inputs.count));
+	inner->is_input = true;
+	*qdq_push(&body->model->arena, &body->inputs) = inner;
+	*qdq_push(scratch, &p->inputs) = outer;
+	return inner;
+}
+
+/* Is v, defined by a node of the body, read outside it? */
+static bool escapes(const qdq_value *v, const qdq_graph *body)
+{
+	if (v->n_outputs != 0)
+		return true;
+	for (const qdq_use *u = v->uses; u != NULL; u = u->next)
+		if (u->node->graph != body)
+			return true;
+	return false;
+}
+
+static void output_port(qdq_graph *body, struct ports *p, qdq_arena *scratch, qdq_node *n, uint32_t i, qdq_name name)
+{
+	qdq_value *outer = n->outputs[i];
+	qdq_value *inner = new_port(body, outer, qdq_format(scratch, "%s.out%zu", name, p->outputs.count));
+	qdq_use *next;
+
+	inner->def = n;
+	n->outputs[i] = inner;
+	for (qdq_use *u = outer->uses; u != NULL; u = next) {
+		next = u->next;
+		if (u->node->graph == body)
+			qdq_use_set(u, inner);
+	}
+	outer->def = NULL;
+	qdq_graph_add_output(body, inner);
+	*qdq_push(scratch, &p->outputs) = outer;
+}
+
+/* ---- outlining ---- */
+
+qdq_node *qdq_region_create(qdq_graph *g, qdq_region_kind kind, qdq_node *anchor, qdq_node *const *nodes, size_t count,
+			    qdq_name name)
+{
+	qdq_model *m = g->model;
+	qdq_node *before = nodes[count - 1]->next;
+	qdq_graph *body = qdq_graph_create(m, NULL, name);
+	const qdq_origin *origin = NULL;
+	struct ports ports = {0};
+	qdq_arena scratch;
+	qdq_node *n;
+
+	qdq_arena_init(&scratch, m->ctx);
+	for (size_t i = 0; i < count; i++) {
+		qdq_node_move(nodes[i], body, NULL);
+		origin = origin == NULL ? nodes[i]->origin : origin;
+	}
+	for (size_t i = 0; i < count; i++) {
+		for (uint32_t j = 0; j < nodes[i]->n_inputs; j++) {
+			qdq_use *u = &nodes[i]->inputs[j];
+
+			if (u->value != NULL && u->value->graph != body)
+				qdq_use_set(u, input_port(body, &ports, &scratch, u->value, name));
+		}
+		for (uint32_t j = 0; j < nodes[i]->n_outputs; j++)
+			if (nodes[i]->outputs[j] != NULL && escapes(nodes[i]->outputs[j], body))
+				output_port(body, &ports, &scratch, nodes[i], j, name);
+	}
+	for (size_t i = 0; i < ports.outputs.count; i++)
+		ports.outputs.items[i]->graph = g;
+	n = qdq_node_create(g, before, QDQ_REGION_DOMAIN,
+			    qdq_unique_name(&m->names, qdq_format(&scratch, "%s_1", op_types[kind])), name,
+			    (uint32_t)ports.inputs.count, ports.inputs.items, (uint32_t)ports.outputs.count,
+			    ports.outputs.items);
+	n->op = &qdq_ops[QDQ_OP_REGION];
+	n->origin = anchor != NULL && anchor->origin != NULL ? anchor->origin : origin;
+	n->region = qdq_new(&m->arena, qdq_region);
+	*n->region = (qdq_region){kind, body, anchor};
+	body->parent = n;
+	qdq_arena_free(&scratch);
+	return n;
+}
+
+void qdq_region_expand(qdq_node *region)
+{
+	qdq_graph *g = region->graph;
+	qdq_graph *body = region->region->body;
+
+	for (size_t i = 0; i < body->inputs.count; i++)
+		qdq_value_replace_uses(body->inputs.items[i], region->inputs[i].value);
+	for (size_t i = 0; i < body->outputs.count; i++) {
+		qdq_value *inner = body->outputs.items[i];
+		qdq_value *outer = region->outputs[i];
+		uint32_t port = 0;
+
+		inner->n_outputs = 0;
+		if (inner->is_input || outer == NULL)
+			continue;
+		while (inner->def->outputs[port] != inner)
+			port++;
+		qdq_value_redefine(outer, inner->def, port);
+		region->outputs[i] = NULL;
+	}
+	while (body->first != NULL)
+		qdq_node_move(body->first, g, region);
+	qdq_node_remove(region);
+}
+
+/* ---- classifying what was loaded ---- */
+
+static qdq_region_kind kind_of(const qdq_node *n)
+{
+	switch (n->op->id) {
+	case QDQ_OP_Conv:
+	case QDQ_OP_ConvTranspose: return QDQ_REGION_CONV;
+	case QDQ_OP_Gemm: return QDQ_REGION_GEMM;
+	case QDQ_OP_MatMul: return QDQ_REGION_MATMUL;
+	case QDQ_OP_Concat: return QDQ_REGION_CONCAT;
+	default: break;
+	}
+	if (n->op->family == QDQ_FAMILY_POOL)
+		return QDQ_REGION_POOL;
+	return n->op->cls == QDQ_CLASS_MOVE ? QDQ_REGION_MOVE : QDQ_REGION_ELTWISE;
+}
+
+/* The anchor is the first node of the strongest class: contraction, pool or Concat, pointwise, move. */
+static int strength(const qdq_node *n)
+{
+	if (n->op->cls == QDQ_CLASS_QUANT)
+		return 0;
+	if (n->op->cls == QDQ_CLASS_CONTRACT)
+		return 4;
+	if (n->op->family == QDQ_FAMILY_POOL || n->op->family == QDQ_FAMILY_CONCAT)
+		return 3;
+	return n->op->cls == QDQ_CLASS_MOVE ? 1 : 2;
+}
+
+qdq_region_kind qdq_region_classify(const qdq_graph *body, qdq_node **anchor)
+{
+	int best = 0;
+
+	*anchor = NULL;
+	for (qdq_node *n = body->first; n != NULL; n = n->next) {
+		if (strength(n) > best) {
+			best = strength(n);
+			*anchor = n;
+		}
+	}
+	return *anchor == NULL ? QDQ_REGION_REQUANTIZE : kind_of(*anchor);
+}
