@@ -226,6 +226,13 @@ const qdq_tensor *qdq_eval_in(const qdq_eval *e, uint32_t i)
 
 void *qdq_eval_temp(qdq_eval *e, uint64_t count, size_t size)
 {
+	const size_t align = 16, room = sizeof e->small - e->small_used;
+
+	if (count <= room / size) { /* most operands of shape arithmetic */
+		char *p = e->small + e->small_used;
+		e->small_used += (size_t)(count * size + align - 1) / align * align;
+		return p;
+	}
 	if (e->scratch == NULL) { /* deferred too, for when something throws before the node is done */
 		qdq_arena *scratch = qdq_new(e->arena, qdq_arena);
 		qdq_arena_init(scratch, e->m->ctx);
@@ -347,7 +354,12 @@ void *qdq_eval_output(qdq_eval *e, uint32_t i, qdq_type type, int rank, const in
 
 	if (t == NULL || qdq_type_get(type) == qdq_type_get(QDQ_TYPE_NONE) || !qdq_type_size(type, t->count, &t->size))
 		return NULL;
-	bytes = type == QDQ_TYPE_STRING ? t->count * sizeof *t->strings : t->size;
+	bytes = t->size;
+	if (type == QDQ_TYPE_STRING) {
+		if (t->count > UINT64_MAX / sizeof *t->strings)
+			return NULL;
+		bytes = t->count * sizeof *t->strings;
+	}
 	if (e->max_bytes != 0 && bytes > e->max_bytes) {
 		e->too_big = true;
 		return NULL;

@@ -30,9 +30,11 @@ typedef struct qdq_eval {
 	uint32_t n_out;
 	const qdq_tensor **out;
 	uint64_t max_bytes;
-	bool too_big;		   /* why a kernel declined */
-	qdq_arena *scratch;	   /* temporaries: made on demand, freed after the node */
-	struct qdq_cells *pending; /* outputs made as cells, to be packed */
+	bool too_big;		       /* why a kernel declined */
+	qdq_arena *scratch;	       /* temporaries: made on demand, freed after the node */
+	struct qdq_cells *pending;     /* outputs made as cells, to be packed */
+	_Alignas(16) char small[1024]; /* zeroed: the first temporaries */
+	size_t small_used;
 } qdq_eval;
 
 typedef bool qdq_eval_fn(qdq_eval *e);
