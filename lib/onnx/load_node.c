@@ -123,6 +123,10 @@ void qdq_load_attr(qdq_load *l, qdq_node *n, qdq_attr *out, const Onnx__Attribut
 	if (type < QDQ_ATTR_NONE || type > QDQ_ATTR_TYPE_PROTOS)
 		qdq_load_fail(l, NULL, "attribute '%s' has unknown type %d", out->name, type);
 	out->type = (qdq_attr_type)type;
+	/* Graphs are taken apart; one that is not taken over would be lost. */
+	if ((p->g != NULL && (type != QDQ_ATTR_GRAPH || *out->ref != '\0')) ||
+	    (p->n_graphs != 0 && (type != QDQ_ATTR_GRAPHS || *out->ref != '\0')))
+		qdq_load_fail(l, NULL, "attribute '%s' holds a graph, but its type says otherwise", out->name);
 	if (*out->ref != '\0')
 		return;
 	switch (out->type) {

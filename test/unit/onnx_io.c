@@ -532,6 +532,15 @@ static void attribute_without_graph(void)
 	put_node(&graph, "If", "x", NULL, "a", &part);
 }
 
+static void attribute_with_graph(void)
+{
+	put_bytes(&part, 5,
+		  "\x0a\x01"
+		  "a\x32\x00\xa0\x01\x0a",
+		  8);
+	put_node(&graph, "If", "x", NULL, "a", &part);
+}
+
 static void attribute_without_name(void)
 {
 	put_bytes(&part, 5, "\x18\x01", 2);
@@ -575,6 +584,7 @@ static const struct {
     {attribute_twice, "attribute 'a' is given twice", NULL, "#0"},
     {attribute_type, "attribute 'a' has unknown type 99", NULL, "#0"},
     {attribute_without_graph, "of type GRAPH but holds none", NULL, "#0"},
+    {attribute_with_graph, "holds a graph, but its type says otherwise", NULL, "#0"},
     {attribute_without_name, "attribute has no name", NULL, "#0"},
     {nested_shadow, "'x' is defined twice", "x", "#2"},
     {nested_undefined, "by the node that defines it", "a", "#2"},
