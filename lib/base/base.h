@@ -81,14 +81,18 @@ void *qdq_vec_grow(qdq_arena *a, void *items, size_t count, size_t *capacity, si
 typedef const char *qdq_name; /* interned, NUL-terminated; the empty name is "" and interned too */
 typedef struct qdq_names {
 	qdq_arena *arena;
-	struct qdq_names_slot *slots;
-	size_t count, capacity;
+	struct qdq_names_entry *entries; /* dense, in the order of interning */
+	struct qdq_names_slot *slots;	 /* hash table of indices into entries */
+	size_t count, room, capacity;	 /* entries, room for entries, slots */
 } qdq_names;
 
 void qdq_names_init(qdq_names *names, qdq_arena *arena);
 void qdq_names_reserve(qdq_names *names, size_t count); /* room for so many more, to spare growing on the way */
 qdq_name qdq_intern(qdq_names *names, const char *s);   /* NULL is "" */
 qdq_name qdq_intern_n(qdq_names *names, const char *s, size_t length);
+/* Beside each name stands a word for whoever needs one for a while (the loader: what the name means), NULL at first.
+ * Valid until the next call that interns. `out` gets the interned name. */
+void **qdq_intern_word(qdq_names *names, const char *s, qdq_name *out);
 qdq_name qdq_find_name(const qdq_names *names, const char *s); /* NULL where s was never interned */
 /* A name that nothing in this table has: base itself if free, else base__2, base__3 … It is interned by the call. */
 qdq_name qdq_unique_name(qdq_names *names, const char *base);

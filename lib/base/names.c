@@ -1,16 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * names.c -- interned strings, and names that nothing else has
+ *
+ * The hash table holds only indices, so that it stays small: in a model of a million nodes every look-up of a new name
+ * misses the cache once.
  */
 #include <stdio.h>
 
 #include "base.h"
 
-struct qdq_names_slot {
+struct qdq_names_entry {
 	uint64_t hash;
-	qdq_name name; /* NULL: free */
+	qdq_name name;
 	uint32_t length;
 	uint32_t suffix; /* of a base name: the last number tried behind it */
+	void *word;
+};
+
+struct qdq_names_slot {
+	uint32_t tag;	/* high half of the hash */
+	uint32_t index; /* of the entry, plus one; 0: free */
 };
 
 uint64_t qdq_hash(const void *data, size_t size, uint64_t seed)
@@ -37,6 +46,7 @@ void qdq_names_init(qdq_names *names, qdq_arena *arena)
 	*names = (qdq_names){.arena = arena};
 }
 
+/* The slot of a name, or the free one where it would go. */
 static struct qdq_names_slot *find(const qdq_names *names, const char *s, size_t length, uint64_t hash)
 {
 	size_t mask = names->capacity - 1;
@@ -44,24 +54,37 @@ static struct qdq_names_slot *find(const qdq_names *names, const char *s, size_t
 
 	for (;; i = (i + 1) & mask) {
 		struct qdq_names_slot *slot = &names->slots[i];
+		const struct qdq_names_entry *e;
 
-		if (slot->name == NULL)
+		if (slot->index == 0)
 			return slot;
-		if (slot->hash == hash && slot->length == length && memcmp(slot->name, s, length) == 0)
+		e = &names->entries[slot->index - 1];
+		if (slot->tag == (uint32_t)(hash >> 32) && e->length == length && memcmp(e->name, s, length) == 0)
 			return slot;
 	}
 }
 
+/* `wanted` slots, a power of two; half as many entries fit. */
 static void resize(qdq_names *names, size_t wanted)
 {
-	struct qdq_names_slot *old = names->slots;
-	size_t n = names->capacity;
+	struct qdq_names_entry *entries;
 
+	if (wanted / 2 > UINT32_MAX)
+		qdq_fail(names->arena->ctx, QDQ_EMODEL, NULL, "too many names");
+	entries = qdq_array(names->arena, struct qdq_names_entry, wanted / 2);
 	names->slots = qdq_array(names->arena, struct qdq_names_slot, wanted);
+	if (names->count != 0)
+		memcpy(entries, names->entries, names->count * sizeof *entries);
+	names->entries = entries;
+	names->room = wanted / 2;
 	names->capacity = wanted;
-	for (size_t i = 0; i < n; i++)
-		if (old[i].name != NULL)
-			*find(names, old[i].name, old[i].length, old[i].hash) = old[i];
+	for (size_t i = 0; i < names->count; i++) {
+		size_t at = (size_t)entries[i].hash & (wanted - 1);
+
+		while (names->slots[at].index != 0)
+			at = (at + 1) & (wanted - 1);
+		names->slots[at] = (struct qdq_names_slot){(uint32_t)(entries[i].hash >> 32), (uint32_t)i + 1};
+	}
 }
 
 void qdq_names_reserve(qdq_names *names, size_t count)
@@ -74,23 +97,22 @@ void qdq_names_reserve(qdq_names *names, size_t count)
 		resize(names, wanted);
 }
 
-static struct qdq_names_slot *intern(qdq_names *names, const char *s, size_t length)
+static struct qdq_names_entry *intern(qdq_names *names, const char *s, size_t length)
 {
 	uint64_t hash = qdq_hash(s, length, 0);
 	struct qdq_names_slot *slot;
 
 	if (length > UINT32_MAX)
 		qdq_fail(names->arena->ctx, QDQ_EMODEL, NULL, "a name is longer than 4 GiB");
-	if (names->count * 2 >= names->capacity)
+	if (names->count == names->room)
 		resize(names, names->capacity == 0 ? 256 : 2 * names->capacity);
 	slot = find(names, s, length, hash);
-	if (slot->name == NULL) {
-		qdq_name copy = qdq_copy(names->arena, s, length);
-
-		*slot = (struct qdq_names_slot){hash, copy, (uint32_t)length, 1};
-		names->count++;
+	if (slot->index == 0) {
+		names->entries[names->count] =
+		    (struct qdq_names_entry){hash, qdq_copy(names->arena, s, length), (uint32_t)length, 1, NULL};
+		*slot = (struct qdq_names_slot){(uint32_t)(hash >> 32), (uint32_t)++names->count};
 	}
-	return slot;
+	return &names->entries[slot->index - 1];
 }
 
 qdq_name qdq_intern_n(qdq_names *names, const char *s, size_t length)
@@ -105,11 +127,23 @@ qdq_name qdq_intern(qdq_names *names, const char *s)
 	return intern(names, s, strlen(s))->name;
 }
 
+void **qdq_intern_word(qdq_names *names, const char *s, qdq_name *out)
+{
+	struct qdq_names_entry *e = intern(names, s == NULL ? "" : s, s == NULL ? 0 : strlen(s));
+
+	*out = e->name;
+	return &e->word;
+}
+
 qdq_name qdq_find_name(const qdq_names *names, const char *s)
 {
 	size_t length = strlen(s);
+	const struct qdq_names_slot *slot;
 
-	return names->capacity == 0 ? NULL : find(names, s, length, qdq_hash(s, length, 0))->name;
+	if (names->capacity == 0)
+		return NULL;
+	slot = find(names, s, length, qdq_hash(s, length, 0));
+	return slot->index == 0 ? NULL : names->entries[slot->index - 1].name;
 }
 
 qdq_name qdq_unique_name(qdq_names *names, const char *base)

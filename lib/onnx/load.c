@@ -43,18 +43,46 @@ qdq_name qdq_load_domain(qdq_load *l, const char *domain)
 	return qdq_intern(&l->m->names, domain != NULL && strcmp(domain, "ai.onnx") == 0 ? "" : domain);
 }
 
+qdq_value *qdq_load_lookup(qdq_load *l, const char *name)
+{
+	qdq_name interned;
+
+	return *qdq_intern_word(&l->m->names, name, &interned);
+}
+
+static void bind_word(qdq_load *l, void **word, qdq_name name, qdq_value *v)
+{
+	*word = v;
+	*qdq_push(&l->scratch, &l->bound) = name;
+}
+
 void qdq_load_bind(qdq_load *l, qdq_value *v)
 {
-	if (qdq_map_get(&l->scope, v->name) != NULL)
-		qdq_load_fail(l, v->name, "'%s' is defined twice", v->name);
-	qdq_map_set(&l->scope, v->name, v);
-	*qdq_push(&l->scratch, &l->bound) = v->name;
+	qdq_name name;
+	void **word = qdq_intern_word(&l->m->names, v->name, &name);
+
+	if (*word != NULL)
+		qdq_load_fail(l, name, "'%s' is defined twice", name);
+	bind_word(l, word, name, v);
+}
+
+qdq_value *qdq_load_define(qdq_load *l, qdq_graph *g, const char *name)
+{
+	qdq_name interned;
+	void **word = qdq_intern_word(&l->m->names, name, &interned);
+
+	if (*word != NULL)
+		qdq_load_fail(l, interned, "'%s' is defined twice", interned);
+	bind_word(l, word, interned, qdq_value_create(g, interned));
+	return *word;
 }
 
 void qdq_load_unbind(qdq_load *l, size_t mark)
 {
+	qdq_name name;
+
 	while (l->bound.count > mark)
-		qdq_map_set(&l->scope, l->bound.items[--l->bound.count], NULL);
+		*qdq_intern_word(&l->m->names, l->bound.items[--l->bound.count], &name) = NULL;
 }
 
 /* ---- functions ---- */
@@ -169,8 +197,8 @@ static void convert(qdq_load *l, const Onnx__ModelProto *proto)
 	check_versions(l, proto);
 	declare_functions(l, proto);
 	qdq_load_graph(l, m->graph, proto->graph);
-	qdq_map_init(&l->scope, &l->scratch);
-	l->bound.count = 0;
+	if (l->callees.count != 0)
+		qdq_load_unbind(l, 0); /* functions see nothing of it */
 	for (size_t i = 0; i < l->callees.count; i++) {
 		l->caller = l->callees.items[i];
 		qdq_load_function(l, l->caller->function, l->caller->proto);
@@ -276,8 +304,6 @@ static void run(void *arg)
 		qdq_load_fail(l, NULL, "the file is empty");
 	proto = unpack(l, j->data, j->size);
 	l->record->proto = proto;
-	qdq_map_init(&l->scope, &l->scratch);
-	qdq_map_reserve(&l->scope, l->n_names / 2);
 	qdq_map_init(&l->functions, &l->scratch);
 	qdq_map_init(&l->externals, &l->scratch);
 	qdq_names_init(&l->keys, &l->scratch);

@@ -39,7 +39,6 @@ typedef struct qdq_load {
 	qdq_source *source; /* NULL: memory */
 	qdq_arena scratch;
 	qdq_arena node_scratch;	     /* until the next node */
-	qdq_map scope;		     /* name -> value that it means here */
 	QDQ_VEC(qdq_name) bound;     /* in open graphs, innermost last */
 	QDQ_VEC(qdq_value *) values; /* inputs, then outputs of the node being read */
 	qdq_names keys;		     /* "domain\nname\noverload" */
@@ -64,8 +63,12 @@ QDQ_NORETURN void qdq_load_fail(qdq_load *l, const char *operand, const char *fo
 ProtobufCMessage *qdq_load_unpack(qdq_load *l, const qdq_wire *w, qdq_arena *scratch, qdq_arena *out);
 qdq_name qdq_load_name(qdq_load *l, const char *name);
 qdq_name qdq_load_domain(qdq_load *l, const char *domain); /* "ai.onnx" is "" */
-void qdq_load_bind(qdq_load *l, qdq_value *v);		   /* throws where the name is taken */
-void qdq_load_unbind(qdq_load *l, size_t mark);		   /* what was bound since bound.count was mark */
+/* What a name means here, NULL: nothing. The model's names have it beside them while the model is loaded. */
+qdq_value *qdq_load_lookup(qdq_load *l, const char *name);
+/* A name gets a meaning; throws where it has one. */
+void qdq_load_bind(qdq_load *l, qdq_value *v);
+qdq_value *qdq_load_define(qdq_load *l, qdq_graph *g, const char *name); /* a new value, bound */
+void qdq_load_unbind(qdq_load *l, size_t mark);				 /* what was bound since bound.count was mark */
 qdq_callee *qdq_load_callee(qdq_load *l, const char *domain, const char *name, const char *overload);
 qdq_opset *qdq_load_opsets(qdq_load *l, size_t count, Onnx__OperatorSetIdProto *const *protos);
 

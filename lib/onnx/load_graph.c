@@ -76,7 +76,7 @@ static void load_infos(qdq_load *l, qdq_graph *g, qdq_onnx_graph *record, size_t
 	record->n_infos = count;
 	record->infos = qdq_array(&l->m->arena, qdq_onnx_info, count);
 	for (size_t i = 0; i < count; i++) {
-		qdq_value *v = qdq_map_get(&l->scope, qdq_load_name(l, protos[i]->name));
+		qdq_value *v = qdq_load_lookup(l, protos[i]->name);
 
 		load_info(l, &record->infos[i], protos[i], v != NULL && v->graph == g ? v : NULL);
 	}
@@ -101,7 +101,7 @@ static void load_inputs(qdq_load *l, qdq_graph *g, qdq_onnx_graph *record, const
 	record->inputs = qdq_array(&l->m->arena, qdq_onnx_info, proto->n_input);
 	for (size_t i = 0; i < proto->n_input; i++) {
 		qdq_name name = wanted_name(l, proto->input[i]->name, "an input of the graph");
-		qdq_value *constant = l->m->ir_version <= 3 ? qdq_map_get(&l->scope, name) : NULL;
+		qdq_value *constant = l->m->ir_version <= 3 ? qdq_load_lookup(l, name) : NULL;
 		qdq_value *v =
 		    constant != NULL && constant->graph == g && constant->tensor != NULL && !constant->is_input
 			? constant
@@ -121,7 +121,7 @@ static void load_initializers(qdq_load *l, qdq_graph *g, qdq_onnx_graph *record,
 		const Onnx__TensorProto *p = proto->initializer[i];
 		qdq_name name = wanted_name(l, p->name, "an initializer");
 		const qdq_tensor *t = qdq_load_tensor(l, p, name);
-		qdq_value *v = qdq_map_get(&l->scope, name);
+		qdq_value *v = qdq_load_lookup(l, name);
 
 		if (v != NULL && v->graph == g && v->is_input && v->tensor == NULL) {
 			v->tensor = t; /* the default of an input */
@@ -141,11 +141,10 @@ static void load_sparse(qdq_load *l, qdq_graph *g, qdq_onnx_graph *record, const
 	for (size_t i = 0; i < proto->n_sparse_initializer; i++) {
 		const Onnx__SparseTensorProto *p = proto->sparse_initializer[i];
 		qdq_name name = wanted_name(l, p->values != NULL ? p->values->name : NULL, "a sparse initializer");
-		qdq_value *v = qdq_map_get(&l->scope, name);
+		qdq_value *v = qdq_load_lookup(l, name);
 
 		if (v == NULL || v->graph != g || !v->is_input) {
-			v = qdq_value_create(g, name);
-			qdq_load_bind(l, v);
+			v = qdq_load_define(l, g, name);
 		}
 		record->sparse[i] = v;
 		if (qdq_type_get(p->values->data_type) != qdq_type_get(QDQ_TYPE_NONE))
@@ -157,7 +156,7 @@ static void load_sparse(qdq_load *l, qdq_graph *g, qdq_onnx_graph *record, const
 
 static qdq_value *find_output(qdq_load *l, qdq_graph *g, const char *name)
 {
-	qdq_value *v = qdq_map_get(&l->scope, wanted_name(l, name, "an output of the graph"));
+	qdq_value *v = qdq_load_lookup(l, wanted_name(l, name, "an output of the graph"));
 
 	if (v == NULL)
 		qdq_load_fail(l, name, "output '%s' is computed by no node and is no input", name);

@@ -231,7 +231,7 @@ static void read_inputs(qdq_load *l, const Onnx__NodeProto *p)
 		qdq_value *v = NULL;
 
 		if (*p->input[i] != '\0') {
-			v = qdq_map_get(&l->scope, qdq_load_name(l, p->input[i]));
+			v = qdq_load_lookup(l, p->input[i]);
 			if (v == NULL)
 				fail_undefined(l, p->input[i]);
 		}
@@ -239,11 +239,24 @@ static void read_inputs(qdq_load *l, const Onnx__NodeProto *p)
 	}
 }
 
+/* Where the node holds graphs, they must not see its outputs: these are bound behind them. */
 static void make_outputs(qdq_load *l, qdq_graph *g, const Onnx__NodeProto *p)
 {
-	for (size_t i = 0; i < p->n_output; i++)
-		*qdq_push(&l->scratch, &l->values) =
-		    *p->output[i] == '\0' ? NULL : qdq_value_create(g, qdq_load_name(l, p->output[i]));
+	for (size_t i = 0; i < p->n_output; i++) {
+		qdq_value *v = NULL;
+
+		if (*p->output[i] != '\0')
+			v = l->transient ? qdq_load_define(l, g, p->output[i])
+					 : qdq_value_create(g, qdq_load_name(l, p->output[i]));
+		*qdq_push(&l->scratch, &l->values) = v;
+	}
+}
+
+static void bind_outputs(qdq_load *l, const qdq_node *n)
+{
+	for (uint32_t i = 0; i < n->n_outputs; i++)
+		if (n->outputs[i] != NULL)
+			qdq_load_bind(l, n->outputs[i]);
 }
 
 static void note_call(qdq_load *l, qdq_node *n)
@@ -344,6 +357,7 @@ static const Onnx__NodeProto *read_node(qdq_load *l, const qdq_field *f)
 static void load_node(qdq_load *l, qdq_graph *g, const Onnx__NodeProto *p, qdq_origin *origin, uint32_t index)
 {
 	qdq_model *m = l->m;
+	bool transient = l->transient;
 	qdq_node *n;
 
 	if (p->op_type == NULL || *p->op_type == '\0')
@@ -365,9 +379,8 @@ static void load_node(qdq_load *l, qdq_graph *g, const Onnx__NodeProto *p, qdq_o
 	if (m->opset == 0 && *n->domain == '\0' && n->function == NULL && l->caller == NULL)
 		qdq_load_fail(l, NULL, "the model imports no opset of ai.onnx, which this operator is of");
 	load_attrs(l, n, p);
-	for (uint32_t i = 0; i < n->n_outputs; i++)
-		if (n->outputs[i] != NULL)
-			qdq_load_bind(l, n->outputs[i]);
+	if (!transient)
+		bind_outputs(l, n);
 }
 
 void qdq_load_nodes(qdq_load *l, qdq_graph *g, size_t count, Onnx__NodeProto *const *protos)
