@@ -91,11 +91,25 @@ static void output_port(qdq_graph *body, struct ports *p, qdq_arena *scratch, qd
 
 /* ---- outlining ---- */
 
+/* The first node behind the last of the region that is not of the region itself. */
+static qdq_node *behind(qdq_node *const *nodes, size_t count)
+{
+	qdq_node *n = nodes[count - 1]->next;
+
+	for (size_t i = 0; n != NULL && i < count; i++) {
+		if (nodes[i] == n) {
+			n = n->next;
+			i = (size_t)-1;
+		}
+	}
+	return n;
+}
+
 qdq_node *qdq_region_create(qdq_graph *g, qdq_region_kind kind, qdq_node *anchor, qdq_node *const *nodes, size_t count,
 			    qdq_name name)
 {
 	qdq_model *m = g->model;
-	qdq_node *before = nodes[count - 1]->next;
+	qdq_node *before = behind(nodes, count);
 	qdq_graph *body = qdq_graph_create(m, NULL, name);
 	const qdq_origin *origin = NULL;
 	struct ports ports = {0};

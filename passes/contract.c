@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * contract.c -- can a Conv, ConvTranspose, Gemm or MatMul run in INT8? If not, which operand is to blame, and why
+ *
+ *   sum_k (s_x (x_k - z_x)) (s_w[c] (w_kc - z_w))  =  s_x s_w[c]  sum_k (x_k - z_x)(w_kc - z_w)
+ *
+ * Scales leave the sum if they do not change along k: an activation's must be one number (or belong to a dimension
+ * that is not summed), a weight's may change along the output channels.
+ */
+#include <math.h>
+
+#include "moves.h"
+
+static bool refuse(qdq_reason *why, qdq_reason_code code, const qdq_value *operand, const char *detail)
+{
+	*why = (qdq_reason){.code = code, .operand = operand != NULL ? operand->name : NULL, .detail = detail};
+	if (operand != NULL && operand->def != NULL)
+		why->cause = qdq_node_label(operand->def);
+	return false;
+}
+
+/* ---- axes that are not summed over ---- */
+
+static int64_t rank_of(const qdq_value *v)
+{
+	return v->shape != NULL ? v->shape->rank : -1;
+}
+
+/* A depthwise Conv sums over no input channels. */
+static bool is_depthwise(const qdq_node *n)
+{
+	const qdq_value *x = qdq_in(n, 0);
+
+	return n->op->id == QDQ_OP_Conv && rank_of(x) > 1 && x->shape->dim[1] >= 0 &&
+	       qdq_attr_int(n, "group", 1) == x->shape->dim[1];
+}
+
+/* The axis of operand `index` along which scales may change; -1: none. */
+static int64_t free_axis(const qdq_node *n, uint32_t index)
+{
+	const qdq_value *v = qdq_in(n, index);
+
+	switch (n->op->id) {
+	case QDQ_OP_Conv: return index == 1 ? 0 : is_depthwise(n) ? 1 : -1;
+	case QDQ_OP_ConvTranspose: return index == 1 ? 1 : -1;
+	case QDQ_OP_Gemm:
+		if (index == 0)
+			return qdq_attr_int(n, "transA", 0) != 0 ? 1 : 0;
+		return qdq_attr_int(n, "transB", 0) != 0 ? 0 : 1;
+	case QDQ_OP_MatMul:
+		if (rank_of(v) < 2)
+			return -1;
+		return index == 0 ? rank_of(v) - 2 : rank_of(v) - 1;
+	default: return -1;
+	}
+}
+
+/* ---- the sum ---- */
+
+/* Length of the sum of one output element, or -1 where it is not known. */
+static int64_t sum_length(const qdq_node *n)
+{
+	const qdq_value *x = qdq_in(n, 0);
+	const qdq_value *w = qdq_in(n, 1);
+	const qdq_shape *s = w->shape;
+	int64_t product = 1;
+
+	if (n->op->id == QDQ_OP_MatMul || n->op->id == QDQ_OP_Gemm) {
+		int64_t rank = rank_of(x);
+		bool trans = n->op->id == QDQ_OP_Gemm && qdq_attr_int(n, "transA", 0) != 0;
+
+		return rank > 0 && x->shape->dim[trans ? 0 : rank - 1] >= 0 ? x->shape->dim[trans ? 0 : rank - 1] : -1;
+	}
+	if (s == NULL)
+		return -1;
+	for (int32_t i = 0; i < s->rank; i++) {
+		if (i == (n->op->id == QDQ_OP_Conv ? 0 : 1))
+			continue;
+		if (s->dim[i] < 0 || qdq_mul_overflow(product, s->dim[i], &product))
+			return -1;
+	}
+	return product;
+}
+
+/* Greatest |q - zero| of a code type. */
+static int64_t reach(const qdq_params *p)
+{
+	int64_t most = 0;
+
+	for (uint64_t c = 0; c < (p->zero != NULL ? p->count : 1); c++) {
+		int64_t zero = qdq_params_zero(p, c);
+		int64_t below = zero - qdq_type_min(p->codes);
+		int64_t above = qdq_type_max(p->codes) - zero;
+
+		most = below > most ? below : most;
+		most = above > most ? above : most;
+	}
+	return most;
+}
+
+/* Sum of |w - zero| over the whole weight, for the channel where it is greatest; codes are int8 or uint8. The channels
+ * lie `stride` apart: element i belongs to channel (i / stride) % channels. */
+static int64_t greatest_channel(const qdq_node *n, const qdq_params *p, const qdq_tensor *w, qdq_arena *scratch)
+{
+	int64_t axis = free_axis(n, 1);
+	uint64_t channels, stride = 1;
+	int64_t *sums;
+	int64_t most = 0;
+
+	if (axis < 0 || axis >= w->rank)
+		return INT64_MAX;
+	channels = (uint64_t)w->dims[axis];
+	for (int32_t i = (int32_t)axis + 1; i < w->rank; i++)
+		stride *= (uint64_t)w->dims[i];
+	if (channels == 0 || stride == 0)
+		return 0;
+	sums = qdq_array(scratch, int64_t, channels);
+	for (uint64_t i = 0; i < w->count; i++) {
+		uint64_t c = i / stride % channels;
+		int64_t code = p->codes == QDQ_TYPE_INT8 ? ((const int8_t *)w->data)[i] : ((const uint8_t *)w->data)[i];
+		int64_t value = code - qdq_params_zero(p, p->per_tensor ? 0 : c);
+
+		sums[c] += value < 0 ? -value : value;
+	}
+	for (uint64_t c = 0; c < channels; c++)
+		most = sums[c] > most ? sums[c] : most;
+	return most;
+}
+
+/* Does the integer sum fit int32 for every input? First by the number of terms; only if that says no, from the weights. */
+static bool sum_fits(const qdq_node *n, const qdq_params *x, const qdq_params *w, qdq_reason *why)
+{
+	const int64_t limit = INT32_MAX;
+	int64_t length = sum_length(n);
+	int64_t term = reach(x) * reach(w);
+	int64_t bound = length;
+	const qdq_node *dq = qdq_in(n, 1)->def;
+	const qdq_tensor *weight = qdq_value_constant(qdq_in(dq, 0));
+
+	if (length < 0 || (!qdq_mul_overflow(length, term, &bound) && bound <= limit))
+		return true;
+	if (weight != NULL && qdq_type_is_int8(weight->type)) {
+		qdq_arena scratch;
+		int64_t most;
+
+		qdq_arena_init(&scratch, n->graph->model->ctx);
+		most = greatest_channel(n, w, weight, &scratch);
+		qdq_arena_free(&scratch);
+		if (most != INT64_MAX && !qdq_mul_overflow(most, reach(x), &bound) && bound <= limit)
+			return true;
+	}
+	return refuse(why, QDQ_REASON_ACCUMULATOR, qdq_in(n, 1),
+		      qdq_format(&n->graph->model->arena, "up to %lld", (long long)bound));
+}
+
+/* ---- operands ---- */
+
+/* Is v constant, or a constant that is quantized in the graph? */
+static bool is_weight(const qdq_value *v)
+{
+	const qdq_node *q = qdq_def(v, QDQ_OP_QuantizeLinear);
+
+	return qdq_value_constant(v) != NULL || (q != NULL && qdq_value_constant(qdq_in(q, 0)) != NULL);
+}
+
+static bool finite_scales(const qdq_params *p)
+{
+	for (uint64_t c = 0; c < p->count; c++)
+		if (!isfinite(qdq_params_scale(p, c)))
+			return false;
+	return true;
+}
+
+static bool operand_ok(const qdq_node *n, uint32_t index, qdq_params *p, qdq_reason *why)
+{
+	const qdq_value *v = qdq_in(n, index);
+	const qdq_node *dq = qdq_def(v, QDQ_OP_DequantizeLinear);
+
+	if (dq == NULL || !qdq_params_of(dq, p)) {
+		if (v->def != NULL && v->def->op->id == QDQ_OP_NONE)
+			return refuse(why, QDQ_REASON_UNKNOWN_OP, v, v->def->op_type);
+		if (index == 1 && qdq_value_constant(v) != NULL)
+			return refuse(why, QDQ_REASON_WEIGHT_FLOAT, v, NULL);
+		return refuse(why, QDQ_REASON_INPUT_FLOAT, v, NULL);
+	}
+	if (!qdq_params_movable(p, why)) {
+		why->operand = v->name;
+		why->cause = qdq_node_label(dq);
+		return false;
+	}
+	if (!finite_scales(p))
+		return refuse(why, QDQ_REASON_SCALE_SIGN, v, NULL);
+	if (!p->per_tensor && p->axis != free_axis(n, index)) {
+		bool weight = index == 1 || is_weight(qdq_in(dq, 0));
+		const char *axis = qdq_format(&n->graph->model->arena, "%lld", (long long)p->axis);
+
+		return refuse(why, weight ? QDQ_REASON_WEIGHT_AXIS : QDQ_REASON_INPUT_PER_CHANNEL, v, axis);
+	}
+	return true;
+}
+
+bool qdq_contract_int8(const qdq_node *n, qdq_reason *why)
+{
+	qdq_reason weight_why;
+	qdq_params x, w;
+	bool input, weight;
+
+	if (qdq_in(n, 0) == NULL || qdq_in(n, 1) == NULL)
+		return false;
+	input = operand_ok(n, 0, &x, why);
+	weight = operand_ok(n, 1, &w, &weight_why);
+	if (!input && !weight && why->code == QDQ_REASON_INPUT_FLOAT && weight_why.code == QDQ_REASON_WEIGHT_FLOAT)
+		return refuse(why, QDQ_REASON_BOTH_FLOAT, qdq_in(n, 0), NULL);
+	if (!input)
+		return false;
+	if (!weight) {
+		*why = weight_why;
+		return false;
+	}
+	if ((n->op->id == QDQ_OP_Conv || n->op->id == QDQ_OP_ConvTranspose) && !is_weight(qdq_in(qdq_in(n, 1)->def, 0)))
+		return refuse(why, QDQ_REASON_WEIGHT_DYNAMIC, qdq_in(n, 1), NULL);
+	return sum_fits(n, &x, &w, why);
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * hoist_q -- QuantizeLinear toward the inputs
+ *
+ *   x -- MaxPool -- Q -- y             =>   x -- Q -- MaxPool -- y
+ *   a --.                                   a -- Q --.
+ *   b --+-- Concat -- Q -- y           =>   b -- Q --+-- Concat -- y
+ *   x -- DepthToSpace -- Q -- y        =>   x -- Q -- [DQ -- DepthToSpace -- Q] -- y    where codes are not legal
+ *
+ *   When    class MOVE or MONO, read by this Q alone; constant 8-bit parameters, scale > 0 for MONO; over a fork where
+ *           all readers are Qs with equal parameters (they become one first); over Concat where at least one input
+ *           comes from an operator that can write codes (else Concat requantizes by itself, see fuse)
+ *   Keeps   the name of y
+ *   Exact   EXACT: Q is monotone and works on single elements
+ *   Needs   shapes (per-channel axes)       Breaks  nothing
+ *   After   sink_dq                         Before  cancel, fuse
+ *   Tests   test/golden/hoist_q/            Ref     TensorRT developer guide, "advance Q"
+ */
+#include "moves.h"
+
+/* A Q of x with these parameters, if one of the first few readers is one. */
+static qdq_value *existing(const qdq_value *x, const qdq_params *p)
+{
+	int patience = 8;
+	qdq_params other;
+
+	for (const qdq_use *u = x->uses; u != NULL && patience > 0; u = u->next, patience--)
+		if (qdq_is(u->node, QDQ_OP_QuantizeLinear) && qdq_use_index(u) == 0 && u->node->graph == x->graph &&
+		    qdq_params_of(u->node, &other) && qdq_params_equal(p, &other))
+			return u->node->outputs[0];
+	return NULL;
+}
+
+/* Is x read by Qs with the parameters of q only? They become q. */
+static bool alone(qdq_node *q, const qdq_params *p)
+{
+	qdq_value *x = qdq_in(q, 0);
+	qdq_params other;
+
+	if (x->n_outputs != 0)
+		return false;
+	for (const qdq_use *u = x->uses; u != NULL; u = u->next)
+		if (!qdq_is(u->node, QDQ_OP_QuantizeLinear) || qdq_use_index(u) != 0 || u->node->graph != q->graph ||
+		    (u->node != q && u->node->outputs[0]->n_outputs != 0) || !qdq_params_of(u->node, &other) ||
+		    !qdq_params_equal(p, &other))
+			return false;
+	for (qdq_use *u = x->uses, *next; u != NULL; u = next) {
+		next = u->next;
+		if (u->node != q) {
+			qdq_value_replace_uses(u->node->outputs[0], q->outputs[0]);
+			qdq_node_remove(u->node);
+		}
+	}
+	return true;
+}
+
+/* Could the definer of x write codes, if a Q stood behind it? */
+static bool can_write_codes(const qdq_value *x)
+{
+	const qdq_node *n = x->def;
+
+	return n != NULL && qdq_only_use(x) != NULL &&
+	       (n->op->cls == QDQ_CLASS_CONTRACT || n->op->cls == QDQ_CLASS_POINTWISE ||
+		n->op->cls == QDQ_CLASS_REDUCE || n->op->cls == QDQ_CLASS_MONO || n->op->cls == QDQ_CLASS_MOVE ||
+		n->op->id == QDQ_OP_BatchNormalization);
+}
+
+static bool any_input(const qdq_node *n, bool (*test)(const qdq_value *v))
+{
+	for (uint32_t i = 0; i < n->n_inputs; i++)
+		if (qdq_op_data_input(n, i) && qdq_in(n, i) != NULL && test(qdq_in(n, i)))
+			return true;
+	return false;
+}
+
+static bool is_dequantized(const qdq_value *v)
+{
+	return qdq_def(v, QDQ_OP_DequantizeLinear) != NULL;
+}
+
+static bool worthwhile(const qdq_node *n, bool on_codes)
+{
+	if (n->op->family == QDQ_FAMILY_CONCAT)
+		return any_input(n, can_write_codes);
+	if (any_input(n, is_dequantized))
+		return false; /* DQ -- n -- Q is a unit, or sink_dq has taken it */
+	if (qdq_is_clamp(n)) /* an epilogue's business, unless a move stands between it and the epilogue */
+		return on_codes && qdq_in(n, 0)->def != NULL && !qdq_is_clamp(qdq_in(n, 0)->def) &&
+		       (qdq_in(n, 0)->def->op->cls == QDQ_CLASS_MOVE || qdq_in(n, 0)->def->op->cls == QDQ_CLASS_MONO);
+	return on_codes || any_input(n, can_write_codes);
+}
+
+static bool no_constants(const qdq_node *n)
+{
+	for (uint32_t i = 0; i < n->n_inputs; i++)
+		if (qdq_op_data_input(n, i) && qdq_in(n, i) != NULL && qdq_in(n, i)->type != QDQ_TYPE_FLOAT &&
+		    qdq_in(n, i)->type != QDQ_TYPE_FLOAT16 && qdq_in(n, i)->type != QDQ_TYPE_BFLOAT16)
+			return false;
+	return true;
+}
+
+typedef QDQ_VEC(qdq_node *) worklist;
+
+/* Puts a Q with parameters p on each data input of n; new ones are work too. */
+static void quantize_inputs(qdq_run *r, qdq_node *n, const qdq_params *p, bool on_codes, const qdq_node *q,
+			    worklist *work)
+{
+	for (uint32_t i = 0; i < n->n_inputs; i++) {
+		qdq_value *x = qdq_op_data_input(n, i) ? qdq_in(n, i) : NULL;
+		qdq_value *codes;
+
+		if (x == NULL)
+			continue;
+		codes = existing(x, p);
+		if (codes == NULL || (codes->def->order > n->order)) {
+			qdq_node *made = qdq_quantize_insert(n->graph, n, x, p, x->name, q->origin);
+
+			made->order = n->order;
+			codes = made->outputs[0];
+			*qdq_push(&r->scratch, work) = made;
+		}
+		if (on_codes) {
+			qdq_use_set(&n->inputs[i], codes);
+		} else {
+			qdq_node *dq = qdq_dequantize_insert(n->graph, n, codes, p, x->name, q->origin);
+
+			dq->order = n->order;
+			qdq_use_set(&n->inputs[i], dq->outputs[0]);
+		}
+	}
+}
+
+static void hoist(qdq_run *r, qdq_node *q, worklist *work)
+{
+	qdq_value *x = qdq_in(q, 0);
+	qdq_node *n = x != NULL ? x->def : NULL;
+	qdq_params p, inner;
+	qdq_reason why;
+	bool on_codes;
+
+	if (n == NULL || n->graph != q->graph || qdq_out(n, 0) != x || !qdq_params_of(q, &p) || !no_constants(n))
+		return;
+	if (!qdq_passes_operator(n, &p, false, &inner, &why)) {
+		if (why.code != QDQ_REASON_NONE)
+			qdq_declined(r, "hoist_q.move", n->origin, &why);
+		return;
+	}
+	on_codes = qdq_runs_on_codes(n, &inner);
+	if (!on_codes && !qdq_params_round_trip(&inner))
+		return;
+	if (!worthwhile(n, on_codes) || !alone(q, &p))
+		return;
+	quantize_inputs(r, n, &inner, on_codes, q, work);
+	if (on_codes) {
+		qdq_value *y = q->outputs[0];
+
+		qdq_constants_to_codes(n, &inner);
+		qdq_use_set(&q->inputs[0], NULL);
+		qdq_value_redefine(y, n, 0);
+		qdq_value_set_type(y, p.codes, x->shape);
+		qdq_node_remove(q);
+	}
+	qdq_applied(r, on_codes ? "hoist_q.move" : "hoist_q.unit", QDQ_EXACT, 0, n->origin);
+}
+
+static void run(qdq_run *r)
+{
+	worklist work = {0};
+
+	qdq_graph_number(r->graph);
+	for (qdq_node *n = r->graph->first; n != NULL; n = n->next)
+		if (qdq_is(n, QDQ_OP_QuantizeLinear))
+			*qdq_push(&r->scratch, &work) = n;
+	while (work.count != 0) { /* each step takes one Q over one operator, which then is on codes: it ends */
+		qdq_node *q = work.items[--work.count];
+
+		if (q->graph != NULL)
+			hoist(r, q, &work);
+	}
+}
+
+const qdq_pass qdq_pass_hoist_q = {"hoist_q", "move QuantizeLinear toward the inputs", NULL, 0, run};

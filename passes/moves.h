@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * moves.h -- what the passes that move Q and DQ share: when a quantization may pass an operator
+ */
+#ifndef QDQ_MOVES_H
+#define QDQ_MOVES_H
+
+#include "../lib/rewrite/rewrite.h"
+
+/* May quantization with parameters `p` pass operator n (class MOVE or MONO), toward its output or its input? Writes
+ * the parameters on the other side (a per-channel axis is remapped) to *out; else says why not. The proof is in
+ * docs/design.md, "What commutes". */
+bool qdq_passes_operator(const qdq_node *n, const qdq_params *p, bool toward_output, qdq_params *out, qdq_reason *why);
+
+/* Can n itself run on codes with parameters p in this model, so that only its types change? Relu needs zero point 0,
+ * Pad and Clip codes for their constants. */
+bool qdq_runs_on_codes(const qdq_node *n, const qdq_params *p);
+
+/* Turns the constants of Clip and Pad (bounds, padding value) into codes; nothing for other operators. Call it when the
+ * data inputs have been set to codes. */
+void qdq_constants_to_codes(qdq_node *n, const qdq_params *p);
+
+/* Elementwise and of class MONO: Relu, Clip. */
+bool qdq_is_clamp(const qdq_node *n);
+
+/* 8-bit, constant, not blocked: what moves and fuses at all. */
+bool qdq_params_movable(const qdq_params *p, qdq_reason *why);
+
+/* Is v a DequantizeLinear's output with movable parameters? Its node, else NULL. */
+qdq_node *qdq_dequantized(const qdq_value *v, qdq_params *p);
+
+/* Can this contraction run in INT8: codes behind all data inputs, scales that can leave the sum, a sum that fits 32
+ * bits? (passes/contract.c) */
+bool qdq_contract_int8(const qdq_node *n, qdq_reason *why);
+
+#endif

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * sink_dq -- DequantizeLinear toward the outputs
+ *
+ *   q -- DQ -- Transpose -- y        =>   q -- Transpose -- DQ -- y
+ *   q -- DQ -- DepthToSpace -- y     =>   q -- [DQ -- DepthToSpace -- Q] -- DQ -- y    where codes are not legal
+ *   x -- Q -- DQ -- Relu -- y        =>   x -- Relu -- Q -- DQ -- y
+ *   q -- DQ -- Shape -- s            =>   q -- Shape -- s                              reads no data
+ *
+ *   When    class MOVE or MONO; all data inputs dequantized with equal, constant 8-bit parameters; scale > 0 for MONO
+ *   Keeps   the name of y; a DQ that others read stays for them; a per-channel axis is remapped or the move declined
+ *   Exact   EXACT: elements are moved or chosen, never computed; the inserted pair only where Q(DQ(q)) == q
+ *   Needs   shapes (per-channel axes)       Breaks  nothing
+ *   After   fold, fold_bn                   Before  hoist_q, cancel
+ *   Tests   test/golden/sink_dq/            Ref     TensorRT developer guide, "delay DQ"
+ */
+#include "moves.h"
+
+/* The one dequantization behind all data inputs of n; false where there is none or they differ. */
+static bool common_params(const qdq_node *n, qdq_params *p)
+{
+	bool any = false;
+	qdq_params q;
+
+	for (uint32_t i = 0; i < n->n_inputs; i++) {
+		if (!qdq_op_data_input(n, i) || qdq_in(n, i) == NULL)
+			continue;
+		if (qdq_dequantized(qdq_in(n, i), &q) == NULL || (any && !qdq_params_equal(p, &q)))
+			return false;
+		if (!any)
+			*p = q;
+		any = true;
+	}
+	return any;
+}
+
+static bool only_quantized(const qdq_value *y)
+{
+	for (const qdq_use *u = y->uses; u != NULL; u = u->next)
+		if (!qdq_is(u->node, QDQ_OP_QuantizeLinear))
+			return false;
+	return y->n_uses != 0 && y->n_outputs == 0;
+}
+
+/* Is somebody behind y better off with codes? */
+static bool wanted(const qdq_value *y)
+{
+	for (const qdq_use *u = y->uses; u != NULL; u = u->next)
+		if (u->node->op->cls == QDQ_CLASS_CONTRACT || u->node->op->family == QDQ_FAMILY_POOL ||
+		    u->node->op->family == QDQ_FAMILY_ELEMENTWISE || u->node->op->family == QDQ_FAMILY_CONCAT ||
+		    u->node->op->cls == QDQ_CLASS_MOVE)
+			return true;
+	return false;
+}
+
+static void drop_unread(qdq_node *dq)
+{
+	if (dq->outputs[0]->n_uses == 0 && dq->outputs[0]->n_outputs == 0)
+		qdq_node_remove(dq);
+}
+
+/* n reads codes instead of what dequantizes them. */
+static void read_codes(qdq_node *n)
+{
+	for (uint32_t i = 0; i < n->n_inputs; i++) {
+		qdq_node *dq = qdq_op_data_input(n, i) ? qdq_def(qdq_in(n, i), QDQ_OP_DequantizeLinear) : NULL;
+
+		if (dq == NULL)
+			continue;
+		qdq_use_set(&n->inputs[i], dq->inputs[0].value);
+		drop_unread(dq);
+	}
+}
+
+/* Output i of n under a new name and as codes; the old value is dequantized from it. */
+static void dequantize_output(qdq_node *n, uint32_t i, const qdq_params *p, const qdq_origin *origin)
+{
+	qdq_graph *g = n->graph;
+	qdq_value *y = n->outputs[i];
+	qdq_value *codes = qdq_value_create(g, qdq_unique_name(&g->model->names, y->name));
+	qdq_node *dq;
+
+	qdq_value_set_type(codes, p->codes, y->shape);
+	n->outputs[i] = codes;
+	codes->def = n;
+	y->def = NULL;
+	dq = qdq_dequantize_insert(g, n->next, codes, p, y->name, origin);
+	qdq_value_redefine(y, dq, 0);
+}
+
+static void onto_codes(qdq_node *n, const qdq_params *in, const qdq_params *out, const qdq_origin *origin)
+{
+	read_codes(n);
+	qdq_constants_to_codes(n, in);
+	for (uint32_t i = 0; i < n->n_outputs; i++)
+		if (n->outputs[i] != NULL && n->outputs[i]->type != QDQ_TYPE_INT64)
+			dequantize_output(n, i, out, origin);
+}
+
+/* n stays in float, but its output becomes codes and is dequantized anew: a unit that fuses. */
+static void make_unit(qdq_node *n, const qdq_params *out, const qdq_origin *origin)
+{
+	qdq_graph *g = n->graph;
+	qdq_value *y = n->outputs[0];
+	qdq_value *real = qdq_value_create(g, qdq_unique_name(&g->model->names, y->name));
+	qdq_node *q, *dq;
+
+	qdq_value_set_type(real, y->type, y->shape);
+	n->outputs[0] = real;
+	real->def = n;
+	y->def = NULL;
+	q = qdq_quantize_insert(g, n->next, real, out, y->name, origin);
+	dq = qdq_dequantize_insert(g, q->next, q->outputs[0], out, y->name, origin);
+	qdq_value_redefine(y, dq, 0);
+}
+
+/* x -- Q -- DQ -- Relu  =>  x -- Relu -- Q -- DQ, where nobody else reads in between. */
+static bool swap_clamp(qdq_node *n)
+{
+	qdq_node *dq = qdq_in(n, 0)->def;
+	qdq_node *q = qdq_def(qdq_in(dq, 0), QDQ_OP_QuantizeLinear);
+	qdq_value *y = n->outputs[0];
+	qdq_value *clamped;
+	qdq_params a, b;
+
+	if (q == NULL || qdq_only_use(q->outputs[0]) == NULL || qdq_only_use(dq->outputs[0]) == NULL ||
+	    !qdq_params_of(q, &a) || !qdq_params_of(dq, &b) || !qdq_params_equal(&a, &b) || !qdq_params_round_trip(&b))
+		return false;
+	clamped = qdq_value_create(n->graph, qdq_unique_name(&n->graph->model->names, y->name));
+	qdq_value_set_type(clamped, qdq_in(q, 0)->type, y->shape);
+	n->outputs[0] = clamped;
+	clamped->def = n;
+	y->def = NULL;
+	qdq_use_set(&n->inputs[0], qdq_in(q, 0));
+	qdq_node_move(n, n->graph, q);
+	qdq_use_set(&q->inputs[0], clamped);
+	qdq_value_redefine(y, dq, 0);
+	return true;
+}
+
+static void sink(qdq_run *r, qdq_node *n)
+{
+	qdq_params in, out;
+	qdq_reason why;
+	const qdq_origin *origin;
+
+	if (!common_params(n, &in))
+		return;
+	origin = n->origin;
+	if (!qdq_passes_operator(n, &in, true, &out, &why)) {
+		if (why.code != QDQ_REASON_NONE)
+			qdq_declined(r, "sink_dq.move", origin, &why);
+		return;
+	}
+	if (qdq_is_clamp(n) && swap_clamp(n)) {
+		qdq_applied(r, "sink_dq.clamp", QDQ_EXACT, 0, origin);
+	} else if (qdq_is_clamp(n) && only_quantized(n->outputs[0])) {
+		return; /* DQ -- clamp -- Q is a unit already */
+	} else if (n->op->family == QDQ_FAMILY_CONCAT && only_quantized(n->outputs[0])) {
+		qdq_params q;
+
+		if (!qdq_params_of(n->outputs[0]->uses->node, &q) || !qdq_params_equal(&out, &q))
+			return; /* it requantizes on its way: a region of its own */
+		onto_codes(n, &in, &out, origin);
+		qdq_applied(r, "sink_dq.move", QDQ_EXACT, 0, origin);
+	} else if (qdq_runs_on_codes(n, &in)) {
+		onto_codes(n, &in, &out, origin);
+		qdq_applied(r, "sink_dq.move", QDQ_EXACT, 0, origin);
+	} else if (!only_quantized(n->outputs[0]) && wanted(n->outputs[0]) && qdq_params_round_trip(&out)) {
+		make_unit(n, &out, origin);
+		qdq_applied(r, "sink_dq.unit", QDQ_EXACT, 0, origin);
+	}
+}
+
+static void run(qdq_run *r)
+{
+	qdq_node *next;
+
+	for (qdq_node *n = r->graph->first; n != NULL; n = next) {
+		next = n->next;
+		if (n->op->cls == QDQ_CLASS_SHAPE) {
+			qdq_node *dq = qdq_def(qdq_in(n, 0), QDQ_OP_DequantizeLinear);
+
+			if (dq == NULL)
+				continue;
+			qdq_use_set(&n->inputs[0], dq->inputs[0].value);
+			drop_unread(dq);
+			qdq_changed(r);
+		} else if (n->op->cls == QDQ_CLASS_MOVE || n->op->cls == QDQ_CLASS_MONO) {
+			sink(r, n);
+		}
+	}
+}
+
+const qdq_pass qdq_pass_sink_dq = {"sink_dq", "move DequantizeLinear toward the outputs", NULL, 0, run};
