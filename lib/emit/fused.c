@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * fused.c -- regions as model-local functions, so that the fused file is standard ONNX
+ */
+#include "emit.h"
+
+#define FUNCTIONS_SINCE_IR 8
+#define DOMAIN_VERSION 1
+
+static void import_domain(qdq_model *m, qdq_name domain)
+{
+	for (size_t i = 0; i < m->opsets.count; i++)
+		if (m->opsets.items[i].domain == domain)
+			return;
+	*qdq_push(&m->arena, &m->opsets) = (qdq_opset){domain, DOMAIN_VERSION};
+}
+
+static bool is_ours(const qdq_function *f)
+{
+	return strcmp(f->domain, QDQ_REGION_DOMAIN) == 0;
+}
+
+static void drop_ours(qdq_model *m)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < m->functions.count; i++)
+		if (!is_ours(m->functions.items[i]))
+			m->functions.items[kept++] = m->functions.items[i];
+	m->functions.count = kept;
+}
+
+/* A function imports what its body uses: every domain of the model but ours. */
+static qdq_function *as_function(qdq_model *m, qdq_node *n)
+{
+	qdq_function *f = qdq_new(&m->arena, qdq_function);
+
+	f->domain = n->domain;
+	f->name = n->op_type;
+	f->overload = n->overload;
+	f->body = n->region->body;
+	for (size_t i = 0; i < m->opsets.count; i++)
+		if (m->opsets.items[i].domain != n->domain)
+			*qdq_push(&m->arena, &f->opsets) = m->opsets.items[i];
+	return f;
+}
+
+void qdq_emit_fused(qdq_model *m)
+{
+	bool any = false;
+
+	drop_ours(m);
+	for (qdq_node *n = m->graph->first; n != NULL; n = n->next) {
+		if (n->region == NULL)
+			continue;
+		if (!any)
+			import_domain(m, n->domain);
+		any = true;
+		n->function = as_function(m, n);
+		*qdq_push(&m->arena, &m->functions) = (qdq_function *)(uintptr_t)n->function;
+	}
+	if (any && m->ir_version < FUNCTIONS_SINCE_IR)
+		m->ir_version = FUNCTIONS_SINCE_IR;
+}
+
+void qdq_emit_qdq(qdq_model *m)
+{
+	qdq_node *next;
+
+	for (qdq_node *n = m->graph->first; n != NULL; n = next) {
+		next = n->next;
+		if (n->region != NULL)
+			qdq_region_expand(n);
+	}
+	drop_ours(m);
+	for (size_t i = 0; i < m->opsets.count; i++) { /* nothing of our domain is left */
+		if (strcmp(m->opsets.items[i].domain, QDQ_REGION_DOMAIN) == 0) {
+			m->opsets.items[i] = m->opsets.items[--m->opsets.count];
+			break;
+		}
+	}
+}
+
+/* ---- reading back ---- */
+
+static bool has_ports(const qdq_node *n, const qdq_function *f)
+{
+	return f->body->inputs.count == n->n_inputs && f->body->outputs.count == n->n_outputs &&
+	       f->attrs.count == 0 && f->defaults.count == 0 && f->body->first != NULL;
+}
+
+void qdq_emit_read(qdq_model *m)
+{
+	for (qdq_node *n = m->graph->first; n != NULL; n = n->next) {
+		const qdq_function *f = n->function;
+
+		/* one function for each region: a body that another node took already is left as a function */
+		if (f == NULL || !is_ours(f) || f->body->parent != NULL || !has_ports(n, f))
+			continue;
+		n->op = &qdq_ops[QDQ_OP_REGION];
+		n->region = qdq_new(&m->arena, qdq_region);
+		n->region->body = f->body;
+		n->region->kind = qdq_region_classify(f->body, &n->region->anchor);
+		f->body->parent = n;
+	}
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * explain -- why each compute operator that is not INT8 on both sides is not
+ *
+ *   changes nothing: it looks at the graph as it will be written and records one reason for each such operator
+ *
+ *   When    always                          Keeps   everything
+ *   Exact   EXACT
+ *   Needs   types and shapes                Breaks  nothing
+ *   After   cleanup                         Before  nothing
+ *   Tests   test/golden/reasons/            Ref     docs/reasons.md
+ */
+#include "moves.h"
+
+static void say(qdq_run *r, const qdq_node *n, qdq_reason_code code, const qdq_value *operand, const qdq_node *cause,
+		const char *detail)
+{
+	qdq_reason why = {.code = code, .detail = detail};
+
+	if (operand != NULL)
+		why.operand = operand->name;
+	if (cause != NULL)
+		why.cause = qdq_node_label(cause->region != NULL && cause->region->anchor != NULL ? cause->region->anchor
+												  : cause);
+	qdq_declined(r, "explain", n->origin, &why);
+}
+
+static bool is_compute(const qdq_node *n)
+{
+	return n->op->family != QDQ_FAMILY_NONE;
+}
+
+/* ---- regions ---- */
+
+/* Port i of the region's node: the value outside. */
+static const qdq_value *outer_output(const qdq_node *region, size_t i)
+{
+	return region->outputs[i];
+}
+
+static void explain_region(qdq_run *r, const qdq_node *region)
+{
+	const qdq_graph *body = region->region->body;
+	const qdq_value *real = NULL;
+	size_t codes = 0;
+
+	for (size_t i = 0; i < body->outputs.count; i++) {
+		if (qdq_type_is_int8(body->outputs.items[i]->type))
+			codes++;
+		else if (real == NULL)
+			real = outer_output(region, i);
+	}
+	if (real == NULL)
+		return;
+	for (const qdq_node *n = body->first; n != NULL; n = n->next)
+		if (is_compute(n))
+			say(r, n, codes != 0 ? QDQ_REASON_OUTPUT_SHARED : QDQ_REASON_OUTPUT_FLOAT, real,
+			    real->uses != NULL ? real->uses->node : NULL, NULL);
+}
+
+/* ---- operators that stayed in float ---- */
+
+static bool from_dynamic(const qdq_value *v)
+{
+	return v != NULL && v->def != NULL && v->def->op->id == QDQ_OP_DynamicQuantizeLinear;
+}
+
+/* What keeps the data input v from being codes; false where it is codes behind a DQ. */
+static bool input_reason(const qdq_value *v, qdq_reason *why)
+{
+	const qdq_node *dq = qdq_def(v, QDQ_OP_DequantizeLinear);
+	qdq_params p;
+
+	if (dq != NULL && qdq_params_of(dq, &p)) {
+		if (from_dynamic(qdq_in(dq, 0)))
+			why->code = QDQ_REASON_DYNAMIC_QUANTIZE;
+		else if (qdq_params_movable(&p, why) && p.positive)
+			return false;
+		else if (why->code == QDQ_REASON_NONE)
+			why->code = QDQ_REASON_SCALE_SIGN;
+		why->operand = v->name;
+		why->cause = qdq_node_label(dq);
+		return true;
+	}
+	why->operand = v->name;
+	why->cause = v->def != NULL ? qdq_node_label(v->def) : NULL;
+	why->code = QDQ_REASON_INPUT_FLOAT;
+	if (v->def != NULL && v->def->op->id == QDQ_OP_NONE) {
+		why->code = QDQ_REASON_UNKNOWN_OP;
+		why->detail = v->def->op_type;
+	}
+	return true;
+}
+
+static bool on_codes(const qdq_node *n)
+{
+	bool any = false;
+
+	for (uint32_t i = 0; i < n->n_inputs; i++)
+		any = any || (qdq_in(n, i) != NULL && qdq_type_is_int8(qdq_in(n, i)->type));
+	return any && n->n_outputs > 0 && n->outputs[0] != NULL && qdq_type_is_int8(n->outputs[0]->type);
+}
+
+static bool has_int8_form(const qdq_node *n)
+{
+	return n->op->cls == QDQ_CLASS_MONO || n->op->cls == QDQ_CLASS_MOVE || n->op->id == QDQ_OP_Add ||
+	       n->op->id == QDQ_OP_Mul || (n->op->cls == QDQ_CLASS_REDUCE && n->op->family == QDQ_FAMILY_POOL);
+}
+
+static const qdq_node *float_reader(const qdq_value *v)
+{
+	for (const qdq_use *u = v->uses; u != NULL; u = u->next)
+		if (u->node->op->id != QDQ_OP_QuantizeLinear)
+			return u->node;
+	return NULL;
+}
+
+/* Pools, Add, Mul, Concat, clamps: codes are wanted on both sides. */
+static void explain_between(qdq_run *r, const qdq_node *n)
+{
+	uint32_t operands = n->op->family == QDQ_FAMILY_ELEMENTWISE || n->op->family == QDQ_FAMILY_CONCAT ? n->n_inputs : 1;
+	uint32_t quantized = 0, real = 0;
+	qdq_reason why = {0}, first = {0};
+
+	for (uint32_t i = 0; i < operands; i++) {
+		const qdq_value *v = qdq_in(n, i);
+
+		if (v == NULL || (n->op->family == QDQ_FAMILY_ELEMENTWISE && qdq_value_constant(v) != NULL))
+			continue;
+		why = (qdq_reason){0};
+		if (!input_reason(v, &why)) {
+			quantized++;
+		} else if (real++ == 0) {
+			first = why;
+		}
+	}
+	if (real != 0) {
+		if (quantized != 0 && first.code == QDQ_REASON_INPUT_FLOAT)
+			first.code = QDQ_REASON_OPERAND_FLOAT;
+		qdq_declined(r, "explain", n->origin, &first);
+	} else if (n->outputs[0] != NULL) {
+		say(r, n, QDQ_REASON_NEEDS_BOTH, n->outputs[0], float_reader(n->outputs[0]), "its output");
+	}
+}
+
+static void explain_node(qdq_run *r, const qdq_node *n)
+{
+	qdq_reason why = {0};
+
+	if (n->op->cls == QDQ_CLASS_CONTRACT) {
+		if (!qdq_contract_int8(n, &why)) {
+			if (from_dynamic(qdq_in(n, 0)))
+				why.code = QDQ_REASON_DYNAMIC_QUANTIZE;
+			qdq_declined(r, "explain", n->origin, &why);
+		}
+	} else if (n->op->cls == QDQ_CLASS_QFORM) {
+		if (from_dynamic(qdq_in(n, 0)))
+			say(r, n, QDQ_REASON_DYNAMIC_QUANTIZE, qdq_in(n, 0), qdq_in(n, 0)->def, NULL);
+		else if (n->n_outputs > 0 && n->outputs[0] != NULL && !qdq_type_is_int8(n->outputs[0]->type))
+			say(r, n, QDQ_REASON_OUTPUT_FLOAT, n->outputs[0], float_reader(n->outputs[0]), NULL);
+	} else if (on_codes(n)) {
+		return;
+	} else if (has_int8_form(n) && n->n_outputs > 0) {
+		explain_between(r, n);
+	} else {
+		say(r, n, QDQ_REASON_FLOAT_ONLY, n->n_outputs > 0 ? n->outputs[0] : NULL, NULL, n->op_type);
+	}
+}
+
+/* ---- everything ---- */
+
+static void explain_nested(qdq_run *r, const qdq_node *holder);
+
+static void explain_inside(qdq_run *r, const qdq_graph *g, const qdq_node *holder)
+{
+	for (const qdq_node *n = g->first; n != NULL; n = n->next) {
+		if (is_compute(n))
+			say(r, n, QDQ_REASON_IN_SUBGRAPH, NULL, holder, holder->op_type);
+		explain_nested(r, n);
+	}
+}
+
+static void explain_nested(qdq_run *r, const qdq_node *holder)
+{
+	for (uint32_t i = 0; i < holder->n_attrs; i++) {
+		const qdq_attr *a = &holder->attrs[i];
+
+		if (a->type == QDQ_ATTR_GRAPH && a->u.g != NULL)
+			explain_inside(r, a->u.g, holder);
+		for (size_t j = 0; a->type == QDQ_ATTR_GRAPHS && j < a->count; j++)
+			explain_inside(r, a->u.graphs[j], holder);
+	}
+}
+
+static void run(qdq_run *r)
+{
+	for (const qdq_node *n = r->graph->first; n != NULL; n = n->next) {
+		if (n->region != NULL)
+			explain_region(r, n);
+		else if (is_compute(n))
+			explain_node(r, n);
+		explain_nested(r, n);
+	}
+}
+
+const qdq_pass qdq_pass_explain = {"explain", "record why operators are not INT8", NULL, 0, run};
