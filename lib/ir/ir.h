@@ -68,6 +68,26 @@ typedef struct qdq_tensor {
 	const void *foreign;             /* lib/onnx's: doc string, unknown fields */
 } qdq_tensor;
 
+/* ---- types that are not a tensor's --------------------------------------------------------------------------------- */
+
+typedef enum qdq_kind {
+	QDQ_KIND_TENSOR,
+	QDQ_KIND_SEQUENCE,
+	QDQ_KIND_MAP,
+	QDQ_KIND_OPTIONAL,
+	QDQ_KIND_SPARSE,
+	QDQ_KIND_OPAQUE
+} qdq_kind;
+
+/* A type in full: of a value that is not a tensor, and of an attribute that is a type. */
+typedef struct qdq_type_tree {
+	qdq_kind kind;
+	qdq_type type;                     /* element of TENSOR and SPARSE, key of MAP */
+	const qdq_shape *shape;            /* of TENSOR and SPARSE; NULL: rank unknown */
+	const struct qdq_type_tree *inner; /* of SEQUENCE and OPTIONAL; value of MAP */
+	qdq_name domain, name;             /* of OPAQUE */
+} qdq_type_tree;
+
 /* ---- operators (ops.def, ops.c) ------------------------------------------------------------------------------------ */
 
 typedef enum qdq_class {
@@ -183,11 +203,12 @@ struct qdq_value {
 	uint32_t id;       /* dense in the model, for side tables */
 	qdq_type type;     /* element type; NONE: unknown or not a tensor */
 	bool is_input;     /* listed in graph->inputs */
-	bool not_tensor;   /* sequence, map, optional: foreign holds the type */
+	bool not_tensor;   /* sequence, map, optional …: see tree */
 	bool declared;     /* the user's file gave its type (value_info) */
 	const qdq_shape *shape;    /* NULL: rank unknown */
 	const qdq_tensor *tensor;  /* constant data, or the default of a graph input */
 	const qdq_shape *contents; /* of an integer tensor of rank <= 1: its elements as dimensions, where known */
+	const qdq_type_tree *tree; /* of a value that is not a tensor; NULL: not declared */
 	const void *foreign;       /* lib/onnx's ValueInfoProto */
 };
 
@@ -206,9 +227,11 @@ struct qdq_attr {
 		const qdq_bytes *strings;
 		const qdq_tensor *const *tensors;
 		qdq_graph **graphs;
+		const qdq_type_tree *tp; /* NULL: not known */
+		const qdq_type_tree *const *tps;
 	} u;
 	size_t count; /* of the plural forms */
-	const void *foreign; /* lib/onnx's: doc string, sparse tensors, type protos, unknown fields */
+	const void *foreign; /* lib/onnx's: doc string, sparse tensors, unknown fields */
 };
 
 /* Where a node came from in the user's file. A node made by a rewrite takes the origin of what it replaces. */
@@ -280,8 +303,18 @@ typedef struct qdq_function {
 	QDQ_VEC(qdq_name) attrs;
 	QDQ_VEC(qdq_attr) defaults;
 	QDQ_VEC(qdq_opset) opsets;
+	const char *doc_string; /* NULL: none */
 	const void *foreign;
 } qdq_function;
+
+/* What a file says about itself; no pass reads it. NULL: not said. */
+typedef struct qdq_about {
+	const char *producer_name, *producer_version, *domain, *doc_string;
+	const int64_t *model_version;
+	const char *(*metadata)[2]; /* keys and values */
+	size_t n_metadata;
+	const char *beyond; /* what the file has that only its own format can hold: "training information" */
+} qdq_about;
 
 /* Exactness of a rewrite: see docs/design.md. */
 typedef enum qdq_exactness { QDQ_EXACT, QDQ_STEP1, QDQ_BOUNDED } qdq_exactness;
@@ -315,6 +348,7 @@ struct qdq_model {
 	uint32_t n_nodes, n_values; /* ids handed out */
 	QDQ_VEC(const qdq_origin *) origins; /* every node of the user's file, by index */
 	QDQ_VEC(qdq_event) events;
+	const qdq_about *about; /* NULL: nothing */
 	struct qdq_baseline *baseline; /* lib/report's: the counts of the user's file */
 	bool has_external;
 	bool poisoned; /* a call failed half-way for want of memory: it can only be freed */
@@ -482,7 +516,20 @@ qdq_node *qdq_dequantize_insert(qdq_graph *g, qdq_node *before, qdq_value *q, co
 
 /* `source` must outlive the model. Throws with line and column in the message. */
 qdq_model *qdq_text_parse(qdq_ctx *ctx, const char *source, size_t size, const char *path);
-/* write(user, data, size) is called with pieces of the text; returns the first status that it returns other than QDQ_OK. */
+
+/* A tensor of a text whose data lies in another file. */
+typedef struct qdq_text_external {
+	const char *location;
+	uint64_t offset, length; /* length is what the tensor needs */
+	const char *name;        /* of the tensor, for messages */
+} qdq_text_external;
+/* As qdq_text_parse; `fetch` gives a tensor its data (and source). Without it external data is an error. */
+qdq_model *qdq_text_parse_with(qdq_ctx *ctx, const char *source, size_t size, const char *path,
+			       void (*fetch)(void *user, qdq_model *m, qdq_tensor *t, const qdq_text_external *e),
+			       void *user);
+
+/* write(user, data, size) is called with pieces of the text; returns the first status that it returns other than QDQ_OK.
+ * What the syntax cannot say is left out, and one warning says what that was. */
 qdq_status qdq_text_print(qdq_model *m, qdq_status (*write)(void *user, const void *data, size_t size), void *user);
 
 #endif
