@@ -42,7 +42,7 @@ static void load_type(qdq_load *l, const Onnx__TypeProto *proto, qdq_value *v)
 	}
 	t = proto->tensor_type;
 	v->declared = true;
-	if (v->type == QDQ_TYPE_NONE && qdq_type_get(t->elem_type) != qdq_type_get(QDQ_TYPE_NONE))
+	if (v->type == QDQ_TYPE_NONE && qdq_type_get((qdq_type)t->elem_type) != qdq_type_get(QDQ_TYPE_NONE))
 		v->type = (qdq_type)t->elem_type;
 	if (v->shape == NULL && t->shape != NULL)
 		v->shape = load_shape(l, t->shape, v->name);
@@ -147,7 +147,7 @@ static void load_sparse(qdq_load *l, qdq_graph *g, qdq_onnx_graph *record, const
 			v = qdq_load_define(l, g, name);
 		}
 		record->sparse[i] = v;
-		if (qdq_type_get(p->values->data_type) != qdq_type_get(QDQ_TYPE_NONE))
+		if (qdq_type_get((qdq_type)p->values->data_type) != qdq_type_get(QDQ_TYPE_NONE))
 			v->type = (qdq_type)p->values->data_type;
 	}
 }

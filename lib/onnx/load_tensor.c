@@ -28,7 +28,7 @@ static void read_shape(reader *r)
 	qdq_tensor *t = r->t;
 	int64_t count = 1;
 
-	if (qdq_type_get(p->data_type) == qdq_type_get(QDQ_TYPE_NONE))
+	if (qdq_type_get((qdq_type)p->data_type) == qdq_type_get(QDQ_TYPE_NONE))
 		FAIL(r, "tensor '%s' has unknown element type %" PRId32, r->label, p->data_type);
 	if (p->n_dims > INT32_MAX)
 		FAIL(r, "tensor '%s' has too many dimensions", r->label);
@@ -42,7 +42,7 @@ static void read_shape(reader *r)
 	t->rank = (int32_t)p->n_dims;
 	t->dims = p->dims;
 	t->count = (uint64_t)count;
-	if (!qdq_type_size((int)t->type, t->count, &t->size) || t->size > SIZE_MAX / 2)
+	if (!qdq_type_size(t->type, t->count, &t->size) || t->size > SIZE_MAX / 2)
 		FAIL(r, "the dimensions of tensor '%s' are too large", r->label);
 }
 
@@ -57,7 +57,7 @@ QDQ_NORETURN static void fail_size(reader *r, uint64_t found)
 /* The field that a type's elements are stored in if they are not raw, and the bytes that one entry of it makes. */
 static uint32_t typed_field(qdq_type type, unsigned *width)
 {
-	unsigned bits = qdq_type_get((int)type)->bits;
+	unsigned bits = qdq_type_get(type)->bits;
 
 	*width = bits < 8 ? 1 : bits / 8;
 	switch (type) {
@@ -138,7 +138,7 @@ static void store(reader *r, char *out, uint64_t value, unsigned width)
 		memcpy(out, &low, 4);
 	} else if (number < -((int64_t)1 << (8 * width - 1)) || number >= (int64_t)1 << 8 * width) {
 		FAIL(r, "tensor '%s' holds %" PRId64 ", which is out of range for %s", r->label, number,
-		     qdq_type_get((int)r->t->type)->name);
+		     qdq_type_get(r->t->type)->name);
 	} else if (width == 2) {
 		memcpy(out, &(uint16_t){(uint16_t)low}, 2);
 	} else {
@@ -195,7 +195,7 @@ static void read_payload(reader *r, const qdq_payload *payload)
 	survey(r, payload, wanted, &c);
 	if (c.other || (c.raw && c.fields != 0))
 		FAIL(r, "tensor '%s' of type %s has data in a field that does not go with its type, or twice", r->label,
-		     qdq_type_get((int)t->type)->name);
+		     qdq_type_get(t->type)->name);
 	if (c.raw) {
 		if (c.last.size != t->size)
 			fail_size(r, c.last.size);

@@ -11,6 +11,8 @@ int main(void)
 	Suite *(*const suites[])(void) = {
 		eval_suite,
 		numbers_suite,
+		onnx_file_suite,
+		onnx_graph_suite,
 		onnx_io_suite,
 	};
 	SRunner *runner = srunner_create(NULL);

@@ -9,6 +9,8 @@
 
 Suite *eval_suite(void);
 Suite *numbers_suite(void);
+Suite *onnx_file_suite(void);
+Suite *onnx_graph_suite(void);
 Suite *onnx_io_suite(void);
 
 #endif

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * onnx_build.h -- ONNX files made by hand, byte for byte, right or wrong
+ * onnx_fixture.h -- ONNX files made by hand, byte for byte, right or wrong; and what it takes to load and save them
  */
-#ifndef QDQ_TEST_ONNX_BUILD_H
-#define QDQ_TEST_ONNX_BUILD_H
+#ifndef QDQ_TEST_ONNX_FIXTURE_H
+#define QDQ_TEST_ONNX_FIXTURE_H
 
-#include <stdint.h>
-#include <string.h>
+#include <check.h>
+
+#include "../../lib/onnx/onnx.h"
 
 typedef struct bytes {
 	unsigned char data[1 << 16];
@@ -101,5 +102,58 @@ static inline void put_model(bytes *out, const bytes *graph, const bytes *tail)
 	if (tail != NULL)
 		put_raw(out, tail->data, tail->size);
 }
+
+/* Payload fields of TensorProto. */
+#define FLOAT_DATA 4u
+#define INT32_DATA 5u
+#define INT64_DATA 7u
+#define DOUBLE_DATA 10u
+#define UINT64_DATA 11u
+
+/* A nested graph that copies `in` to `out`, as attribute `name`. */
+static inline void put_branch(bytes *node, const char *name, const char *in, const char *out)
+{
+	static bytes branch, attribute;
+
+	branch.size = attribute.size = 0;
+	put_node(&branch, "Relu", in, NULL, out, NULL);
+	put_value(&branch, 12, out);
+	put_string(&attribute, 1, name);
+	put_message(&attribute, 6, &branch);
+	put_int(&attribute, 20, 5);
+	put_message(node, 5, &attribute);
+}
+
+/* ---- loading and saving ---- */
+
+extern struct onnx_fixture {
+	qdq_ctx *ctx;
+	const void *data; /* what onnx_load loads */
+	size_t size;
+	qdq_model *m; /* what was loaded last */
+	const qdq_onnx_save *options;
+	bytes out;			  /* of onnx_sink */
+	bytes model, graph, part, tensor; /* to build with, empty at first */
+} io;
+
+void onnx_setup(void);
+void onnx_teardown(void);
+
+/* Bodies for qdq_guard. */
+void onnx_load(void *unused);
+void onnx_load_path(void *path);
+void onnx_sink(void *unused);
+void onnx_save_path(void *path);
+
+qdq_status load_bytes(const void *data, size_t size);
+/* io.graph and x -> Relu -> y as io.model; `tail`: more fields of the model, or NULL. */
+void finish_model(const bytes *tail);
+const char *complaint(void); /* the message of the last diagnostic */
+
+#define EXPECT_FAILURE(got, status, words)                                                          \
+	do {                                                                                        \
+		ck_assert_int_eq((got), (status));                                                  \
+		ck_assert_msg(strstr(complaint(), (words)) != NULL, "message is: %s", complaint()); \
+	} while (0)
 
 #endif
