@@ -14,6 +14,7 @@ int main(void)
 		onnx_file_suite,
 		onnx_graph_suite,
 		onnx_io_suite,
+		onnx_save_suite,
 	};
 	SRunner *runner = srunner_create(NULL);
 	int failed;

@@ -3,6 +3,7 @@
  * onnx_file.c -- tests of lib/onnx: files, external data, what may be overwritten, memory that runs out
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -218,6 +219,44 @@ START_TEST(test_save_too_large)
 }
 END_TEST
 
+/* Weights that come from a large file go into the model within the kernel. The file is a hole but for its ends. */
+START_TEST(test_large_source)
+{
+	const off_t size = (off_t)65 << 20;
+	qdq_onnx_save never = {.external = QDQ_EXTERNAL_NEVER};
+	char path[400];
+	const char *data;
+	int fd;
+
+	io.tensor.size = io.graph.size = 0;
+	put_int(&io.tensor, 1, size - 3);
+	put_int(&io.tensor, 2, QDQ_TYPE_INT8);
+	put_string(&io.tensor, 8, "w");
+	put_entry_pair(&io.tensor, "location", "w.bin");
+	put_entry_pair(&io.tensor, "offset", "3");
+	put_int(&io.tensor, 14, 1);
+	put_message(&io.graph, 5, &io.tensor);
+	finish_model(NULL);
+	write_file(name_a, io.model.data, io.model.size);
+	snprintf(path, sizeof path, "%s/w.bin", folder);
+	write_file(path, "abcdef", 6);
+	fd = open(path, O_WRONLY);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(pwrite(fd, "xyz", 3, size - 3), 3);
+	close(fd);
+	ck_assert_int_eq(qdq_guard(io.ctx, onnx_load_path, name_a), QDQ_OK);
+	io.options = &never;
+	ck_assert_int_eq(qdq_guard(io.ctx, onnx_save_path, name_b), QDQ_OK);
+	ck_assert_int_gt(size_of(name_b), size);
+	ck_assert_int_eq(qdq_guard(io.ctx, onnx_load_path, name_b), QDQ_OK);
+	data = io.m->graph->constants.items[0]->tensor->data;
+	ck_assert_uint_eq(io.m->graph->constants.items[0]->tensor->size, (uint64_t)size - 3);
+	ck_assert_mem_eq(data, "def\0\0\0", 6);
+	ck_assert_mem_eq(data + size - 3 - 5, "\0\0xyz", 5);
+	ck_assert_uint_lt(io.ctx->memory_peak, 1 << 20); /* never through our own memory */
+}
+END_TEST
+
 /* Whatever goes wrong: a clear message, no temporary file, the old file untouched. */
 START_TEST(test_save_refused)
 {
@@ -390,6 +429,7 @@ Suite *onnx_file_suite(void)
 	tcase_add_test(cases, test_external_in_memory);
 	tcase_add_test(cases, test_save_external);
 	tcase_add_test(cases, test_save_too_large);
+	tcase_add_test(cases, test_large_source);
 	tcase_add_test(cases, test_save_refused);
 	tcase_add_test(cases, test_sink_refuses);
 	tcase_add_test(cases, test_save_places);

@@ -12,5 +12,6 @@ Suite *numbers_suite(void);
 Suite *onnx_file_suite(void);
 Suite *onnx_graph_suite(void);
 Suite *onnx_io_suite(void);
+Suite *onnx_save_suite(void);
 
 #endif
