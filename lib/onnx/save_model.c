@@ -8,7 +8,8 @@
  */
 #include "save.h"
 
-#define CHUNK ((size_t)1 << 20)
+#define FIRST_CHUNK ((size_t)32 << 10)
+#define LAST_CHUNK ((size_t)1 << 20)
 #define TAG_GRAPH (7u << 3 | QDQ_WIRE_BYTES) /* of ModelProto */
 #define TAG_NODE (1u << 3 | QDQ_WIRE_BYTES)  /* of GraphProto */
 
@@ -50,6 +51,7 @@ static void pack_message(qdq_save *s, const ProtobufCMessage *message)
 typedef struct chunk {
 	char *data;
 	size_t used, room;
+	size_t next_room;
 } chunk;
 
 static void finish_chunk(qdq_save *s, chunk *c)
@@ -71,7 +73,9 @@ static void pack_node(qdq_save *s, chunk *c, const Onnx__NodeProto *node)
 	head_size = 1 + qdq_wire_put_varint(head + 1, size);
 	if (size > c->room - c->used || head_size > c->room - c->used - size) {
 		finish_chunk(s, c);
-		c->room = size + head_size > CHUNK ? size + head_size : CHUNK;
+		c->room = size + head_size > c->next_room ? size + head_size : c->next_room;
+		if (c->next_room < LAST_CHUNK)
+			c->next_room *= 2;
 		c->data = qdq_alloc(&s->keep, c->room);
 	}
 	memcpy(c->data + c->used, head, head_size);
@@ -81,7 +85,7 @@ static void pack_node(qdq_save *s, chunk *c, const Onnx__NodeProto *node)
 
 static void build_graph(qdq_save *s, qdq_graph *g)
 {
-	chunk c = {0};
+	chunk c = {.next_room = FIRST_CHUNK};
 	uint64_t before = s->total;
 
 	s->graph_begin = s->fragments.count;

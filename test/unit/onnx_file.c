@@ -151,6 +151,30 @@ START_TEST(test_external)
 }
 END_TEST
 
+/* One file for each tensor, as some exporters write: they are not all kept open. */
+START_TEST(test_many_files)
+{
+	for (int i = 0; i < 40; i++) {
+		char path[400], file[20];
+
+		snprintf(file, sizeof file, "w%d", i);
+		snprintf(path, sizeof path, "%s/%s", folder, file);
+		write_file(path, &(char){(char)i}, 1);
+		io.tensor.size = 0;
+		put_int(&io.tensor, 2, QDQ_TYPE_INT8);
+		put_string(&io.tensor, 8, file);
+		put_entry_pair(&io.tensor, "location", file);
+		put_int(&io.tensor, 14, 1);
+		put_message(&io.graph, 5, &io.tensor);
+	}
+	finish_model(NULL);
+	write_file(name_a, io.model.data, io.model.size);
+	ck_assert_int_eq(qdq_guard(io.ctx, onnx_load_path, name_a), QDQ_OK);
+	for (int i = 0; i < 40; i++)
+		ck_assert_int_eq(*(const char *)io.m->graph->constants.items[i]->tensor->data, i);
+}
+END_TEST
+
 START_TEST(test_external_in_memory)
 {
 	write_external("w.bin", NULL, NULL);
@@ -426,6 +450,7 @@ Suite *onnx_file_suite(void)
 	tcase_add_checked_fixture(cases, enter_folder, leave_folder);
 	tcase_set_timeout(cases, 60);
 	tcase_add_loop_test(cases, test_external, 0, (int)(QDQ_COUNTOF(externals)));
+	tcase_add_test(cases, test_many_files);
 	tcase_add_test(cases, test_external_in_memory);
 	tcase_add_test(cases, test_save_external);
 	tcase_add_test(cases, test_save_too_large);
