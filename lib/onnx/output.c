@@ -214,8 +214,10 @@ void qdq_output_close(qdq_output *o)
 static bool exchange(const qdq_output *o)
 {
 #ifdef RENAME_EXCHANGE
-	return renameat2(AT_FDCWD, o->temporary, AT_FDCWD, o->target, RENAME_EXCHANGE) == 0 &&
-	       unlink(o->temporary) == 0;
+	if (renameat2(AT_FDCWD, o->temporary, AT_FDCWD, o->target, RENAME_EXCHANGE) != 0)
+		return false;
+	(void)unlink(o->temporary); /* the old file */
+	return true;
 #else
 	(void)o;
 	return false;
