@@ -352,6 +352,8 @@ struct qdq_model {
 	struct qdq_baseline *baseline; /* lib/report's: the counts of the user's file */
 	bool has_external;
 	bool poisoned; /* a call failed half-way for want of memory: it can only be freed */
+	double milliseconds; /* that optimizing took, for the report */
+	const char *target;  /* of the last optimization; NULL: none */
 	const void *foreign; /* lib/onnx's ModelProto */
 };
 

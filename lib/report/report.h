@@ -12,8 +12,6 @@
 typedef struct qdq_baseline qdq_baseline;
 void qdq_baseline_take(qdq_model *m);
 
-typedef enum qdq_verdict { QDQ_VERDICT_FLOAT, QDQ_VERDICT_INT8_FLOAT, QDQ_VERDICT_INT8_INT8 } qdq_verdict;
-
 /* One compute operator of the user's file. Strings live in the report. */
 typedef struct qdq_report_op {
 	const char *name, *op;
@@ -31,7 +29,10 @@ struct qdq_report; /* lib/report/report.c; lives in the model's arena */
 /* From the model as it is now and its events. `target` and `out` (may be NULL) are named in the text. */
 qdq_report *qdq_report_make(qdq_model *m, const char *target, const char *out, double milliseconds);
 
-typedef qdq_status qdq_write_fn(void *user, const void *data, size_t size);
+/* For the public interface: what qdq_counts says, and the operators in the order of the file. */
+const qdq_counts *qdq_report_summary(const qdq_report *r);
+const qdq_report_op *qdq_report_ops(const qdq_report *r, size_t *count);
+
 qdq_status qdq_report_text(const qdq_report *r, qdq_write_fn *write, void *user, bool colour);
 qdq_status qdq_report_json(const qdq_report *r, qdq_write_fn *write, void *user);
 /* What happened to one operator and why (NODE is a name or glob); QDQ_EUSAGE where none matches. */
