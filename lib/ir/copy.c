@@ -30,6 +30,7 @@ static qdq_value *copy_value(struct copy *c, qdq_graph *to, const qdq_value *v)
 	w->shape = v->shape;
 	w->tensor = v->tensor;
 	w->contents = v->contents;
+	w->tree = v->tree;
 	w->foreign = v->foreign;
 	c->values[v->id] = w;
 	return w;
@@ -124,6 +125,7 @@ static void copy_function(struct copy *c, const qdq_function *from, qdq_function
 	for (size_t i = 0; i < from->opsets.count; i++)
 		*qdq_push(arena, &to->opsets) = (qdq_opset){qdq_intern(&c->to->names, from->opsets.items[i].domain),
 							    from->opsets.items[i].version};
+	to->doc_string = from->doc_string;
 	to->foreign = from->foreign;
 	to->body = copy_nested(c, from->body, NULL);
 }
@@ -145,6 +147,7 @@ static void copy_model(void *arg)
 	to->opset = from->opset;
 	to->has_external = from->has_external;
 	to->baseline = from->baseline;
+	to->about = from->about;
 	to->foreign = from->foreign;
 	to->graph->name = qdq_intern(&to->names, from->graph->name);
 	for (size_t i = 0; i < from->opsets.count; i++)

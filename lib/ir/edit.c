@@ -148,6 +148,7 @@ qdq_node *qdq_node_clone(qdq_node *n, qdq_node *before)
 		outputs[i]->shape = v->shape;
 		outputs[i]->contents = v->contents;
 		outputs[i]->not_tensor = v->not_tensor;
+		outputs[i]->tree = v->tree;
 		outputs[i]->foreign = v->foreign;
 	}
 	copy = qdq_node_create(g, before, n->domain, n->op_type,

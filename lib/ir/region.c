@@ -37,6 +37,7 @@ static qdq_value *new_port(qdq_graph *body, const qdq_value *outer, const char *
 	inner->shape = outer->shape;
 	inner->contents = outer->contents;
 	inner->not_tensor = outer->not_tensor;
+	inner->tree = outer->tree;
 	return inner;
 }
 

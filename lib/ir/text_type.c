@@ -179,12 +179,12 @@ const qdq_type_tree *qdq_text_type_tree(qdq_text_reader *r, const qdq_text_type 
 
 void qdq_text_declare(qdq_value *v, const qdq_text_type *t)
 {
+	v->declared = true;
 	if (t->tree != NULL) {
 		v->not_tensor = true;
 		v->tree = t->tree;
 		return;
 	}
-	v->declared = true;
 	if (v->type == QDQ_TYPE_NONE)
 		v->type = t->type;
 	if (v->shape == NULL)

@@ -195,6 +195,7 @@ static void convert(qdq_load *l, const Onnx__ModelProto *proto)
 	if (proto->graph == NULL)
 		qdq_load_fail(l, NULL, "the model has no graph (not an ONNX file?)");
 	check_versions(l, proto);
+	qdq_load_about(l, proto);
 	declare_functions(l, proto);
 	qdq_load_graph(l, m->graph, proto->graph);
 	if (l->callees.count != 0)

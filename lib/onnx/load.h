@@ -77,6 +77,14 @@ qdq_opset *qdq_load_opsets(qdq_load *l, size_t count, Onnx__OperatorSetIdProto *
 void qdq_load_graph(qdq_load *l, qdq_graph *g, const Onnx__GraphProto *proto);
 void qdq_load_function(qdq_load *l, qdq_function *f, const Onnx__FunctionProto *proto);
 
+const qdq_shape *qdq_load_shape(qdq_load *l, const Onnx__TensorShapeProto *proto, const char *name);
+
+/* ---- neutral.c ---- */
+
+const qdq_type_tree *qdq_load_tree(qdq_load *l, const Onnx__TypeProto *p, const char *label);
+void qdq_load_type_attr(qdq_load *l, qdq_attr *out, const Onnx__AttributeProto *p);
+void qdq_load_about(qdq_load *l, const Onnx__ModelProto *p);
+
 /* ---- load_node.c ---- */
 
 /* `protos`: the one token that a skeleton has for all nodes, or none. */

@@ -15,7 +15,7 @@ static qdq_dim load_dim(qdq_model *m, const Onnx__TensorShapeProto__Dimension *d
 	return qdq_dim_unknown(m);
 }
 
-static const qdq_shape *load_shape(qdq_load *l, const Onnx__TensorShapeProto *proto, const char *name)
+const qdq_shape *qdq_load_shape(qdq_load *l, const Onnx__TensorShapeProto *proto, const char *name)
 {
 	qdq_dim few[8];
 	qdq_dim *dims = few;
@@ -38,6 +38,8 @@ static void load_type(qdq_load *l, const Onnx__TypeProto *proto, qdq_value *v)
 		return;
 	if (proto->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE) {
 		v->not_tensor = proto->value_case != ONNX__TYPE_PROTO__VALUE__NOT_SET;
+		if (v->tree == NULL)
+			v->tree = qdq_load_tree(l, proto, v->name);
 		return;
 	}
 	t = proto->tensor_type;
@@ -45,7 +47,7 @@ static void load_type(qdq_load *l, const Onnx__TypeProto *proto, qdq_value *v)
 	if (v->type == QDQ_TYPE_NONE && qdq_type_get((qdq_type)t->elem_type) != qdq_type_get(QDQ_TYPE_NONE))
 		v->type = (qdq_type)t->elem_type;
 	if (v->shape == NULL && t->shape != NULL)
-		v->shape = load_shape(l, t->shape, v->name);
+		v->shape = qdq_load_shape(l, t->shape, v->name);
 }
 
 static void load_info(qdq_load *l, qdq_onnx_info *info, const Onnx__ValueInfoProto *proto, qdq_value *v)
@@ -209,6 +211,7 @@ void qdq_load_function(qdq_load *l, qdq_function *f, const Onnx__FunctionProto *
 	qdq_onnx_graph *record = qdq_new(a, qdq_onnx_graph);
 
 	g->foreign = record;
+	f->doc_string = proto->doc_string;
 	f->opsets.items = qdq_load_opsets(l, proto->n_opset_import, proto->opset_import);
 	f->opsets.count = f->opsets.capacity = proto->n_opset_import;
 	for (size_t i = 0; i < proto->n_attribute; i++)

@@ -106,8 +106,8 @@ static void load_plural(qdq_load *l, qdq_node *n, qdq_attr *out, const Onnx__Att
 			out->count = i + 1;
 		}
 		break;
-	default: /* sparse tensors and types: the IR has only their message */
-		break;
+	default: /* sparse tensors: the IR has only their message */
+		qdq_load_type_attr(l, out, p);
 	}
 }
 

@@ -60,7 +60,17 @@ Onnx__AttributeProto *qdq_save_attr(qdq_save *s, const qdq_attr *a);
 /* `name` NULL: as it was. */
 Onnx__TensorProto *qdq_save_tensor(qdq_save *s, const qdq_tensor *t, const char *name);
 
+/* ---- neutral.c ---- */
+
+Onnx__TypeProto *qdq_save_tree(qdq_save *s, const qdq_type_tree *t);
+/* What `out` does not have from an old message. */
+void qdq_save_type_attr(qdq_save *s, const qdq_attr *a, Onnx__AttributeProto *out);
+void qdq_save_about(const qdq_about *about, Onnx__ModelProto *out);
+void qdq_save_metadata(qdq_save *s, const qdq_about *about, Onnx__ModelProto *out);
+
 /* ---- save_type.c ---- */
+
+Onnx__TensorShapeProto *qdq_save_shape(qdq_save *s, const qdq_shape *shape, const Onnx__TensorShapeProto *old);
 
 /* What v is, as a message that takes over from `old` (which may be NULL) what the IR does not model. */
 Onnx__ValueInfoProto *qdq_save_info(qdq_save *s, const qdq_value *v, const Onnx__ValueInfoProto *old);

@@ -307,6 +307,8 @@ Onnx__FunctionProto *qdq_save_function(qdq_save *s, const qdq_function *f)
 	onnx__function_proto__init(out);
 	if (f->foreign != NULL)
 		*out = *(const Onnx__FunctionProto *)f->foreign;
+	else
+		out->doc_string = qdq_unconst(f->doc_string);
 	out->name = qdq_save_string(out->name, f->name);
 	if (*f->domain != '\0' || (out->domain != NULL && strcmp(out->domain, "ai.onnx") != 0))
 		out->domain = qdq_save_string(out->domain, f->domain);

@@ -111,9 +111,11 @@ static void build_head(qdq_save *s)
 	Onnx__ModelProto out;
 
 	onnx__model_proto__init(&out);
-	if (record != NULL)
+	if (record != NULL && record->proto != NULL)
 		out = *record->proto;
-	if (record == NULL || out.ir_version != s->m->ir_version) {
+	else
+		qdq_save_about(s->m->about, &out);
+	if (record == NULL || record->proto == NULL || out.ir_version != s->m->ir_version) {
 		out.has_ir_version = true;
 		out.ir_version = s->m->ir_version;
 	}
@@ -130,7 +132,9 @@ static void build_tail(qdq_save *s)
 	Onnx__ModelProto out;
 
 	onnx__model_proto__init(&out);
-	if (record != NULL) {
+	if (record == NULL || record->proto == NULL) {
+		qdq_save_metadata(s, m->about, &out);
+	} else {
 		out = *record->proto;
 		out.has_ir_version = out.has_model_version = false;
 		out.producer_name = out.producer_version = out.domain = out.doc_string = NULL;

@@ -211,8 +211,8 @@ static void put_plural(qdq_save *s, const qdq_attr *a, Onnx__AttributeProto *out
 		for (size_t i = 0; i < a->count; i++)
 			out->graphs[i] = qdq_save_graph(s, a->u.graphs[i], true);
 		break;
-	default: /* the old message has it */
-		break;
+	default: /* the old message has it, if there is one */
+		qdq_save_type_attr(s, a, out);
 	}
 }
 

@@ -21,7 +21,7 @@ static void save_dim(qdq_save *s, qdq_dim d, Onnx__TensorShapeProto__Dimension *
 	out->dim_param = qdq_unconst(text);
 }
 
-static Onnx__TensorShapeProto *save_shape(qdq_save *s, const qdq_shape *shape, const Onnx__TensorShapeProto *old)
+Onnx__TensorShapeProto *qdq_save_shape(qdq_save *s, const qdq_shape *shape, const Onnx__TensorShapeProto *old)
 {
 	size_t rank = (size_t)shape->rank;
 	Onnx__TensorShapeProto *out = qdq_new(&s->scratch, Onnx__TensorShapeProto);
@@ -48,6 +48,8 @@ static Onnx__TypeProto *save_type(qdq_save *s, const qdq_value *v, const Onnx__T
 	Onnx__TypeProto__Tensor *tensor;
 	bool was_tensor = old != NULL && old->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
 
+	if (old == NULL && v->not_tensor)
+		return qdq_save_tree(s, v->tree);
 	if (v->not_tensor || (v->type == QDQ_TYPE_NONE && v->shape == NULL))
 		return (Onnx__TypeProto *)(uintptr_t)old;
 	out = qdq_new(&s->scratch, Onnx__TypeProto);
@@ -64,7 +66,7 @@ static Onnx__TypeProto *save_type(qdq_save *s, const qdq_value *v, const Onnx__T
 		tensor->has_elem_type = true;
 		tensor->elem_type = (int32_t)v->type;
 	}
-	tensor->shape = v->shape == NULL ? NULL : save_shape(s, v->shape, tensor->shape);
+	tensor->shape = v->shape == NULL ? NULL : qdq_save_shape(s, v->shape, tensor->shape);
 	return out;
 }
 
