@@ -152,6 +152,14 @@ static bool lives_in(const qdq_save *s, const qdq_value *v, const qdq_graph *g)
 	return v->graph == g && (v->def != NULL ? v->def->graph == g : marked(s, v, LISTED));
 }
 
+static void save_declared(qdq_save *s, const qdq_value *v, infos *out)
+{
+	if (v == NULL || !v->declared || marked(s, v, INFO_DONE))
+		return;
+	mark(s, v, INFO_DONE);
+	*qdq_push(&s->scratch, out) = info_of(s, NULL, v);
+}
+
 static void save_value_info(qdq_save *s, const qdq_graph *g, infos *out)
 {
 	const qdq_onnx_graph *record = g->foreign;
@@ -166,16 +174,9 @@ static void save_value_info(qdq_save *s, const qdq_graph *g, infos *out)
 			*qdq_push(&s->scratch, out) = info_of(s, info, info->value);
 		}
 	}
-	for (const qdq_node *n = g->first; n != NULL; n = n->next) {
-		for (uint32_t i = 0; i < n->n_outputs; i++) {
-			const qdq_value *v = n->outputs[i];
-
-			if (v == NULL || !v->declared || v->n_outputs != 0 || marked(s, v, INFO_DONE))
-				continue;
-			mark(s, v, INFO_DONE);
-			*qdq_push(&s->scratch, out) = info_of(s, NULL, v);
-		}
-	}
+	for (const qdq_node *n = g->first; n != NULL; n = n->next)
+		for (uint32_t i = 0; i < n->n_outputs; i++)
+			save_declared(s, n->outputs[i], out);
 }
 
 /* ---- graphs ---- */
@@ -270,8 +271,11 @@ static void save_body(qdq_save *s, const qdq_graph *g, Onnx__FunctionProto *out)
 	for (size_t i = 0; i < g->constants.count; i++)
 		out->node[i] = save_constant(s, g->constants.items[i]);
 	save_nodes(s, g, out->node + g->constants.count);
-	if (s->m->ir_version >= 10 || (record != NULL && record->n_infos != 0))
+	if (s->m->ir_version >= 10 || (record != NULL && record->n_infos != 0)) {
 		save_value_info(s, g, &values);
+		for (size_t i = 0; i < g->inputs.count; i++)
+			save_declared(s, g->inputs.items[i], &values);
+	}
 	out->value_info = values.items;
 	out->n_value_info = values.count;
 }
