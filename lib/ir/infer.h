@@ -135,7 +135,7 @@ void qdq_infer_contents_reduce(qdq_infer *c, qdq_node *n);
 /* Output 0 holds the same elements as input 0. */
 void qdq_infer_contents_same(qdq_infer *c, qdq_node *n);
 
-qdq_infer_fn qdq_infer_region;
+qdq_infer_fn qdq_infer_region, qdq_infer_none;
 #define OP(id, name, domain, versions, cls, family, axis, s8, u8, infer, ...) qdq_infer_fn qdq_infer_##infer;
 #include "ops.def"
 #undef OP

@@ -302,6 +302,27 @@ void qdq_infer_attention(qdq_infer *c, qdq_node *n)
 	qdq_infer_put(c, n, 3, type, &out);
 }
 
+/* [batch, length, heads * size]; the state is [batch, heads, key size, value size]. */
+void qdq_infer_linear_attention(qdq_infer *c, qdq_node *n)
+{
+	qdq_dim q_heads = heads(n, "q_num_heads"), kv_heads = heads(n, "kv_num_heads");
+	qdq_dims q, k, v;
+
+	qdq_infer_dims(n, 0, &q);
+	qdq_infer_dims(n, 1, &k);
+	qdq_infer_dims(n, 2, &v);
+	split_heads(c, &k, kv_heads);
+	split_heads(c, &v, kv_heads);
+	if (q.rank == 3)
+		q.d[2] = qdq_infer_mul(c, q_heads, dim_at(&v, 3));
+	if (k.rank == 4) {
+		k.d[2] = k.d[3];
+		k.d[3] = dim_at(&v, 3);
+	}
+	qdq_infer_put(c, n, 0, qdq_infer_type(n, 0), &q);
+	qdq_infer_put(c, n, 1, qdq_in(n, 3) != NULL ? qdq_infer_type(n, 3) : qdq_infer_type(n, 0), &k);
+}
+
 /* [batch, length, hidden] times weights [hidden, q + k + v] */
 void qdq_infer_ms_attention(qdq_infer *c, qdq_node *n)
 {
@@ -431,11 +452,15 @@ void qdq_infer_dft(qdq_infer *c, qdq_node *n)
 	else if ((axis_given = one_element(c, n, 2)) != QDQ_DIM_ANY && qdq_dim_value(c->m, axis_given, &wanted))
 		qdq_infer_axis(wanted, dims.rank, &axis);
 	for (int i = 0; i + 1 < dims.rank; i++) {
-		if (axis < 0)
+		if (axis < 0 && (onesided || qdq_in(n, 1) != NULL))
 			dims.d[i] = QDQ_DIM_ANY;
-		else if (i == axis && qdq_in(n, 1) != NULL)
+		if (i != axis)
+			continue;
+		if (qdq_in(n, 1) != NULL)
 			dims.d[i] = one_element(c, n, 1);
-		if (i == axis && onesided && !inverse)
+		else if (onesided && inverse)
+			dims.d[i] = qdq_infer_mul(c, qdq_infer_add(c, dims.d[i], -1), 2);
+		if (onesided && !inverse)
 			dims.d[i] = one_side(c, dims.d[i]);
 	}
 	/* from one side alone a real signal comes back */

@@ -134,6 +134,20 @@ void qdq_infer_conv(qdq_infer *c, qdq_node *n)
 	qdq_infer_put(c, n, 0, conv_type(n), &channels_last);
 }
 
+/* The state is what the next call has to see of this one: the last kernel - 1 steps. */
+void qdq_infer_causal_conv(qdq_infer *c, qdq_node *n)
+{
+	const qdq_shape *weights = qdq_infer_shape(n, 1);
+	qdq_dims dims;
+
+	qdq_infer_put_shape(c, n, 0, qdq_infer_type(n, 0), qdq_infer_shape(n, 0));
+	if (qdq_infer_dims(n, 0, &dims) && dims.rank == 3)
+		dims.d[2] = weights != NULL && weights->rank == 3 ? qdq_infer_add(c, weights->dim[2], -1) : QDQ_DIM_ANY;
+	else
+		dims.rank = -1;
+	qdq_infer_put(c, n, 1, qdq_infer_type(n, 0), &dims);
+}
+
 void qdq_infer_deform_conv(qdq_infer *c, qdq_node *n)
 {
 	qdq_infer_conv(c, n);
@@ -198,8 +212,14 @@ void qdq_infer_max_unpool(qdq_infer *c, qdq_node *n)
 
 void qdq_infer_col2_im(qdq_infer *c, qdq_node *n)
 {
+	const qdq_shape *length = qdq_infer_shape(n, 1);
 	qdq_dims image, block, in, out = {.rank = -1};
 
+	if (length != NULL && length->rank == 1 && length->dim[0] >= 0 && length->dim[0] + 2 <= QDQ_INFER_RANK) {
+		out.rank = (int)length->dim[0] + 2;
+		for (int i = 0; i < out.rank; i++)
+			out.d[i] = QDQ_DIM_ANY;
+	}
 	if (qdq_infer_copy(qdq_infer_contents(c, qdq_in(n, 1)), &image) && image.rank + 2 <= QDQ_INFER_RANK) {
 		out.rank = image.rank + 2;
 		out.d[0] = out.d[1] = QDQ_DIM_ANY;
