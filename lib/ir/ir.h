@@ -162,9 +162,9 @@ struct qdq_op_info {
 	const char *name;
 	const char *domain;   /* "" is ai.onnx */
 	const char *versions; /* opset versions at which its definition changed: "1 6 11 13" */
-	const char *inputs;   /* "X W B?": ? optional, * any number (last); "min?@11-": only in these opsets */
+	const char *inputs;   /* "X:f W:f B:f?": see ops.def */
 	const char *outputs;  /* same notation */
-	const char *attrs;    /* "group:i=1 pads:is axis:i=1@13-": types f i s t g fs is ss ts gs sp tp; =default; ! required */
+	const char *attrs;    /* "group:i=1 pads:is axis:i=1@13-": see ops.def */
 	qdq_class cls;
 	qdq_family family;
 	qdq_axis_rule axis;
