@@ -134,7 +134,7 @@ static void number_graph(qdq_text_reader *r, qdq_graph *g)
 	for (qdq_node *n = g->first; n != NULL; n = n->next, o++) {
 		*o = (qdq_origin){.index = (uint32_t)m->origins.count, .name = n->name, .op_type = n->op_type};
 		n->origin = o;
-		*qdq_push(&m->arena, &m->origins) = o;
+		m->origins.items[m->origins.count++] = o;
 	}
 	for (qdq_node *n = g->first; n != NULL; n = n->next) {
 		for (uint32_t i = 0; i < n->n_attrs; i++) {
@@ -157,6 +157,8 @@ void qdq_text_link(qdq_text_reader *r)
 			qdq_text_fail(r, r->homeless.items[i].at,
 				      "the model imports no opset of ai.onnx, which operator %s is of",
 				      r->homeless.items[i].node->op_type);
+	m->origins.items = qdq_array(&m->arena, const qdq_origin *, m->n_nodes);
+	m->origins.capacity = m->n_nodes;
 	number_graph(r, m->graph);
 	for (size_t i = 0; i < m->functions.count; i++)
 		number_graph(r, m->functions.items[i]->body);

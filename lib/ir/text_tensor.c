@@ -137,10 +137,11 @@ static const int64_t *read_dims(qdq_text_reader *r, const qdq_text_type *type, c
 
 static qdq_tensor *make_tensor(qdq_text_reader *r, const qdq_text_type *type, const char *at)
 {
+	const int64_t *dims = read_dims(r, type, at);
 	qdq_tensor *t = qdq_new(&r->m->arena, qdq_tensor);
 	int64_t count = 1;
 
-	*t = (qdq_tensor){.type = type->type, .dims = read_dims(r, type, at), .rank = type->shape->rank, .data = ""};
+	*t = (qdq_tensor){.type = type->type, .dims = dims, .rank = type->shape->rank, .data = ""};
 	for (int32_t i = 0; i < t->rank; i++)
 		if (qdq_mul_overflow(count, t->dims[i], &count))
 			qdq_text_fail(r, at, "the dimensions of a tensor are too large");
