@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * load.c -- from files and memory to a model that is inferred and checked
+ */
+#include "../onnx/onnx.h"
+#include "api.h"
+
+#define LEAST_OPSET 7
+#define GREATEST_OPSET 25
+
+struct load {
+	qdq_ctx *ctx;
+	const char *path;
+	const void *data;
+	size_t size;
+	qdq_model *model;
+	int opset;
+};
+
+static void say_null(void *arg)
+{
+	qdq_fail(arg, QDQ_EUSAGE, NULL, "an argument is NULL");
+}
+
+static void complete(struct load *l)
+{
+	qdq_emit_read(l->model);
+	qdq_settle(l->model);
+}
+
+/* Runs body, and destroys what it made if it fails. */
+static qdq_status load(qdq_model **out, struct load *l, void (*body)(void *arg))
+{
+	qdq_status status = qdq_guard(l->ctx, body, l);
+
+	if (status != QDQ_OK && l->model != NULL)
+		qdq_model_destroy(l->model);
+	else
+		*out = l->model;
+	return status;
+}
+
+/* The text of a model that was read from a file: released with the model. */
+struct text {
+	qdq_ctx *ctx;
+	char *data;
+	size_t size;
+};
+
+static void text_release(void *object)
+{
+	struct text *t = object;
+
+	qdq_ctx_release(t->ctx, t->data, t->size + 1);
+}
+
+struct parse {
+	struct load *load;
+	struct text text;
+	bool kept;
+};
+
+static void parse_text(void *arg)
+{
+	struct parse *p = arg;
+	struct text *t;
+
+	p->load->model = qdq_text_parse(p->text.ctx, p->text.data, p->text.size, p->load->path);
+	t = qdq_new(&p->load->model->arena, struct text);
+	*t = p->text;
+	p->kept = true; /* from here on the arena releases it, even if the next line throws */
+	qdq_arena_defer(&p->load->model->arena, text_release, t);
+}
+
+static void load_text_file(struct load *l)
+{
+	struct parse p = {.load = l, .text = {.ctx = l->ctx}};
+	qdq_status status;
+
+	p.text.data = qdq_read_whole(l->ctx, l->path, &p.text.size);
+	status = qdq_guard(l->ctx, parse_text, &p);
+	if (status != QDQ_OK) {
+		if (!p.kept) {
+			if (l->model != NULL)
+				qdq_model_destroy(l->model);
+			l->model = NULL;
+			text_release(&p.text);
+		}
+		qdq_throw(l->ctx, status);
+	}
+}
+
+static void load_file(void *arg)
+{
+	struct load *l = arg;
+
+	if (qdq_is_text_path(l->path))
+		load_text_file(l);
+	else
+		l->model = qdq_onnx_load_file(l->ctx, l->path);
+	complete(l);
+}
+
+static void load_memory(void *arg)
+{
+	struct load *l = arg;
+
+	if (qdq_is_text_path(l->path))
+		l->model = qdq_text_parse(l->ctx, l->data, l->size, l->path);
+	else
+		l->model = qdq_onnx_load_memory(l->ctx, l->data, l->size, l->path);
+	complete(l);
+}
+
+qdq_status qdq_load_file(qdq_model **out, qdq_ctx *ctx, const char *path)
+{
+	struct load l = {.ctx = ctx, .path = path};
+
+	if (out != NULL)
+		*out = NULL;
+	if (ctx == NULL)
+		return QDQ_EUSAGE;
+	if (out == NULL || path == NULL)
+		return qdq_guard(ctx, say_null, ctx);
+	return load(out, &l, load_file);
+}
+
+qdq_status qdq_load_memory(qdq_model **out, qdq_ctx *ctx, const void *data, size_t size, const char *path)
+{
+	struct load l = {.ctx = ctx, .path = path, .data = data, .size = size};
+
+	if (out != NULL)
+		*out = NULL;
+	if (ctx == NULL)
+		return QDQ_EUSAGE;
+	if (out == NULL || (data == NULL && size != 0))
+		return qdq_guard(ctx, say_null, ctx);
+	return load(out, &l, load_memory);
+}
+
+/* The IR version that came with an opset, but at least the first that has all of ours. */
+static int64_t ir_version_of(int opset)
+{
+	return opset <= 12 ? 7 : opset <= 20 ? 8 : opset <= 22 ? 10 : opset == 23 ? 11 : opset == 24 ? 12 : 13;
+}
+
+static void make_model(void *arg)
+{
+	struct load *l = arg;
+	qdq_model *m;
+
+	if (l->opset < LEAST_OPSET || l->opset > GREATEST_OPSET)
+		qdq_fail(l->ctx, QDQ_EUSAGE, NULL, "opset %d is not between %d and %d", l->opset, LEAST_OPSET,
+			 GREATEST_OPSET);
+	m = l->model = qdq_model_create(l->ctx, NULL);
+	m->opset = l->opset;
+	m->ir_version = ir_version_of(l->opset);
+	m->graph->name = qdq_intern(&m->names, "network");
+	*qdq_push(&m->arena, &m->opsets) = (qdq_opset){qdq_intern(&m->names, ""), l->opset};
+}
+
+qdq_status qdq_model_new(qdq_model **out, qdq_ctx *ctx, int opset)
+{
+	struct load l = {.ctx = ctx, .opset = opset};
+
+	if (out != NULL)
+		*out = NULL;
+	if (ctx == NULL)
+		return QDQ_EUSAGE;
+	if (out == NULL)
+		return qdq_guard(ctx, say_null, ctx);
+	return load(out, &l, make_model);
+}
+
+void qdq_model_free(qdq_model *m)
+{
+	if (m != NULL)
+		qdq_model_destroy(m);
+}

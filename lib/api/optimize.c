@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * optimize.c -- running the pipeline, and passes of the caller's own
+ */
+#include <time.h>
+
+#include "api.h"
+
+struct optimize {
+	qdq_model *m;
+	qdq_optimize_options options;
+};
+
+static double now(void)
+{
+	struct timespec t;
+
+	return clock_gettime(CLOCK_MONOTONIC, &t) == 0 ? (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6 : 0;
+}
+
+static void optimize(void *arg)
+{
+	struct optimize *o = arg;
+	const qdq_optimize_options *given = &o->options;
+	double start = now();
+
+	if (given->version != QDQ_OPTIMIZE_OPTIONS_VERSION)
+		qdq_misuse(o->m, "qdq_optimize_options has version %u, this library knows %d", given->version,
+			   QDQ_OPTIMIZE_OPTIONS_VERSION);
+	if (given->target != NULL && strcmp(given->target, "cuda") != 0)
+		qdq_misuse(o->m, "unknown target '%s': there is cuda", given->target);
+	if (given->exact && given->allow_bounded)
+		qdq_misuse(o->m, "exact and allow_bounded exclude each other");
+	qdq_settle(o->m);
+	o->m->target = "cuda";
+	qdq_run_passes(o->m, &(qdq_driver_options){
+				 .pass = {.exact = given->exact != 0, .allow_bounded = given->allow_bounded != 0},
+				 .passes = given->passes,
+				 .after_pass = given->after_pass,
+				 .user = given->user,
+			     });
+	o->m->milliseconds += now() - start;
+}
+
+qdq_status qdq_optimize(qdq_model *m, const qdq_optimize_options *options)
+{
+	struct optimize o = {.m = m, .options = {.version = QDQ_OPTIMIZE_OPTIONS_VERSION}};
+
+	if (options != NULL)
+		o.options = *options;
+	return qdq_change(m, optimize, &o);
+}
+
+const char *qdq_pass_name(size_t index, const char **title)
+{
+	const qdq_pass *pass = index < qdq_n_passes ? qdq_passes[index] : NULL;
+
+	if (title != NULL)
+		*title = pass == NULL ? NULL : pass->title;
+	return pass == NULL ? NULL : pass->name;
+}
+
+/* ---- a pass of the caller's ---- */
+
+struct own_pass {
+	qdq_model *m;
+	const char *name;
+	qdq_status (*pass)(void *user, qdq_model *m);
+	void *user;
+};
+
+static void run_own(void *arg)
+{
+	struct own_pass *o = arg;
+	qdq_model *m = o->m;
+	struct qdq_baseline *baseline;
+	qdq_status status;
+
+	if (o->pass == NULL)
+		qdq_misuse(m, "the pass '%s' is NULL", o->name != NULL ? o->name : "");
+	qdq_settle(m);
+	baseline = m->baseline;
+	status = o->pass(o->user, m);
+	if (status == QDQ_OK && m->poisoned)
+		status = QDQ_ENOMEM;
+	if (status != QDQ_OK)
+		qdq_throw(m->ctx, status);
+	if (!qdq_graph_sort(m->graph))
+		qdq_fail(m->ctx, QDQ_EMODEL, &(qdq_where){.file = m->path}, "the pass '%s' left a cycle in the graph",
+			 o->name != NULL ? o->name : "");
+	qdq_graph_infer(m->graph);
+	if (!qdq_graph_verify(m->graph) || !qdq_model_check(m))
+		qdq_throw(m->ctx, QDQ_EMODEL);
+	m->baseline = baseline;
+}
+
+qdq_status qdq_run_own_pass(qdq_model *m, const char *name, qdq_status (*pass)(void *user, qdq_model *m), void *user)
+{
+	struct own_pass o = {m, name, pass, user};
+
+	return qdq_change(m, run_own, &o);
+}

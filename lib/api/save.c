@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * save.c -- to files and sinks, as fused functions or as plain Q/DQ
+ */
+#include "../onnx/onnx.h"
+#include "api.h"
+
+struct save {
+	qdq_model *m;
+	const char *path;
+	qdq_write_fn *write;
+	void *user;
+	qdq_save_options options;
+	qdq_model *copy; /* what is written instead of m; NULL: m itself */
+};
+
+static qdq_status print_text(void *arg, qdq_write_fn *write, void *user)
+{
+	return qdq_text_print(arg, write, user);
+}
+
+static void write_model(void *arg)
+{
+	struct save *s = arg;
+	qdq_model *m = s->m;
+
+	if (s->options.emit == QDQ_EMIT_FUSED) {
+		qdq_emit_fused(m);
+	} else {
+		if (!s->options.consume)
+			m = s->copy = qdq_model_copy(m);
+		qdq_emit_qdq(m);
+	}
+	if (s->path == NULL && s->options.text) {
+		qdq_status status = qdq_text_print(m, s->write, s->user);
+
+		if (status != QDQ_OK)
+			qdq_throw(m->ctx, status);
+	} else if (s->path == NULL) {
+		qdq_onnx_save_sink(m, s->write, s->user);
+	} else if (qdq_is_text_path(s->path)) {
+		qdq_write_whole(m->ctx, s->path, print_text, m);
+	} else {
+		qdq_onnx_save_file(m, s->path, NULL);
+	}
+}
+
+static void save(void *arg)
+{
+	struct save *s = arg;
+	qdq_status status;
+
+	if (s->options.version != QDQ_SAVE_OPTIONS_VERSION)
+		qdq_misuse(s->m, "qdq_save_options has version %u, this library knows %d", s->options.version,
+			   QDQ_SAVE_OPTIONS_VERSION);
+	if (s->options.emit != QDQ_EMIT_FUSED && s->options.emit != QDQ_EMIT_QDQ)
+		qdq_misuse(s->m, "there is no emit mode %d", (int)s->options.emit);
+	if (s->path == NULL && s->write == NULL)
+		qdq_misuse(s->m, "there is nothing to write to: path or function is NULL");
+	qdq_settle(s->m);
+	status = qdq_guard(s->m->ctx, write_model, s);
+	if (s->copy != NULL)
+		qdq_model_destroy(s->copy);
+	if (status != QDQ_OK)
+		qdq_throw(s->m->ctx, status);
+}
+
+static qdq_status run(qdq_model *m, struct save *s, const qdq_save_options *options)
+{
+	s->m = m;
+	s->options.version = QDQ_SAVE_OPTIONS_VERSION;
+	if (options != NULL)
+		s->options = *options;
+	return qdq_change(m, save, s);
+}
+
+qdq_status qdq_save_file(qdq_model *m, const char *path, const qdq_save_options *options)
+{
+	struct save s = {.path = path};
+
+	return run(m, &s, options);
+}
+
+qdq_status qdq_save_sink(qdq_model *m, qdq_write_fn *write, void *user, const qdq_save_options *options)
+{
+	struct save s = {.write = write, .user = user};
+
+	return run(m, &s, options);
+}
