@@ -51,5 +51,99 @@ $(BUILD)/libqdqopt.so: $(BUILD)/libqdqopt.so.$(VERSION)
 $(BUILD)/qdqopt: $(CLI_OBJ) $(BUILD)/libqdqopt.a
 	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
 
+# ---- tests ----------------------------------------------------------------------------------------------------------
+# Each program's counts are appended to $(RESULTS) by test/count; `check` adds them up.
+
+RESULTS  = build/results
+VENV     = build/venv
+PYTHON   = $(VENV)/bin/python
+COUNT    = RESULTS=$(abspath $(RESULTS)) test/count
+CLANG   ?= clang
+FLOOR   ?= 90
+RUNS    ?= 1000000
+CHECKS   = check-unit check-golden check-properties check-oom check-asan check-tsan check-fuzz check-examples check-peer cover
+TESTS    = golden properties oom threads
+REPLAYS := $(patsubst test/fuzz/fuzz_%.c,replay_%,$(wildcard test/fuzz/fuzz_*.c))
+SOURCES  = $(wildcard include/*.h lib/*/*.[ch] passes/*.[ch] test/*.c test/*/*.[ch] examples/*.c)
+UNIT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard test/unit/*.c))
+ASAN    := $(MAKE) BUILD=build/asan DEBUG=1 SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined"
+TSAN    := $(MAKE) BUILD=build/tsan DEBUG=1 SAN=-fsanitize=thread
+
+.PHONY: check check-unit check-golden check-properties check-oom check-asan check-tsan check-fuzz check-examples
+.PHONY: check-peer cover bench fuzz lint wc bless test-programs clean
+check: ## everything; the last line says how many tests passed and failed
+	@test/check $(RESULTS) lint $(CHECKS)
+
+$(BUILD)/test/unit/%.o: CFLAGS += -Wno-pedantic
+$(BUILD)/test/run_unit: $(UNIT_OBJ) $(BUILD)/libqdqopt.a
+	$(CC) $(SAN) -o $@ $^ $(LDLIBS) $(shell pkg-config --libs check)
+$(BUILD)/test/run_%: $(BUILD)/test/%.o $(BUILD)/libqdqopt.a
+	$(CC) $(SAN) -o $@ $^ $(LDLIBS) -lpthread
+$(BUILD)/test/replay_%: $(BUILD)/test/fuzz/fuzz_%.o $(BUILD)/test/fuzz/standalone.o $(BUILD)/libqdqopt.a
+	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
+$(BUILD)/test/run_generate: $(BUILD)/test/gen/generate.o
+	$(CC) $(SAN) -o $@ $^
+.SECONDARY:
+-include $(wildcard $(BUILD)/test/*.d $(BUILD)/test/*/*.d)
+
+check-unit: $(BUILD)/test/run_unit ## unit tests
+	$(COUNT) unit $<
+check-golden: $(BUILD)/test/run_golden ## golden graphs, printed and run on both sides
+	$(COUNT) golden $< test/golden
+bless: $(BUILD)/test/run_golden ## write what the golden graphs give now as what they are to give
+	$< --bless test/golden
+check-properties: $(BUILD)/test/run_properties ## idempotence, pass orders, load and save, print and parse
+	$(COUNT) properties $< test/models
+check-oom: $(BUILD)/test/run_oom ## every single allocation fails once
+	$(COUNT) oom $< test/models
+check-asan: ## units, golden graphs and properties under AddressSanitizer and UBSan
+	$(ASAN) build/asan/test/run_unit build/asan/test/run_golden build/asan/test/run_properties build/asan/test/run_oom
+	$(COUNT) asan-unit build/asan/test/run_unit
+	$(COUNT) asan-golden build/asan/test/run_golden test/golden
+	$(COUNT) asan-properties build/asan/test/run_properties test/models
+	$(COUNT) asan-oom build/asan/test/run_oom --quick test/models
+check-tsan: ## two threads, each with its own context, under ThreadSanitizer
+	$(TSAN) build/tsan/test/run_threads
+	$(COUNT) threads build/tsan/test/run_threads test/models
+check-fuzz: ## every file of the fuzzers' corpora, under the sanitizers
+	$(ASAN) $(REPLAYS:%=build/asan/test/%)
+	for t in $(REPLAYS); do $(COUNT) $$t build/asan/test/$$t test/fuzz/corpus/$${t#replay_} || exit; done
+fuzz: ## RUNS=1000000 runs of each fuzz target (needs clang)
+	$(MAKE) BUILD=build/fuzz CC=$(CLANG) DEBUG=1 SAN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined" \
+		build/fuzz/libqdqopt.a $(patsubst test/fuzz/%.c,build/fuzz/test/fuzz/%.o,$(wildcard test/fuzz/fuzz_*.c))
+	for t in $(REPLAYS:replay_%=%); do mkdir -p build/fuzz/corpus/$$t && \
+		$(CLANG) -fsanitize=fuzzer,address,undefined -o build/fuzz/fuzz_$$t build/fuzz/test/fuzz/fuzz_$$t.o \
+		build/fuzz/libqdqopt.a $(LDLIBS) && build/fuzz/fuzz_$$t -runs=$(RUNS) -max_len=65536 \
+		build/fuzz/corpus/$$t test/fuzz/corpus/$$t || exit; done
+
+$(PYTHON):
+	python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet onnx onnxruntime numpy gcovr
+check-examples: all $(PYTHON) ## the examples, a C++ program, and Python's ctypes
+	$(COUNT) examples env BUILD=$(BUILD) CC=$(CC) PYTHON=$(PYTHON) test/examples.sh
+check-peer: all $(BUILD)/test/tools/evalrun $(PYTHON) ## against onnx and ONNX Runtime
+	@status=0; for t in test/peer/*.py; do QDQOPT=$(BUILD)/qdqopt EVALRUN=$(BUILD)/test/tools/evalrun MODELS=$(or $(MODELS),test/models) \
+		$(COUNT) peer-$$(basename $$t .py) $(PYTHON) $$t || status=1; done; exit $$status
+$(BUILD)/test/tools/%: $(BUILD)/test/tools/%.o $(BUILD)/libqdqopt.a
+	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
+cover: $(PYTHON) ## line coverage of lib/ir, lib/rewrite, lib/onnx and passes
+	rm -rf build/cover
+	$(MAKE) BUILD=build/cover DEBUG=1 SAN=--coverage all build/cover/test/run_unit build/cover/test/run_golden \
+		build/cover/test/run_properties $(REPLAYS:%=build/cover/test/%)
+	-build/cover/test/run_unit >/dev/null
+	-build/cover/test/run_golden test/golden >/dev/null
+	-build/cover/test/run_properties test/models >/dev/null
+	-for t in $(REPLAYS); do build/cover/test/$$t test/fuzz/corpus/$${t#replay_} >/dev/null; done
+	-for m in $(or $(shell find -L $(MODELS) test/models -name '*.onnx' 2>/dev/null)); do \
+		for o in --exact --emit=qdq --passes=none; do build/cover/qdqopt $$m build/cover/out.onnx --quiet $$o; done; \
+		build/cover/qdqopt $$m build/cover/out.onnxtxt --quiet; build/cover/qdqopt build/cover/out.onnxtxt build/cover/again.onnx --quiet; done
+	$(COUNT) coverage test/cover.sh $(VENV)/bin/gcovr build/cover $(FLOOR)
+lint: ## layout, direction of includes, length of files, and no warning from either compiler
+	$(COUNT) lint env CLANG=$(CLANG) test/lint.sh
+bench: all $(PYTHON) $(BUILD)/test/run_generate ## time and memory, beside cp and ONNX Runtime
+	QDQOPT=$(BUILD)/qdqopt GENERATE=$(BUILD)/test/run_generate MODELS=$(MODELS) $(PYTHON) test/bench/bench.py
+wc: ## lines of code by folder
+	@for d in lib/* passes include examples test; do printf '%-12s %6d\n' $$d $$(find $$d -name '*.[ch]' -o -name '*.def' -o -name '*.py' | xargs -r cat | wc -l); done
+
 clean: ## remove build products
 	rm -rf $(BUILD)

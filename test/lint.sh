@@ -1,0 +1,35 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# lint.sh -- layout, direction of includes, length of files, and no warning from either compiler
+passed=0 failed=0
+verdict() { # STATUS WHAT
+	if [ "$1" -eq 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)) && echo "lint: $2"; fi
+}
+
+files=$(ls include/*.h lib/*/*.[ch] passes/*.[ch] test/*.c test/*/*.[ch] examples/*.c 2>/dev/null)
+if command -v clang-format >/dev/null; then
+	clang-format --dry-run -Werror $files
+	verdict $? "clang-format would change files"
+else
+	echo "lint: skipped layout, clang-format is not installed"
+fi
+test/check_includes
+verdict $? "an include goes up"
+long=$(wc -l $files test/peer/*.py Makefile | awk '$2 != "total" && $1 > 800')
+[ -z "$long" ]
+verdict $? "longer than 800 lines: $long"
+for f in $files; do
+	head -n 1 "$f" | grep -q 'SPDX-License-Identifier: Apache-2.0' || { echo "$f: no licence line" && false; } || missing=1
+done
+verdict ${missing:-0} "files without a licence line"
+for cc in gcc "${CLANG:-clang}"; do
+	if ! command -v "$cc" >/dev/null; then
+		echo "lint: skipped warnings of $cc, which is not installed"
+		continue
+	fi
+	${MAKE:-make} --no-print-directory -s BUILD=build/lint-"$(basename "$cc")" CC="$cc" WERROR=-Werror -j2 all
+	verdict $? "warnings of $cc"
+done
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ]
