@@ -26,13 +26,11 @@ void qdq_settle(qdq_model *m);
 /* Says that the model was edited. */
 void qdq_edited(qdq_model *m);
 
-/* ---- file.c: text files, read whole and written beside their place and renamed ---- */
+/* ---- file.c: reports into files, beside their place and renamed ---- */
 
 typedef struct qdq_api_file qdq_api_file;
 bool qdq_has_suffix(const char *path, const char *suffix);
 bool qdq_is_text_path(const char *path); /* .onnxtxt or .txt */
-/* The file in memory of the context (to be released with qdq_ctx_release, *size + 1 bytes). Throws QDQ_EFILE. */
-char *qdq_read_whole(qdq_ctx *ctx, const char *path, size_t *size);
 /* Calls print(arg, write, user) with a writer into the file. */
 void qdq_write_whole(qdq_ctx *ctx, const char *path, qdq_status (*print)(void *arg, qdq_write_fn *write, void *user),
 		     void *arg);

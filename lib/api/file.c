@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * file.c -- text files: read whole, written beside their place and renamed when complete
+ * file.c -- reports into files: written beside their place and renamed when complete
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,66 +24,10 @@ bool qdq_is_text_path(const char *path)
 	return path != NULL && (qdq_has_suffix(path, ".onnxtxt") || qdq_has_suffix(path, ".txt"));
 }
 
-QDQ_NORETURN static void refuse(qdq_ctx *ctx, const char *verb, const char *path, const char *why)
+QDQ_NORETURN static void refuse(qdq_ctx *ctx, const char *path, const char *why)
 {
-	qdq_fail(ctx, QDQ_EFILE, &(qdq_where){.file = path}, "cannot %s '%s': %s", verb, path, why);
+	qdq_fail(ctx, QDQ_EFILE, &(qdq_where){.file = path}, "cannot write '%s': %s", path, why);
 }
-
-/* ---- reading ---- */
-
-struct reading {
-	qdq_ctx *ctx;
-	const char *path;
-	int fd;
-	char *data;
-	size_t size, room;
-};
-
-static void read_open(void *arg)
-{
-	struct reading *r = arg;
-	struct stat st;
-
-	r->fd = open(r->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (r->fd < 0 || fstat(r->fd, &st) != 0)
-		refuse(r->ctx, "read", r->path, strerror(errno));
-	if (!S_ISREG(st.st_mode))
-		refuse(r->ctx, "read", r->path, S_ISDIR(st.st_mode) ? "it is a directory" : "it is no regular file");
-	if ((uint64_t)st.st_size >= SIZE_MAX)
-		refuse(r->ctx, "read", r->path, "it is too large");
-	r->size = (size_t)st.st_size;
-	r->room = r->size + 1;
-	r->data = qdq_ctx_alloc(r->ctx, r->room);
-	for (size_t done = 0; done < r->size;) {
-		ssize_t n = read(r->fd, r->data + done, r->size - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			refuse(r->ctx, "read", r->path, strerror(errno));
-		if (n == 0)
-			refuse(r->ctx, "read", r->path, "it became shorter while it was read");
-		done += (size_t)n;
-	}
-	r->data[r->size] = '\0';
-}
-
-char *qdq_read_whole(qdq_ctx *ctx, const char *path, size_t *size)
-{
-	struct reading r = {.ctx = ctx, .path = path, .fd = -1};
-	qdq_status status = qdq_guard(ctx, read_open, &r);
-
-	if (r.fd >= 0)
-		close(r.fd);
-	if (status != QDQ_OK) {
-		qdq_ctx_release(ctx, r.data, r.room);
-		qdq_throw(ctx, status);
-	}
-	*size = r.size;
-	return r.data;
-}
-
-/* ---- writing ---- */
 
 #define BUFFER 65536
 
@@ -141,11 +85,11 @@ static void file_open(qdq_api_file *f)
 	f->target = f->path;
 	if (stat(f->path, &st) == 0) {
 		if (S_ISDIR(st.st_mode))
-			refuse(f->ctx, "write", f->path, "it is a directory");
+			refuse(f->ctx, f->path, "it is a directory");
 		if (!S_ISREG(st.st_mode)) { /* a pipe or a device has no place to be renamed to */
 			f->fd = open(f->path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
 			if (f->fd < 0)
-				refuse(f->ctx, "write", f->path, strerror(errno));
+				refuse(f->ctx, f->path, strerror(errno));
 			return;
 		}
 		real = qdq_alloc(&f->arena, PATH_MAX);
@@ -164,7 +108,7 @@ static void file_open(qdq_api_file *f)
 			break;
 	}
 	f->temporary = NULL;
-	refuse(f->ctx, "write", f->path, strerror(errno));
+	refuse(f->ctx, f->path, strerror(errno));
 }
 
 static void file_run(void *arg)
@@ -178,15 +122,15 @@ static void file_run(void *arg)
 	if (status == QDQ_OK && !push_out(f, f->buffer, f->used))
 		status = QDQ_EFILE;
 	if (f->error != 0)
-		refuse(f->ctx, "write", f->path, strerror(f->error));
+		refuse(f->ctx, f->path, strerror(f->error));
 	if (status != QDQ_OK)
 		qdq_throw(f->ctx, status);
 	fd = f->fd;
 	f->fd = -1;
 	if (close(fd) != 0)
-		refuse(f->ctx, "write", f->path, strerror(errno));
+		refuse(f->ctx, f->path, strerror(errno));
 	if (f->temporary != NULL && rename(f->temporary, f->target) != 0)
-		refuse(f->ctx, "write", f->path, strerror(errno));
+		refuse(f->ctx, f->path, strerror(errno));
 	f->temporary = NULL;
 }
 

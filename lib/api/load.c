@@ -40,62 +40,12 @@ static qdq_status load(qdq_model **out, struct load *l, void (*body)(void *arg))
 	return status;
 }
 
-/* The text of a model that was read from a file: released with the model. */
-struct text {
-	qdq_ctx *ctx;
-	char *data;
-	size_t size;
-};
-
-static void text_release(void *object)
-{
-	struct text *t = object;
-
-	qdq_ctx_release(t->ctx, t->data, t->size + 1);
-}
-
-struct parse {
-	struct load *load;
-	struct text text;
-	bool kept;
-};
-
-static void parse_text(void *arg)
-{
-	struct parse *p = arg;
-	struct text *t;
-
-	p->load->model = qdq_text_parse(p->text.ctx, p->text.data, p->text.size, p->load->path);
-	t = qdq_new(&p->load->model->arena, struct text);
-	*t = p->text;
-	p->kept = true; /* from here on the arena releases it, even if the next line throws */
-	qdq_arena_defer(&p->load->model->arena, text_release, t);
-}
-
-static void load_text_file(struct load *l)
-{
-	struct parse p = {.load = l, .text = {.ctx = l->ctx}};
-	qdq_status status;
-
-	p.text.data = qdq_read_whole(l->ctx, l->path, &p.text.size);
-	status = qdq_guard(l->ctx, parse_text, &p);
-	if (status != QDQ_OK) {
-		if (!p.kept) {
-			if (l->model != NULL)
-				qdq_model_destroy(l->model);
-			l->model = NULL;
-			text_release(&p.text);
-		}
-		qdq_throw(l->ctx, status);
-	}
-}
-
 static void load_file(void *arg)
 {
 	struct load *l = arg;
 
 	if (qdq_is_text_path(l->path))
-		load_text_file(l);
+		l->model = qdq_onnx_load_text_file(l->ctx, l->path);
 	else
 		l->model = qdq_onnx_load_file(l->ctx, l->path);
 	complete(l);

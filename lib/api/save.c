@@ -14,11 +14,6 @@ struct save {
 	qdq_model *copy; /* what is written instead of m; NULL: m itself */
 };
 
-static qdq_status print_text(void *arg, qdq_write_fn *write, void *user)
-{
-	return qdq_text_print(arg, write, user);
-}
-
 static void write_model(void *arg)
 {
 	struct save *s = arg;
@@ -39,7 +34,7 @@ static void write_model(void *arg)
 	} else if (s->path == NULL) {
 		qdq_onnx_save_sink(m, s->write, s->user);
 	} else if (qdq_is_text_path(s->path)) {
-		qdq_write_whole(m->ctx, s->path, print_text, m);
+		qdq_onnx_save_text_file(m, s->path);
 	} else {
 		qdq_onnx_save_file(m, s->path, NULL);
 	}
