@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * arguments.c -- the words of the command line, by one table of options
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+typedef enum takes { TAKES_NOTHING, TAKES_VALUE, MAY_TAKE_VALUE } takes;
+
+#define OPTIMIZE (1u << COMMAND_OPTIMIZE)
+#define INSPECT (1u << COMMAND_INSPECT)
+#define EXPLAIN (1u << COMMAND_EXPLAIN)
+#define ALL (OPTIMIZE | INSPECT | EXPLAIN)
+
+typedef struct option {
+	const char *name;
+	takes takes;
+	unsigned commands;
+	bool (*set)(arguments *a, const char *value); /* false: the value is wrong, a message was printed */
+} option;
+
+static bool wrong(const char *name, const char *value, const char *expected)
+{
+	fprintf(stderr, "qdqopt: %s: '%s' is not %s\n", name, value, expected);
+	return false;
+}
+
+static bool set_report(arguments *a, const char *value)
+{
+	size_t n = value == NULL ? 0 : strlen(value);
+
+	a->report = true;
+	a->report_file = value;
+	if (value == NULL || (n > 4 && strcmp(value + n - 4, ".txt") == 0) ||
+	    (n > 5 && strcmp(value + n - 5, ".json") == 0))
+		return true;
+	return wrong("--report", value, "a file whose name ends in .txt or .json, the formats that there are");
+}
+
+static bool set_emit(arguments *a, const char *value)
+{
+	a->emit = strcmp(value, "qdq") == 0 ? QDQ_EMIT_QDQ : QDQ_EMIT_FUSED;
+	return a->emit == QDQ_EMIT_QDQ || strcmp(value, "fused") == 0 || wrong("--emit", value, "fused or qdq");
+}
+
+static bool set_exact(arguments *a, const char *value)
+{
+	(void)value;
+	a->exact = true;
+	return true;
+}
+
+static bool set_allow(arguments *a, const char *value)
+{
+	a->bounded = true;
+	return strcmp(value, "bounded") == 0 || wrong("--allow", value, "bounded");
+}
+
+static bool set_require(arguments *a, const char *value)
+{
+	char *end;
+
+	a->require = strtod(value, &end);
+	if (end != value && *end == '%')
+		end++;
+	return (end != value && *end == '\0' && a->require >= 0 && a->require <= 100) ||
+	       wrong("--require-int8", value, "a percentage from 0 to 100");
+}
+
+static bool set_target(arguments *a, const char *value)
+{
+	a->target = value;
+	return strcmp(value, "cuda") == 0 || wrong("--target", value, "a target: there is cuda");
+}
+
+static bool set_passes(arguments *a, const char *value)
+{
+	a->passes = value;
+	return true;
+}
+
+static bool set_print_after(arguments *a, const char *value)
+{
+	a->print_after = value;
+	for (size_t i = 0; qdq_pass_name(i, NULL) != NULL; i++)
+		if (strcmp(value, qdq_pass_name(i, NULL)) == 0)
+			return true;
+	return wrong("--print-after", value, "a pass; qdqopt --help lists them");
+}
+
+static bool set_quiet(arguments *a, const char *value)
+{
+	(void)value;
+	a->quiet = true;
+	return true;
+}
+
+static const option options[] = {
+    {"--report", MAY_TAKE_VALUE, OPTIMIZE | INSPECT, set_report},
+    {"--emit", TAKES_VALUE, OPTIMIZE, set_emit},
+    {"--exact", TAKES_NOTHING, ALL, set_exact},
+    {"--allow", TAKES_VALUE, ALL, set_allow},
+    {"--require-int8", TAKES_VALUE, OPTIMIZE | INSPECT, set_require},
+    {"--target", TAKES_VALUE, ALL, set_target},
+    {"--passes", TAKES_VALUE, ALL, set_passes},
+    {"--print-after", TAKES_VALUE, OPTIMIZE | INSPECT, set_print_after},
+    {"--quiet", TAKES_NOTHING, ALL, set_quiet},
+    {"--help", TAKES_NOTHING, ALL, NULL},
+    {"--version", TAKES_NOTHING, ALL, NULL},
+};
+#define N_OPTIONS (sizeof options / sizeof *options)
+
+static bool unknown_option(const char *word)
+{
+	const char *names[N_OPTIONS];
+
+	for (size_t i = 0; i < N_OPTIONS; i++)
+		names[i] = options[i].name;
+	fprintf(stderr, "qdqopt: unknown option %s", word);
+	suggest(word, names, N_OPTIONS);
+	return false;
+}
+
+/* The option at argv[*i], which starts with "--"; *i goes to its last word. */
+static bool take_option(arguments *a, int argc, char **argv, int *i)
+{
+	const char *word = argv[*i], *equals = strchr(word, '=');
+	size_t length = equals == NULL ? strlen(word) : (size_t)(equals - word);
+	const char *value = equals == NULL ? NULL : equals + 1;
+
+	for (size_t k = 0; k < N_OPTIONS; k++) {
+		const option *o = &options[k];
+
+		if (strlen(o->name) != length || memcmp(o->name, word, length) != 0)
+			continue;
+		if ((o->commands & 1u << a->command) == 0) {
+			fprintf(stderr, "qdqopt: %s has no place in this command; see --help\n", o->name);
+			return false;
+		}
+		if (o->takes == TAKES_NOTHING && value != NULL) {
+			fprintf(stderr, "qdqopt: %s takes no value\n", o->name);
+			return false;
+		}
+		if (o->takes == TAKES_VALUE && value == NULL) {
+			if (*i + 1 == argc) {
+				fprintf(stderr, "qdqopt: %s needs a value\n", o->name);
+				return false;
+			}
+			value = argv[++*i];
+		}
+		return o->set(a, value);
+	}
+	return unknown_option(word);
+}
+
+static bool check_words(const arguments *a)
+{
+	static const int least[] = {[COMMAND_OPTIMIZE] = 2, [COMMAND_INSPECT] = 1, [COMMAND_EXPLAIN] = 1};
+
+	if (a->n_words < least[a->command]) {
+		fprintf(stderr, "qdqopt: %s is missing; see qdqopt --help\n",
+			a->command == COMMAND_EXPLAIN			   ? "the CODE, or IN NODE"
+			: a->command == COMMAND_OPTIMIZE && a->n_words > 0 ? "OUT"
+									   : "IN");
+		return false;
+	}
+	if (a->exact && a->bounded) {
+		fprintf(stderr, "qdqopt: --exact and --allow=bounded exclude each other\n");
+		return false;
+	}
+	return true;
+}
+
+/* --help and --version win over everything else on the line. */
+static bool wants_words(arguments *a, int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--") == 0)
+			break;
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+			print_help(a->command);
+			a->command = COMMAND_HELP;
+			return true;
+		}
+		if (strcmp(argv[i], "--version") == 0) {
+			a->command = COMMAND_VERSION;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool parse_arguments(arguments *out, int argc, char **argv)
+{
+	bool only_words = false;
+	int first = 1, most = 2;
+
+	*out = (arguments){.require = -1};
+	if (argc > 1 && strcmp(argv[1], "inspect") == 0) {
+		out->command = COMMAND_INSPECT;
+		first = 2;
+		most = 1;
+	} else if (argc > 1 && strcmp(argv[1], "explain") == 0) {
+		out->command = COMMAND_EXPLAIN;
+		first = 2;
+	}
+	if (wants_words(out, argc, argv))
+		return true;
+	for (int i = first; i < argc; i++) {
+		const char *word = argv[i];
+
+		if (!only_words && strcmp(word, "--") == 0) {
+			only_words = true;
+		} else if (!only_words && word[0] == '-' && word[1] != '\0') {
+			if (word[1] != '-')
+				return unknown_option(word);
+			if (!take_option(out, argc, argv, &i))
+				return false;
+		} else if (out->n_words == most) {
+			fprintf(stderr, "qdqopt: unexpected word '%s'; see qdqopt --help\n", word);
+			return false;
+		} else {
+			out->words[out->n_words++] = word;
+		}
+	}
+	return check_words(out);
+}

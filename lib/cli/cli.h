@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cli.h -- what the files of the command line share; it knows include/qdqopt.h and nothing else of the library
+ */
+#ifndef QDQ_CLI_H
+#define QDQ_CLI_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "qdqopt.h"
+
+#define EXIT_COVERAGE 6 /* done, but --require-int8 is not met */
+
+typedef enum command { COMMAND_OPTIMIZE, COMMAND_INSPECT, COMMAND_EXPLAIN, COMMAND_HELP, COMMAND_VERSION } command;
+
+typedef struct arguments {
+	command command;
+	const char *words[2]; /* positional: IN OUT, IN, or CODE | IN NODE */
+	int n_words;
+	bool report;		 /* --report was given */
+	const char *report_file; /* NULL: to the terminal */
+	qdq_emit emit;
+	bool exact, bounded, quiet;
+	const char *passes, *target, *print_after;
+	double require; /* percent; negative: not given */
+} arguments;
+
+/* arguments.c: false after a message on stderr. */
+bool parse_arguments(arguments *out, int argc, char **argv);
+/* help.c */
+void print_help(command c);
+/* Prints "did you mean" for the nearest of the options (words), if one is near. */
+void suggest(const char *given, const char *const *words, size_t count);
+
+/* io.c */
+qdq_status write_stream(void *stream, const void *data, size_t size); /* a qdq_write_fn of a FILE */
+void print_diagnostic(void *quiet, const qdq_diagnostic *d);	      /* a log function; *(bool *)quiet: errors only */
+bool is_dash(const char *path);
+/* A file, or stdin for "-": its bytes are kept in *held, to be freed behind the context. */
+qdq_status load_input(qdq_model **out, qdq_ctx *ctx, const char *path, void **held);
+/* Finishes what was printed to a stream; QDQ_EFILE with a message where that failed. */
+qdq_status flush_stream(FILE *stream, const char *name);
+
+/* optimize.c, explain.c: exit status */
+int run_optimize(const arguments *a); /* also inspect */
+int run_explain(const arguments *a);
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * help.c -- the help texts, and guessing what a mistyped word was meant to be
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+static const char *const texts[] = {
+    [COMMAND_OPTIMIZE] =
+	"usage: qdqopt IN OUT [options]        optimize a quantized ONNX model\n"
+	"       qdqopt inspect IN [options]    the report alone; nothing else is written\n"
+	"       qdqopt explain CODE            what a reason in the report means\n"
+	"       qdqopt explain IN NODE         what happened to one operator, and why\n"
+	"\n"
+	"IN and OUT are ONNX files (.onnxtxt or .txt: ONNX's textual syntax); - is standard input or output.\n"
+	"\n"
+	"  --report[=FILE]         print what became of every operator; FILE ends in .txt or .json\n"
+	"  --emit fused|qdq        fused operators as functions (the default), or plain Q/DQ\n"
+	"  --exact                 only rewrites that change no bit of any result\n"
+	"  --allow=bounded         also rewrites that change results within a stated bound\n"
+	"  --require-int8 PERCENT  exit with 6 where fewer multiply-accumulates run in INT8\n"
+	"  --target cuda           what the verdicts are about\n"
+	"  --passes LIST           names with commas between; none; -NAME leaves one out (see below)\n"
+	"  --print-after PASS      print the network to stderr after that pass\n"
+	"  --quiet                 errors only\n"
+	"  --help, --version\n",
+    [COMMAND_INSPECT] =
+	"usage: qdqopt inspect IN [--report=FILE] [--exact] [--allow=bounded] [--passes LIST]\n"
+	"                         [--print-after PASS] [--require-int8 PERCENT] [--target cuda] [--quiet]\n"
+	"\n"
+	"Optimizes IN in memory and prints the report. Nothing is written, but FILE where it is given\n"
+	"(.txt or .json; then nothing is printed).\n",
+    [COMMAND_EXPLAIN] =
+	"usage: qdqopt explain CODE       what a reason means, as `weight-float`\n"
+	"       qdqopt explain IN NODE    what happened to the operators that NODE (a name or glob) names\n"
+	"\n"
+	"Reasons:\n",
+};
+
+static void print_passes(void)
+{
+	const char *title;
+
+	printf("\nPasses, in order:\n");
+	for (size_t i = 0; qdq_pass_name(i, &title) != NULL; i++)
+		printf("  %-18s %s\n", qdq_pass_name(i, NULL), title == NULL ? "" : title);
+	printf("\nExit status: 0 done; 1 the model cannot be used; 2 wrong usage; 3 file system; 4 memory; 5 device;\n"
+	       "6 done, but --require-int8 is not met.\n");
+}
+
+void print_help(command c)
+{
+	qdq_reason_text r;
+
+	fputs(texts[c], stdout);
+	if (c == COMMAND_OPTIMIZE)
+		print_passes();
+	for (size_t i = 0; c == COMMAND_EXPLAIN && qdq_reason_at(&r, i) == QDQ_OK; i++)
+		printf("  %s\n", r.code);
+}
+
+/* Edit distance of two short words, capped at their lengths. */
+static size_t distance(const char *a, const char *b)
+{
+	size_t row[64];
+	size_t n = strlen(b);
+
+	if (n >= 63)
+		return n;
+	for (size_t j = 0; j <= n; j++)
+		row[j] = j;
+	for (size_t i = 1; a[i - 1] != '\0'; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= n; j++) {
+			size_t replace = diagonal + (a[i - 1] != b[j - 1]);
+			size_t other = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+
+			diagonal = row[j];
+			row[j] = replace < other ? replace : other;
+		}
+	}
+	return row[n];
+}
+
+void suggest(const char *given, const char *const *words, size_t count)
+{
+	const char *best = NULL;
+	size_t least = strlen(given) / 3 + 2;
+
+	for (size_t i = 0; i < count; i++) {
+		size_t d = distance(given, words[i]);
+
+		if (d < least) {
+			least = d;
+			best = words[i];
+		}
+	}
+	if (best != NULL)
+		fprintf(stderr, " (did you mean %s?)", best);
+	fprintf(stderr, "\n");
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * main.c -- qdqopt, the command line
+ */
+#include "cli.h"
+
+int main(int argc, char **argv)
+{
+	arguments a;
+
+	if (!parse_arguments(&a, argc, argv))
+		return -QDQ_EUSAGE;
+	switch (a.command) {
+	case COMMAND_HELP:
+		return -flush_stream(stdout, "standard output");
+	case COMMAND_VERSION:
+		printf("qdqopt %s\n", qdq_version());
+		return -flush_stream(stdout, "standard output");
+	case COMMAND_EXPLAIN:
+		return run_explain(&a);
+	default:
+		return run_optimize(&a);
+	}
+}
