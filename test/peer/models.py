@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# models.py -- the promises about real models: what is INT8, how many nodes are left, and that the results stay
+#
+# Every model of MODELS is optimized in both emit modes, with --exact and without. The files must pass onnx.checker and
+# give in ONNX Runtime, with its own optimizations off, what the original gives there in the same run.
+import glob
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+
+QDQOPT = os.environ.get("QDQOPT", "build/qdqopt")
+MODELS = os.environ.get("MODELS", "../shared/models")
+REGION_DOMAIN = "qdqopt"
+
+# model: (weighted operators that read INT8, all of them, nodes at the top level at most)
+PROMISES = {
+    "resnet50.trt": (54, 54, 58),
+    "mobilenet_v2.u8": (53, 53, 58),
+    "efficientnet_b0.s8": (82, 82, None),
+    "yolo_n.trt": (47, 47, None),
+    "unet.s8": (13, 13, None),
+    "digits_qat_relu": (7, 7, 14),
+    "res_tiny.pt2e": (12, 12, None),
+    "res_tiny.qoperator": (12, 12, None),
+    "cnn.brevitas": (4, 4, None),
+    "res_tiny.modelopt": (11, 12, None),
+    "mbv3.nncf": (35, 54, None),
+}
+NO_QDQ_LEFT = ("resnet50.trt", "mobilenet_v2.u8")
+FLOAT16 = ("res_tiny.modelopt_fp16",)
+
+passed = failed = 0
+
+
+def check(good, what):
+    global passed, failed
+    if good:
+        passed += 1
+    else:
+        failed += 1
+        print("FAILED %s" % what, flush=True)
+    return good
+
+
+def tool(*arguments):
+    return subprocess.run([QDQOPT, *arguments], capture_output=True, text=True, timeout=300)
+
+
+def inputs_of(path):
+    """The reference inputs, else seeded random ones."""
+    session_inputs = onnx.load(path, load_external_data=False).graph.input
+    reference = path[: -len(".onnx")] + ".ref.npz"
+    if os.path.exists(reference):
+        data = np.load(reference)
+        return {i.name: data["in_" + i.name] for i in session_inputs if "in_" + i.name in data}
+    feeds, random = {}, np.random.default_rng(1)
+    digits = os.path.join(os.path.dirname(path), "digits_test.npz")
+    for i in session_inputs:
+        dims = [d.dim_value or 2 for d in i.type.tensor_type.shape.dim]
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(i.type.tensor_type.elem_type)
+        if os.path.exists(digits) and os.path.basename(path).startswith("digits"):
+            feeds[i.name] = np.load(digits)["image"][: dims[0]].astype(dtype).reshape([-1] + dims[1:])
+        elif np.issubdtype(dtype, np.integer):
+            feeds[i.name] = random.integers(0, 2, dims).astype(dtype)
+        else:
+            feeds[i.name] = random.standard_normal(dims).astype(dtype)
+    return feeds
+
+
+def run(path, feeds):
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 2
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return session.run(None, feeds)
+
+
+def snr(a, b):
+    signal = noise = 0.0
+    for x, y in zip(a, b):
+        x, y = x.astype(np.float64), y.astype(np.float64)
+        signal += float(np.sum(x * x))
+        noise += float(np.sum((x - y) ** 2))
+    return math.inf if noise == 0 else 10 * math.log10(max(signal, 1e-300) / noise)
+
+
+def identical(a, b):
+    return len(a) == len(b) and all(
+        x.dtype == y.dtype and x.shape == y.shape and x.tobytes() == y.tobytes() for x, y in zip(a, b))
+
+
+def graphs_of(graph):
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
+                yield from graphs_of(inner)
+
+
+def repeated_names(model):
+    """Names of nodes and values that stand twice in the file, functions' insides included."""
+    nodes, values = Counter(), Counter()
+    for graph in graphs_of(model.graph):
+        # an initializer may also be listed as an input: one value
+        values.update({i.name for i in graph.input} | {i.name for i in graph.initializer})
+        nodes.update(n.name for n in graph.node if n.name)
+        values.update(o for n in graph.node for o in n.output if o)
+    for function in model.functions:
+        if function.domain != REGION_DOMAIN:
+            continue
+        nodes.update(n.name for n in function.node if n.name)
+        values.update(o for n in function.node for o in n.output if o)
+        values.update(function.input)
+    calls = Counter(n.op_type for n in model.graph.node if n.domain == REGION_DOMAIN)
+    return [name for counts in (nodes, values, calls) for name, times in counts.items() if times > 1]
+
+
+def standalone_qdq(model):
+    """Top-level Q and DQ, and regions of nothing else, that do not touch the network's inputs and outputs."""
+    bodies = {f.name: {n.op_type for n in f.node} for f in model.functions if f.domain == REGION_DOMAIN}
+    inputs = {i.name for i in model.graph.input}
+    outputs = {o.name for o in model.graph.output}
+    found = []
+    for node in model.graph.node:
+        kinds = bodies.get(node.op_type, set()) if node.domain == REGION_DOMAIN else {node.op_type}
+        if kinds <= {"QuantizeLinear", "DequantizeLinear"} and kinds and not (
+                inputs & set(node.input[:1]) or outputs & set(node.output)):
+            found.append(node.name or node.output[0])
+    return found
+
+
+def check_report(name, report, model):
+    summary = report["summary"]
+    int8 = summary["int8_int8"] + summary["int8_float"]
+    print("    %d of %d weighted operators INT8, %d -> %d nodes" %
+          (int8, summary["weighted"], summary["nodes_before"], summary["nodes_after"]), flush=True)
+    check(int8 + summary["float"] == summary["weighted"], "%s: verdicts do not add up" % name)
+    names = [op["name"] for op in report["ops"]]
+    check(len(names) == len(set(names)), "%s: an operator is listed twice" % name)
+    for op in report["ops"]:
+        if op["verdict"] != "int8->int8":
+            reason = op["reason"]
+            if not check(reason is not None and reason["code"] and reason["message"] and reason["fix"],
+                         "%s: no reason for %s" % (name, op["name"])):
+                break
+    check(len(model.graph.node) == summary["nodes_after"], "%s: nodes_after is %d, the file has %d" %
+          (name, summary["nodes_after"], len(model.graph.node)))
+    if name in PROMISES:
+        int8_floor, weighted, nodes = PROMISES[name]
+        check(summary["weighted"] == weighted, "%s: %d weighted operators, not %d" % (name, summary["weighted"], weighted))
+        check(int8 == int8_floor if int8_floor < weighted else int8 >= int8_floor,
+              "%s: INT8 verdicts %d of %d, promised %d" % (name, int8, weighted, int8_floor))
+        if nodes is not None:
+            check(len(model.graph.node) <= nodes, "%s: %d nodes, promised %d" % (name, len(model.graph.node), nodes))
+    if name in NO_QDQ_LEFT:
+        left = standalone_qdq(model)
+        check(not left, "%s: stand-alone Q/DQ: %s" % (name, ", ".join(left[:5])))
+
+
+def same_results(name, what, original, path, feeds, exact):
+    try:
+        got = run(path, feeds)
+    except Exception as error:  # whatever ONNX Runtime throws is its refusal of the file
+        check(False, "%s: ONNX Runtime refuses %s: %s" % (name, what, str(error).split("\n")[0]))
+        return
+    ratio = snr(original, got)
+    if name in FLOAT16:
+        check(ratio >= 40, "%s: %s: SNR %.1f dB" % (name, what, ratio))
+    elif exact:
+        check(identical(original, got), "%s: %s is not bit-identical (SNR %.1f dB)" % (name, what, ratio))
+    else:
+        check(ratio >= 35, "%s: %s: SNR %.1f dB" % (name, what, ratio))
+
+
+def check_mode(name, path, folder, emit, exact, original, feeds):
+    what = emit + (" --exact" if exact else "")
+    out, report_path = os.path.join(folder, "out.onnx"), os.path.join(folder, "report.json")
+    done = tool(path, out, "--emit", emit, "--report=" + report_path, "--quiet", *(["--exact"] if exact else []))
+    if not check(done.returncode == 0, "%s: %s: exit status %d: %s" %
+                 (name, what, done.returncode, done.stderr.strip()[:300])):
+        return
+    try:
+        onnx.checker.check_model(out, full_check=True)
+        check(True, "")
+    except Exception as error:  # the checker's and the inference's own kinds
+        check(False, "%s: %s: onnx.checker: %s" % (name, what, str(error).strip()[:300]))
+    model = onnx.load(out)
+    report = json.load(open(report_path))
+    unchanged = exact or all(r["exactness"].lower() == "exact" for r in report["rewrites"])
+    same_results(name, what, original, out, feeds, unchanged)
+    if emit != "fused":
+        return
+    twice = repeated_names(model)
+    check(not twice, "%s: %s: names that stand twice: %s" % (name, what, ", ".join(twice[:5])))
+    if not exact:
+        check_report(name, report, model)
+    again = os.path.join(folder, "again.onnx")
+    done = tool(out, again, "--quiet", *(["--exact"] if exact else []))
+    check(done.returncode == 0 and open(out, "rb").read() == open(again, "rb").read(),
+          "%s: %s: optimizing its own output again changes it %s" % (name, what, done.stderr.strip()[:200]))
+
+
+def main():
+    paths = sorted(glob.glob(os.path.join(MODELS, "**", "*.onnx"), recursive=True))
+    if len(paths) < 16:
+        print("%d of 16 models: MODELS=%s does not have the others" % (len(paths), MODELS))
+        paths = paths or sorted(glob.glob("test/models/*.onnx"))
+    wanted = sys.argv[1:]
+    for path in paths:
+        name = os.path.basename(path)[: -len(".onnx")]
+        if wanted and name not in wanted:
+            continue
+        print(name, flush=True)
+        feeds = inputs_of(path)
+        original = run(path, feeds)
+        with tempfile.TemporaryDirectory() as folder:
+            for emit in ("fused", "qdq"):
+                for exact in (True, False):
+                    check_mode(name, path, folder, emit, exact, original, feeds)
+    if passed + failed == 0:
+        check(False, "there is no model to try")
+    print("%d passed, %d failed" % (passed, failed))
+    sys.exit(failed != 0)
+
+
+main()
