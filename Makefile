@@ -145,5 +145,42 @@ bench: all $(PYTHON) $(BUILD)/test/run_generate ## time and memory, beside cp an
 wc: ## lines of code by folder
 	@for d in lib/* passes include examples test; do printf '%-12s %6d\n' $$d $$(find $$d -name '*.[ch]' -o -name '*.def' -o -name '*.py' | xargs -r cat | wc -l); done
 
+EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
+PACKAGES := libprotobuf-c-dev protobuf-c-compiler libcjson-dev check pkg-config python3-venv
+
+.PHONY: examples demo deps install
+$(BUILD)/examples/%: examples/%.c $(BUILD)/libqdqopt.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -o $@ $^ $(LDLIBS)
+examples: $(EXAMPLES) ## build the examples and run them on a small model
+	@for e in $(EXAMPLES); do echo "== $$e"; $$e test/models/cnn.brevitas.onnx || exit; done
+
+demo: all ## optimize a small real ResNet and show its report
+	$(BUILD)/qdqopt test/models/res_tiny.pt2e.onnx $(BUILD)/res_tiny.onnx --report
+
+deps: ## install what is missing (Debian, Ubuntu); elsewhere say what is needed
+	@missing=; if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then \
+		for p in $(PACKAGES); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q ' installed$$' || missing="$$missing $$p"; done; \
+		[ -z "$$missing" ] && exit 0; sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		echo "installing$$missing"; $$sudo apt-get update -qq && $$sudo apt-get install -y -q --no-install-recommends $$missing; \
+	else \
+		for c in protoc-c pkg-config python3; do command -v $$c >/dev/null || missing="$$missing $$c"; done; \
+		for l in libprotobuf-c libcjson check; do pkg-config --exists $$l 2>/dev/null || missing="$$missing $$l"; done; \
+		[ -z "$$missing" ] && exit 0; \
+		echo "missing:$$missing; install what Debian calls $(PACKAGES)" >&2; exit 1; fi
+
+install: all ## into $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 755 $(BUILD)/qdqopt $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 include/qdqopt.h $(DESTDIR)$(PREFIX)/include/
+	install -m 644 $(BUILD)/libqdqopt.a $(DESTDIR)$(PREFIX)/lib/
+	install -m 755 $(BUILD)/libqdqopt.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/
+	ln -sf libqdqopt.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libqdqopt.so.$(SOVERSION)
+	ln -sf libqdqopt.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libqdqopt.so
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' docs/qdqopt.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/qdqopt.pc
+	chmod 644 $(DESTDIR)$(PREFIX)/lib/pkgconfig/qdqopt.pc
+	sed 's|@VERSION@|$(VERSION)|' docs/qdqopt.1 >$(DESTDIR)$(PREFIX)/share/man/man1/qdqopt.1
+	chmod 644 $(DESTDIR)$(PREFIX)/share/man/man1/qdqopt.1
+
 clean: ## remove build products
 	rm -rf $(BUILD)
