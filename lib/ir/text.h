@@ -122,6 +122,7 @@ typedef struct qdq_text_reader {
 	QDQ_VEC(qdq_text_item) items;
 	QDQ_VEC(qdq_dim) dims;
 	QDQ_VEC(qdq_text_homeless) homeless;
+	QDQ_VEC(const char *) function_names; /* where each stands */
 } qdq_text_reader;
 
 typedef struct qdq_text_literal {

@@ -21,6 +21,8 @@ qdq_name qdq_text_read_info(qdq_text_reader *r, qdq_text_type *type, bool *typed
 	name = qdq_text_name(r, *typed ? "a name" : "a type or name");
 	if (*name == '\0')
 		qdq_text_fail(r, at, "an input, output or initializer has no name");
+	if (!*typed && (qdq_text_peek(r) == '[' || qdq_text_peek(r) == '"' || qdq_text_peek_word(r).size != 0))
+		qdq_text_fail(r, at, "'%s' is not a type", name);
 	return name;
 }
 

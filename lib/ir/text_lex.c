@@ -322,10 +322,8 @@ static bool magnitude(const qdq_text_literal *l, bool *negative, uint64_t *out)
 
 static void want_int(qdq_text_reader *r, const qdq_text_literal *l)
 {
-	if (l->kind == QDQ_LITERAL_INT)
-		return;
-	r->at = l->at;
-	qdq_text_fail_expected(r, "a whole number");
+	if (l->kind != QDQ_LITERAL_INT)
+		qdq_text_fail(r, l->at, "%.*s is not a whole number", (int)qdq_min_size(l->size, 40), l->at);
 }
 
 QDQ_NORETURN static void fail_range(qdq_text_reader *r, const qdq_text_literal *l)

@@ -45,7 +45,8 @@ static void declare_functions(linker *l)
 		qdq_function *f = m->functions.items[i];
 
 		if (find(l, f->domain, f->name, f->overload) != NULL)
-			qdq_text_fail(r, r->at, "function '%s' of domain '%s' is defined twice", f->name, f->domain);
+			qdq_text_fail(r, r->function_names.items[i], "function '%s' of domain '%s' is defined twice",
+				      f->name, f->domain);
 		l->callees[i] = (callee){.function = f, .same_name = qdq_map_get(&l->by_name, f->name)};
 		qdq_map_set(&l->by_name, f->name, &l->callees[i]);
 	}
@@ -102,7 +103,7 @@ static void check_recursion(linker *l, size_t count)
 				*qdq_push(&l->r->scratch, &ready) = c->to;
 	for (size_t i = 0; i < count && ready.count < count; i++)
 		if (l->callees[i].callers != 0)
-			qdq_text_fail(l->r, l->r->at,
+			qdq_text_fail(l->r, l->r->function_names.items[i],
 				      "function '%s' calls itself, or is called in a circle of functions",
 				      l->callees[i].function->name);
 }

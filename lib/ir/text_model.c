@@ -270,6 +270,8 @@ static void read_function(qdq_text_reader *r)
 		while (qdq_text_match(r, ','));
 		qdq_text_expect(r, '>');
 	}
+	(void)qdq_text_peek(r);
+	*qdq_push(&r->scratch, &r->function_names) = r->at;
 	f->name = qdq_text_name(r, "the name of a function");
 	if (*f->name == '\0')
 		qdq_text_fail(r, r->at, "a function has no name");

@@ -15,6 +15,8 @@ int main(void)
 		onnx_graph_suite,
 		onnx_io_suite,
 		onnx_save_suite,
+		text_suite,
+		text_errors_suite,
 	};
 	SRunner *runner = srunner_create(NULL);
 	int failed;

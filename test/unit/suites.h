@@ -13,5 +13,7 @@ Suite *onnx_file_suite(void);
 Suite *onnx_graph_suite(void);
 Suite *onnx_io_suite(void);
 Suite *onnx_save_suite(void);
+Suite *text_suite(void);
+Suite *text_errors_suite(void);
 
 #endif
