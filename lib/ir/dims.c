@@ -151,8 +151,10 @@ static bool add_factor(term *t, qdq_dim d)
 /* Adds scale * d, where d is in normal form, so its sums are no deeper than TERMS and its products than FACTORS. */
 static bool take_apart(const qdq_model *m, qdq_dim d, int64_t scale, sum *s)
 {
-	term t = {.coefficient = scale};
+	term t;
 
+	t.coefficient = scale;
+	t.n_factors = 0;
 	while (d < 0) {
 		const qdq_dim_expr *e = expr_of(m, d);
 
@@ -217,7 +219,8 @@ static qdq_dim build(qdq_model *m, const sum *s)
 
 static bool multiply(const sum *a, const sum *b, sum *out)
 {
-	*out = (sum){0};
+	out->constant = 0;
+	out->n_terms = 0;
 	for (int i = 0; i <= a->n_terms; i++) {
 		for (int j = 0; j <= b->n_terms; j++) {
 			term t = i < a->n_terms ? a->term[i] : (term){.coefficient = a->constant};
@@ -400,7 +403,7 @@ static qdq_dim remainder_of(qdq_model *m, sum *s, sum *by)
 	return expr_intern(m, QDQ_DIM_MOD, qdq_intern(&m->names, ""), build(m, s), c);
 }
 
-static bool both_known(qdq_model *m, qdq_dim_op op, int64_t a, int64_t b, qdq_dim *out)
+static qdq_dim both_known(qdq_model *m, qdq_dim_op op, int64_t a, int64_t b)
 {
 	int64_t result = 0;
 	bool failed = false;
@@ -425,18 +428,23 @@ static bool both_known(qdq_model *m, qdq_dim_op op, int64_t a, int64_t b, qdq_di
 		failed = true;
 		break;
 	}
-	*out = failed ? qdq_dim_unknown(m) : number(m, result);
-	return true;
+	return failed ? qdq_dim_unknown(m) : number(m, result);
 }
 
 qdq_dim qdq_dim_binary(qdq_model *m, qdq_dim_op op, qdq_dim a, qdq_dim b)
 {
-	sum x = {0}, y = {0}, product;
+	sum x, y, product;
 	int64_t p, q;
-	qdq_dim out;
 
-	if (qdq_dim_value(m, a, &p) && qdq_dim_value(m, b, &q) && both_known(m, op, p, q, &out))
-		return out;
+	bool a_known = qdq_dim_value(m, a, &p), b_known = qdq_dim_value(m, b, &q);
+
+	if (a_known && b_known)
+		return both_known(m, op, p, q);
+	if (b_known &&
+	    (q == 0 ? op == QDQ_DIM_ADD || op == QDQ_DIM_SUB : q == 1 && (op == QDQ_DIM_MUL || op == QDQ_DIM_DIV)))
+		return a;
+	x.constant = y.constant = 0;
+	x.n_terms = y.n_terms = 0;
 	if (!take_apart(m, a, 1, &x))
 		return qdq_dim_unknown(m);
 	if (op == QDQ_DIM_ADD || op == QDQ_DIM_SUB)

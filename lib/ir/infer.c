@@ -339,6 +339,16 @@ void qdq_infer_settle(qdq_infer *c, const qdq_node *n, qdq_value *v, qdq_type ty
 
 void qdq_infer_put(qdq_infer *c, qdq_node *n, uint32_t i, qdq_type type, const qdq_dims *dims)
 {
+	/* most outputs have the shape of an input: share it */
+	for (uint32_t k = 0; k < n->n_inputs && k < 4 && dims != NULL; k++) {
+		const qdq_shape *s = qdq_infer_shape(n, k);
+
+		if (s != NULL && s->rank == dims->rank &&
+		    memcmp(s->dim, dims->d, (size_t)s->rank * sizeof *s->dim) == 0) {
+			qdq_infer_put_shape(c, n, i, type, s);
+			return;
+		}
+	}
 	qdq_infer_settle_dims(c, n, qdq_out(n, i), type, dims);
 }
 
@@ -447,6 +457,7 @@ void qdq_node_infer(qdq_node *n)
 
 typedef struct dump {
 	qdq_model *m;
+	qdq_graph *graph;
 	qdq_arena scratch;
 	void (*line)(void *user, const char *text);
 	void *user;
@@ -489,11 +500,21 @@ static void dump_graph(dump *d, const qdq_graph *g)
 	}
 }
 
+static void run_dump(void *arg)
+{
+	dump *d = arg;
+
+	dump_graph(d, d->graph);
+}
+
 void qdq_graph_dump_values(qdq_graph *g, void (*line)(void *user, const char *text), void *user)
 {
-	dump d = {.m = g->model, .line = line, .user = user};
+	dump d = {.m = g->model, .graph = g, .line = line, .user = user};
+	qdq_status status;
 
 	qdq_arena_init(&d.scratch, g->model->ctx);
-	dump_graph(&d, g);
+	status = qdq_guard(g->model->ctx, run_dump, &d);
 	qdq_arena_free(&d.scratch);
+	if (status != QDQ_OK)
+		qdq_throw(g->model->ctx, status);
 }

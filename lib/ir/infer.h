@@ -31,6 +31,11 @@ typedef struct qdq_op_attr {
 bool qdq_op_next_operand(const char **notation, int opset, qdq_op_operand *out);
 bool qdq_op_next_attr(const char **notation, int opset, qdq_op_attr *out);
 
+/* ---- check.c ---- */
+
+/* Operands, attributes and element types of one node; false and error diagnostics where they are wrong. */
+bool qdq_node_check(const qdq_node *n, int opset);
+
 /* ---- the state of one inference ---- */
 
 struct qdq_infer {

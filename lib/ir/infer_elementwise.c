@@ -4,21 +4,6 @@
  */
 #include "infer.h"
 
-/* Shapes are shared where that is easy: most outputs have the shape of an input. */
-static void put_like_input(qdq_infer *c, qdq_node *n, uint32_t i, qdq_type type, const qdq_dims *dims)
-{
-	for (uint32_t k = 0; k < n->n_inputs && k < 4; k++) {
-		const qdq_shape *s = qdq_infer_shape(n, k);
-
-		if (s != NULL && s->rank == dims->rank &&
-		    memcmp(s->dim, dims->d, (size_t)s->rank * sizeof *s->dim) == 0) {
-			qdq_infer_put_shape(c, n, i, type, s);
-			return;
-		}
-	}
-	qdq_infer_put(c, n, i, type, dims);
-}
-
 static bool has_contents(const qdq_node *n)
 {
 	const qdq_value *v = qdq_in(n, n->op->id == QDQ_OP_Where ? 1 : 0);
@@ -62,10 +47,7 @@ static void broadcast(qdq_infer *c, qdq_node *n, qdq_type type)
 			qdq_infer_dims(n, i, &in);
 			qdq_infer_broadcast_into(&out, &in);
 		}
-		if (out.rank >= 0)
-			put_like_input(c, n, 0, type, &out);
-		else
-			qdq_infer_put(c, n, 0, type, NULL);
+		qdq_infer_put(c, n, 0, type, &out);
 	}
 	if (has_contents(n))
 		qdq_infer_contents_elementwise(c, n);

@@ -71,13 +71,20 @@ static qdq_dim slide(qdq_infer *c, const window *w, int i, qdq_dim length)
 	int64_t stride = w->stride[i], known;
 	qdq_dim span, out;
 
+	if (stride == 1 && w->kernel[i] >= 0 &&
+	    (w->same || w->before[i] + w->after[i] == (w->kernel[i] - 1) * w->dilation[i]))
+		return length;
 	if (w->same)
 		return qdq_infer_div(c, qdq_infer_add(c, length, stride - 1), stride);
-	span = qdq_infer_add(c, length, w->before[i] + w->after[i]);
-	span = qdq_infer_binary(c, QDQ_DIM_SUB, span, extent(c, w, i));
+	/* all that is known in one number first: expressions are dear */
+	if (w->kernel[i] >= 0)
+		span = qdq_infer_add(c, length, w->before[i] + w->after[i] - (w->kernel[i] - 1) * w->dilation[i] - 1);
+	else
+		span = qdq_infer_binary(c, QDQ_DIM_SUB, qdq_infer_add(c, length, w->before[i] + w->after[i]),
+					extent(c, w, i));
 	if (span == QDQ_DIM_ANY || (qdq_dim_value(c->m, span, &known) && known < 0))
 		return QDQ_DIM_ANY;
-	out = qdq_infer_add(c, qdq_infer_div(c, qdq_infer_add(c, span, w->ceil ? stride - 1 : 0), stride), 1);
+	out = qdq_infer_div(c, qdq_infer_add(c, span, w->ceil ? 2 * stride - 1 : stride), stride);
 	/* a window that would start in the padding behind the end is left out */
 	if (w->ceil && length >= 0 && out > 1 && (out - 1) * stride >= length + w->before[i])
 		out--;

@@ -144,14 +144,40 @@ void qdq_op_arity(const qdq_op_info *op, int opset, bool outputs, int *least, in
 	}
 }
 
-static const struct {
-	char letters[3];
-	qdq_attr_type type;
-} attr_types[] = {
-    {"f", QDQ_ATTR_FLOAT},    {"i", QDQ_ATTR_INT},     {"s", QDQ_ATTR_STRING},	       {"t", QDQ_ATTR_TENSOR},
-    {"g", QDQ_ATTR_GRAPH},    {"fs", QDQ_ATTR_FLOATS}, {"is", QDQ_ATTR_INTS},	       {"ss", QDQ_ATTR_STRINGS},
-    {"ts", QDQ_ATTR_TENSORS}, {"gs", QDQ_ATTR_GRAPHS}, {"sp", QDQ_ATTR_SPARSE_TENSOR}, {"tp", QDQ_ATTR_TYPE_PROTO},
-};
+/* f i s t g, their lists fs is …, and sp tp */
+static qdq_attr_type attr_type(const char **s)
+{
+	qdq_attr_type type = QDQ_ATTR_NONE;
+
+	switch (*(*s)++) {
+	case 'f':
+		type = QDQ_ATTR_FLOAT;
+		break;
+	case 'i':
+		type = QDQ_ATTR_INT;
+		break;
+	case 's':
+		type = QDQ_ATTR_STRING;
+		break;
+	case 't':
+		type = QDQ_ATTR_TENSOR;
+		break;
+	case 'g':
+		type = QDQ_ATTR_GRAPH;
+		break;
+	default:
+		break;
+	}
+	if (**s == 's') {
+		++*s;
+		return (qdq_attr_type)(type + (QDQ_ATTR_FLOATS - QDQ_ATTR_FLOAT));
+	}
+	if (**s == 'p') {
+		++*s;
+		return type == QDQ_ATTR_STRING ? QDQ_ATTR_SPARSE_TENSOR : QDQ_ATTR_TYPE_PROTO;
+	}
+	return type;
+}
 
 bool qdq_op_next_attr(const char **notation, int opset, qdq_op_attr *out)
 {
@@ -162,13 +188,7 @@ bool qdq_op_next_attr(const char **notation, int opset, qdq_op_attr *out)
 		while (*s != ':')
 			s++;
 		out->name_length = (int)(s++ - out->name);
-		const char *letters = s;
-		while (*s >= 'a' && *s <= 'z')
-			s++;
-		for (size_t i = 0; i < QDQ_COUNTOF(attr_types); i++)
-			if (strlen(attr_types[i].letters) == (size_t)(s - letters) &&
-			    memcmp(attr_types[i].letters, letters, (size_t)(s - letters)) == 0)
-				out->type = attr_types[i].type;
+		out->type = attr_type(&s);
 		out->required = *s == '!';
 		while (*s != '\0' && *s != ' ' && *s != '@')
 			s++;
