@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * golden.c -- graphs and what becomes of them: test/golden/PASS/NAME.onnxtxt
+ *
+ *   # RUN: --passes=sink_dq,cancel --exact        both optional
+ *   <ir_version: 8 …> g (…) => (…) { … }           the input
+ *   # ==>
+ *   <ir_version: 8 …> g (…) => (…) { … }           what it is to become
+ *   # REPORT: sink_dq.Transpose node               a rewrite, and the node that it is about
+ *   # REPORT: axis-lost node ; cause ; fix         a reason
+ *
+ * A file not_NAME is a negative twin: its graph must stay as it is, and a REPORT line says why. Both sides are also run
+ * by the evaluator on extreme and on seeded inputs, and must agree to the bit where every rewrite was EXACT.
+ * `--bless` writes what comes out now into the files.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../lib/rewrite/rewrite.h"
+#include "fixture.h"
+
+#define MARK "# ==>\n"
+
+static int passed, failed;
+static bool bless;
+
+typedef struct golden {
+	const char *path;
+	text file;
+	char passes[512];
+	bool exact;
+	const char *input, *tail; /* NULL: no mark */
+	size_t input_size;
+	qdq_ctx *ctx;
+	qdq_model *before, *after;
+	text report; /* one line for each event */
+} golden;
+
+static bool wrong(const golden *c, const char *what, const char *detail)
+{
+	printf("FAILED %s: %s%s%s\n", c->path, what, detail != NULL ? ": " : "", detail != NULL ? detail : "");
+	return false;
+}
+
+static const char *last_message(const golden *c)
+{
+	size_t count = qdq_diagnostic_count(c->ctx);
+
+	return count != 0 ? qdq_diagnostic_get(c->ctx, count - 1)->message : NULL;
+}
+
+/* "# RUN:" and where the parts begin. */
+static void split(golden *c)
+{
+	const char *run = strstr(c->file.data, "# RUN:"), *mark = strstr(c->file.data, MARK), *option, *end;
+
+	c->input = c->file.data;
+	c->input_size = mark != NULL ? (size_t)(mark - c->file.data) : c->file.size;
+	c->tail = mark != NULL ? mark + strlen(MARK) : NULL;
+	if (run == NULL)
+		return;
+	end = run + strcspn(run, "\n");
+	option = strstr(run, "--passes=");
+	if (option != NULL && option < end) {
+		option += strlen("--passes=");
+		snprintf(c->passes, sizeof c->passes, "%.*s", (int)strcspn(option, " \n"), option);
+	}
+	option = strstr(run, "--exact");
+	c->exact = option != NULL && option < end;
+}
+
+static void collect_events(golden *c)
+{
+	text_add(&c->report, "", 0);
+	for (size_t i = 0; i < c->after->events.count; i++) {
+		const qdq_event *e = &c->after->events.items[i];
+		const char *node = e->node != NULL && e->node->name != NULL ? e->node->name : "";
+		char line[2048];
+
+		if (e->declined)
+			snprintf(line, sizeof line, "# REPORT: %s %s ; %s ; %s\n", qdq_reasons[e->reason].code, node,
+				 e->cause != NULL ? e->cause : "-", qdq_reasons[e->reason].fix);
+		else
+			snprintf(line, sizeof line, "# REPORT: %s %s\n", e->rule, node);
+		if (strstr(c->report.data, line) == NULL)
+			text_add(&c->report, line, strlen(line));
+	}
+}
+
+/* Every REPORT line of the file is among the events. */
+static bool check_report(const golden *c)
+{
+	bool good = true;
+
+	for (const char *line = strstr(c->file.data, "# REPORT:"); line != NULL; line = strstr(line + 1, "# REPORT:")) {
+		char wanted[2048];
+
+		snprintf(wanted, sizeof wanted, "%.*s\n", (int)strcspn(line, "\n"), line);
+		if (strstr(c->report.data, wanted) == NULL)
+			good = wrong(c, "not reported", wanted);
+	}
+	return good;
+}
+
+/* The first line that differs, on both sides. */
+static bool same_text(const golden *c, const char *expected, const char *got)
+{
+	const char *a = expected, *b = got;
+
+	while (*a != '\0' && *a == *b)
+		a++, b++;
+	if (*a == *b)
+		return true;
+	while (a > expected && a[-1] != '\n')
+		a--, b--;
+	wrong(c, "another graph", NULL);
+	printf("  expected %.*s\n  got      %.*s\n--- all of it:\n%s---\n", (int)strcspn(a, "\n"), a,
+	       (int)strcspn(b, "\n"), b, got);
+	return false;
+}
+
+static bool check_expected(const golden *c, const char *got)
+{
+	qdq_model *m;
+	text expected;
+	bool good;
+
+	if (qdq_load_memory(&m, c->ctx, c->tail, strlen(c->tail), "expected.onnxtxt") != QDQ_OK)
+		return wrong(c, "the expected graph is not valid", last_message(c));
+	good = print_model(m, &expected) && same_text(c, expected.data, got);
+	text_free(&expected);
+	qdq_model_free(m);
+	return good;
+}
+
+static bool check_results(const golden *c)
+{
+	bool exact = true, good = true;
+
+	for (size_t i = 0; i < c->after->events.count; i++)
+		if (!c->after->events.items[i].declined && c->after->events.items[i].exactness != QDQ_EXACT)
+			exact = false;
+	for (unsigned round = 0; round < 8 && good; round++) {
+		const char *difference = same_results(c->before, c->after, round, exact);
+
+		if (difference != NULL)
+			good = wrong(c, "run on both sides", difference);
+	}
+	return good;
+}
+
+static void write_back(const golden *c, const char *got)
+{
+	FILE *file = fopen(c->path, "wb");
+
+	if (file == NULL)
+		exit(2);
+	fwrite(c->input, 1, c->input_size, file);
+	fprintf(file, "%s%s%s%s", MARK, got, c->report.size != 0 ? "\n" : "", c->report.data);
+	fclose(file);
+}
+
+static bool optimize(golden *c)
+{
+	const qdq_optimize_options options = {.version = QDQ_OPTIMIZE_OPTIONS_VERSION,
+					      .exact = c->exact,
+					      .passes = c->passes[0] != '\0' ? c->passes : NULL};
+
+	if (qdq_load_memory(&c->before, c->ctx, c->input, c->input_size, "input.onnxtxt") != QDQ_OK ||
+	    qdq_load_memory(&c->after, c->ctx, c->input, c->input_size, "input.onnxtxt") != QDQ_OK)
+		return wrong(c, "the input is not valid", last_message(c));
+	if (qdq_optimize(c->after, &options) != QDQ_OK)
+		return wrong(c, "optimizing failed", last_message(c));
+	return true;
+}
+
+static bool run(golden *c)
+{
+	const char *name = strrchr(c->path, '/');
+	bool negative = strncmp(name != NULL ? name + 1 : c->path, "not_", 4) == 0, good;
+	text got, same;
+
+	if (!optimize(c))
+		return false;
+	collect_events(c);
+	if (!print_model(c->after, &got) || !print_model(c->before, &same))
+		return wrong(c, "it cannot be printed", last_message(c));
+	good = check_results(c);
+	if (negative)
+		good = same_text(c, same.data, got.data) && good;
+	if (bless && good)
+		write_back(c, got.data);
+	else if (c->tail == NULL)
+		good = wrong(c, "no expected graph (make bless writes it)", NULL);
+	else
+		good = check_expected(c, got.data) && check_report(c) && good;
+	text_free(&got);
+	text_free(&same);
+	return good;
+}
+
+static void visit(const char *path)
+{
+	golden c = {.path = path};
+
+	if (!read_file(path, &c.file) || qdq_ctx_new(&c.ctx, NULL) != QDQ_OK)
+		exit(2);
+	split(&c);
+	if (run(&c))
+		passed++;
+	else
+		failed++;
+	qdq_ctx_free(c.ctx);
+	text_free(&c.file);
+	text_free(&c.report);
+}
+
+int main(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--bless") == 0)
+			bless = true;
+		else
+			each_file(argv[i], ".onnxtxt", visit);
+	}
+	printf("%d passed, %d failed\n", passed, failed + (passed + failed == 0));
+	return failed != 0 || passed == 0;
+}
