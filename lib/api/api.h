@@ -23,6 +23,10 @@ void qdq_expect_node(qdq_model *m, const qdq_node *n, const char *what);
 
 /* After edits: order, inference, checks, and the baseline of the report. Throws. Cheap where nothing was edited. */
 void qdq_settle(qdq_model *m);
+/* The same without the baseline, edited or not. */
+void qdq_reorder_and_infer(qdq_model *m);
+/* n was changed: what the file declared about its outputs may be wrong. */
+void qdq_forget_declared(qdq_node *n);
 /* Says that the model was edited. */
 void qdq_edited(qdq_model *m);
 

@@ -135,15 +135,43 @@ static void name_origins(qdq_model *m)
 	}
 }
 
+/* What was inferred before an edit need not hold any more; what the file declared stays. */
+static void forget_types(qdq_graph *g)
+{
+	for (qdq_node *n = g->first; n != NULL; n = n->next) {
+		if (n->op->id == QDQ_OP_NONE || n->op->id == QDQ_OP_REGION)
+			continue;
+		for (uint32_t i = 0; i < n->n_outputs; i++) {
+			if (n->outputs[i] == NULL || n->outputs[i]->declared || n->outputs[i]->not_tensor)
+				continue;
+			qdq_value_set_type(n->outputs[i], QDQ_TYPE_NONE, NULL);
+			n->outputs[i]->contents = NULL;
+		}
+	}
+}
+
+void qdq_forget_declared(qdq_node *n)
+{
+	for (uint32_t i = 0; i < n->n_outputs; i++)
+		if (n->outputs[i] != NULL)
+			n->outputs[i]->declared = false;
+}
+
+void qdq_reorder_and_infer(qdq_model *m)
+{
+	if (!qdq_graph_sort(m->graph))
+		qdq_fail(m->ctx, QDQ_EMODEL, &(qdq_where){.file = m->path}, "the graph has a cycle");
+	forget_types(m->graph);
+	qdq_graph_infer(m->graph);
+	if (!qdq_graph_verify(m->graph) || !qdq_model_check(m))
+		qdq_throw(m->ctx, QDQ_EMODEL);
+}
+
 void qdq_settle(qdq_model *m)
 {
 	if (m->baseline != NULL)
 		return;
 	name_origins(m);
-	if (!qdq_graph_sort(m->graph))
-		qdq_fail(m->ctx, QDQ_EMODEL, &(qdq_where){.file = m->path}, "the graph has a cycle");
-	qdq_graph_infer(m->graph);
-	if (!qdq_graph_verify(m->graph) || !qdq_model_check(m))
-		qdq_throw(m->ctx, QDQ_EMODEL);
+	qdq_reorder_and_infer(m);
 	qdq_baseline_take(m);
 }

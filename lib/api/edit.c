@@ -250,6 +250,7 @@ static void set_node_input(void *arg)
 	if (c->index >= c->n->n_inputs)
 		qdq_misuse(c->m, "'%s' has no input %zu", c->n->name, c->index);
 	qdq_use_set(&c->n->inputs[c->index], c->v);
+	qdq_forget_declared(c->n);
 	qdq_edited(c->m);
 }
 
@@ -349,6 +350,7 @@ static void expect_attribute(const struct call *c)
 		qdq_misuse(c->m, "the attribute has no name");
 	if (c->n->region != NULL)
 		qdq_misuse(c->m, "'%s' is a fused operator: it has no attributes", c->n->name);
+	qdq_forget_declared(c->n);
 	qdq_edited(c->m);
 }
 

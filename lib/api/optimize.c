@@ -85,12 +85,7 @@ static void run_own(void *arg)
 		status = QDQ_ENOMEM;
 	if (status != QDQ_OK)
 		qdq_throw(m->ctx, status);
-	if (!qdq_graph_sort(m->graph))
-		qdq_fail(m->ctx, QDQ_EMODEL, &(qdq_where){.file = m->path}, "the pass '%s' left a cycle in the graph",
-			 o->name != NULL ? o->name : "");
-	qdq_graph_infer(m->graph);
-	if (!qdq_graph_verify(m->graph) || !qdq_model_check(m))
-		qdq_throw(m->ctx, QDQ_EMODEL);
+	qdq_reorder_and_infer(m);
 	m->baseline = baseline;
 }
 

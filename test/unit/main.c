@@ -9,6 +9,7 @@
 int main(void)
 {
 	Suite *(*const suites[])(void) = {
+		api_suite,
 		eval_suite,
 		numbers_suite,
 		onnx_file_suite,

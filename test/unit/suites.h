@@ -7,6 +7,7 @@
 
 #include <check.h>
 
+Suite *api_suite(void);
 Suite *eval_suite(void);
 Suite *numbers_suite(void);
 Suite *onnx_file_suite(void);
