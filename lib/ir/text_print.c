@@ -250,7 +250,8 @@ static void put_nested_name(qdq_text_writer *w, const char *name)
 		qdq_text_put(w, name, size);
 		return;
 	}
-	w->left_out |= QDQ_TEXT_GRAPH_NAME;
+	if (size != 0)
+		w->left_out |= QDQ_TEXT_GRAPH_NAME;
 	if (taken)
 		qdq_text_put(w, "_", 1);
 	for (size_t i = 0; i < size; i++) {

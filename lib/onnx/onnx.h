@@ -33,7 +33,8 @@ void qdq_onnx_save_file(qdq_model *m, const char *path, const qdq_onnx_save *opt
 /* Everything in one stream; a status other than QDQ_OK that `write` returns is thrown. */
 void qdq_onnx_save_sink(qdq_model *m, qdq_status (*write)(void *user, const void *data, size_t size), void *user);
 
-/* text.c: the same in ONNX's textual syntax (ir.h). External data is looked for beside the text, and written into it. */
+/* text.c: the same in ONNX's textual syntax (ir.h). External data is looked for beside the text;
+ * all data is written into the text. */
 qdq_model *qdq_onnx_load_text_file(qdq_ctx *ctx, const char *path);
 void qdq_onnx_save_text_file(qdq_model *m, const char *path);
 

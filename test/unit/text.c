@@ -585,6 +585,27 @@ START_TEST(test_function_constants)
 }
 END_TEST
 
+/* A fused operator is shown with what it holds. */
+START_TEST(test_region)
+{
+	session s;
+	qdq_graph *g;
+	qdq_node *nodes[2];
+
+	start(&s);
+	g = parse(&s, HEADER "g (float[2] x) => (float[2] y) { t = Relu(x) y = Neg(t) }")->graph;
+	nodes[0] = g->first;
+	nodes[1] = g->last;
+	qdq_region_create(g, QDQ_REGION_ELTWISE, NULL, nodes, 2, qdq_intern(&s.m->names, "fused"));
+	print(&s);
+	ck_assert_ptr_nonnull(strstr(s.out, "  [fused] y = qdqopt."));
+	ck_assert_ptr_nonnull(strstr(s.out, " <body: graph = "));
+	ck_assert_ptr_nonnull(strstr(s.out, " = Relu("));
+	ck_assert_ptr_nonnull(strstr(s.out, "> (x)\n}\n"));
+	finish(&s);
+}
+END_TEST
+
 Suite *text_suite(void)
 {
 	Suite *suite = suite_create("text");
@@ -606,6 +627,7 @@ Suite *text_suite(void)
 	tcase_add_test(c, test_write_fails);
 	tcase_add_test(c, test_left_out);
 	tcase_add_test(c, test_function_constants);
+	tcase_add_test(c, test_region);
 	suite_add_tcase(suite, c);
 	return suite;
 }
