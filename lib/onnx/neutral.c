@@ -11,7 +11,7 @@
 
 static qdq_type element(int32_t type)
 {
-	return qdq_type_get(type) != qdq_type_get(QDQ_TYPE_NONE) ? (qdq_type)type : QDQ_TYPE_NONE;
+	return qdq_type_get((qdq_type)type) != qdq_type_get(QDQ_TYPE_NONE) ? (qdq_type)type : QDQ_TYPE_NONE;
 }
 
 const qdq_type_tree *qdq_load_tree(qdq_load *l, const Onnx__TypeProto *p, const char *label)
