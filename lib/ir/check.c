@@ -11,7 +11,7 @@ typedef struct check {
 	qdq_model *m;
 	const qdq_node *n;
 	int opset;
-	bool failed;
+	bool failed, warned;
 } check;
 
 static void fault(check *k, const char *operand, const char *format, ...) QDQ_PRINTF(3, 4);
@@ -211,6 +211,7 @@ static void check_attrs(check *k)
 	if (seen < k->n->n_attrs && *k->n->op->domain == '\0') {
 		qdq_where where = qdq_node_where(k->n, NULL);
 
+		k->warned = true;
 		qdq_diag(k->m->ctx, QDQ_WARNING, &where, "has an attribute that opset %d does not know", k->opset);
 	}
 }
@@ -282,13 +283,47 @@ static void check_quant(check *k)
 
 /* ---- nodes and graphs ---- */
 
-bool qdq_node_check(const qdq_node *n, int opset)
+static uint64_t mix(uint64_t hash, uint64_t part)
+{
+	hash = (hash ^ part) * UINT64_C(0x9e3779b97f4a7c15);
+	return hash ^ (hash >> 29);
+}
+
+/* All that the table's notation is held against: which operands there are, their types, the attributes. */
+static uint64_t signature(const qdq_node *n)
+{
+	uint64_t hash = mix(mix(n->n_inputs, n->n_outputs), n->n_attrs);
+
+	for (uint32_t i = 0; i < n->n_inputs; i++) {
+		const qdq_value *v = n->inputs[i].value;
+
+		hash = mix(hash, v == NULL ? UINT64_MAX : v->not_tensor ? 0 : (uint64_t)v->type);
+	}
+	for (uint32_t i = 0; i < n->n_outputs; i++) {
+		const qdq_value *v = n->outputs[i];
+
+		hash = mix(hash, v == NULL ? UINT64_MAX : v->not_tensor ? 0 : (uint64_t)v->type);
+	}
+	for (uint32_t i = 0; i < n->n_attrs; i++)
+		hash = mix(mix(mix(hash, (uintptr_t)n->attrs[i].name), (uintptr_t)n->attrs[i].ref),
+			   (uint64_t)n->attrs[i].type);
+	return hash == 0 ? 1 : hash;
+}
+
+bool qdq_node_check(qdq_checked *done, const qdq_node *n, int opset)
 {
 	check k = {.m = n->graph->model, .n = n, .opset = *n->op->domain == '\0' ? opset : 1};
 	groups g = {0};
+	uint64_t hash;
 
 	if (n->op->id == QDQ_OP_NONE || n->op->id == QDQ_OP_REGION || n->function != NULL)
 		return true;
+	hash = mix(signature(n), (uint64_t)opset);
+	if (done->last[n->op->id] == hash) {
+		if (n->op->cls == QDQ_CLASS_QUANT)
+			check_quant(&k);
+		return !k.failed;
+	}
 	if (qdq_op_version(n->op, k.opset) == 0) {
 		int first = 1;
 
@@ -300,24 +335,26 @@ bool qdq_node_check(const qdq_node *n, int opset)
 	check_operands(&k, &g, false);
 	check_operands(&k, &g, true);
 	check_attrs(&k);
+	if (!k.failed && !k.warned)
+		done->last[n->op->id] = hash;
 	if (n->op->cls == QDQ_CLASS_QUANT && !k.failed)
 		check_quant(&k);
 	return !k.failed;
 }
 
-static bool check_graph(qdq_graph *g, int opset)
+static bool check_graph(qdq_checked *done, qdq_graph *g, int opset)
 {
 	bool good = true;
 
 	for (qdq_node *n = g->first; n != NULL; n = n->next) {
-		good = qdq_node_check(n, opset) && good;
+		good = qdq_node_check(done, n, opset) && good;
 		for (uint32_t i = 0; i < n->n_attrs; i++) {
 			const qdq_attr *a = &n->attrs[i];
 
 			if (a->type == QDQ_ATTR_GRAPH)
-				good = check_graph(a->u.g, opset) && good;
+				good = check_graph(done, a->u.g, opset) && good;
 			for (size_t j = 0; a->type == QDQ_ATTR_GRAPHS && j < a->count; j++)
-				good = check_graph(a->u.graphs[j], opset) && good;
+				good = check_graph(done, a->u.graphs[j], opset) && good;
 		}
 	}
 	return good;
@@ -325,13 +362,14 @@ static bool check_graph(qdq_graph *g, int opset)
 
 bool qdq_model_check(qdq_model *m)
 {
-	bool good = check_graph(m->graph, qdq_graph_opset(m->graph));
+	qdq_checked done = {0};
+	bool good = check_graph(&done, m->graph, qdq_graph_opset(m->graph));
 
 	for (size_t i = 0; i < m->functions.count; i++) {
 		qdq_graph *body = m->functions.items[i]->body;
 
 		if (body != NULL)
-			good = check_graph(body, qdq_graph_opset(body)) && good;
+			good = check_graph(&done, body, qdq_graph_opset(body)) && good;
 	}
 	return good;
 }

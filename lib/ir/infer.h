@@ -33,8 +33,13 @@ bool qdq_op_next_attr(const char **notation, int opset, qdq_op_attr *out);
 
 /* ---- check.c ---- */
 
+/* Nodes of one operator look alike: what the last good one of each looked like (a hash). */
+typedef struct qdq_checked {
+	uint64_t last[QDQ_OP_COUNT];
+} qdq_checked;
+
 /* Operands, attributes and element types of one node; false and error diagnostics where they are wrong. */
-bool qdq_node_check(const qdq_node *n, int opset);
+bool qdq_node_check(qdq_checked *done, const qdq_node *n, int opset);
 
 /* ---- the state of one inference ---- */
 

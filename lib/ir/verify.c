@@ -20,6 +20,7 @@ typedef struct verify {
 	uint32_t *n_listed;	 /* by value id: times in an output list */
 	const qdq_graph **scope; /* by value id: the graph that defined it on this walk */
 	qdq_map *names;		 /* of the function or region that is walked: name to value */
+	qdq_checked checked;
 	int opset, faults;
 	int depth;
 	bool broken; /* a list cannot be followed */
@@ -239,7 +240,7 @@ static void check_node(verify *k, qdq_graph *g, qdq_node *n)
 	check_nested(k, n);
 	check_outputs(k, g, n);
 	k->placed[n->id] = true;
-	if (k->faults == 0 && !qdq_node_check(n, k->opset))
+	if (k->faults == 0 && !qdq_node_check(&k->checked, n, k->opset))
 		k->faults++;
 }
 
