@@ -248,6 +248,8 @@ static int64_t floor_div(int64_t a, int64_t b)
 
 static int64_t gcd(int64_t a, int64_t b)
 {
+	if (a == INT64_MIN || b == INT64_MIN)
+		return 1;
 	while (b != 0) {
 		int64_t r = a % b;
 
@@ -298,6 +300,21 @@ static void cancel(sum *s, term *divisor)
 	for (int j = 0; j < s->n_terms; j++)
 		add_term(&sorted, &s->term[j]);
 	*s = sorted;
+}
+
+/* The greatest number that divides both comes out: floor(g x / (g y)) = floor(x / y). */
+static void reduce(sum *s, term *divisor)
+{
+	int64_t common = gcd(divisor->coefficient, s->constant);
+
+	for (int i = 0; i < s->n_terms; i++)
+		common = gcd(common, s->term[i].coefficient);
+	if (common <= 1)
+		return;
+	for (int i = 0; i < s->n_terms; i++)
+		s->term[i].coefficient /= common;
+	s->constant /= common;
+	divisor->coefficient /= common;
 }
 
 /* floor(x / c + k) / d = floor((x + k c) / (c d)): quotients of quotients become one. */
@@ -373,6 +390,7 @@ static qdq_dim divide(qdq_model *m, sum *s, sum *by)
 	}
 	divisor = by->term[0];
 	cancel(s, &divisor);
+	reduce(s, &divisor);
 	if (divisor.n_factors == 0)
 		return divisor.coefficient > 0 ? divide_by_number(m, s, divisor.coefficient) : qdq_dim_unknown(m);
 	if (s->n_terms == 0 && s->constant == 0)
@@ -485,24 +503,29 @@ static void put(text *t, const char *s)
 	t->length += length;
 }
 
-static void put_dim(text *t, qdq_dim d, bool is_operand);
+/* What stands in a sum needs no brackets, in a product all but products do, and behind a division everything does. */
+typedef enum place { IN_SUM, IN_PRODUCT, IN_DIVISOR } place;
 
-static void put_binary(text *t, const qdq_dim_expr *e, bool is_operand)
+static void put_dim(text *t, qdq_dim d, place at);
+
+static void put_binary(text *t, const qdq_dim_expr *e, place at)
 {
 	static const char *const signs[] = {"", "*", "+", "/", "%", "-"};
-	bool is_sum = e->op == QDQ_DIM_ADD || e->op == QDQ_DIM_SUB;
+	bool is_sum = e->op == QDQ_DIM_ADD || e->op == QDQ_DIM_SUB,
+	     is_quotient = e->op == QDQ_DIM_DIV || e->op == QDQ_DIM_MOD;
+	bool brackets = at == IN_DIVISOR || (at == IN_PRODUCT && e->op != QDQ_DIM_MUL);
 
-	if (is_operand)
+	if (brackets)
 		put(t, "(");
-	/* (a+b)/c, a/c+b, a*b-c: only sums inside products and quotients, and what is subtracted, need brackets */
-	put_dim(t, e->a, !is_sum);
+	if (!(e->op == QDQ_DIM_SUB && e->a == 0))
+		put_dim(t, e->a, is_sum ? IN_SUM : IN_PRODUCT);
 	put(t, signs[e->op]);
-	put_dim(t, e->b, !is_sum || e->op == QDQ_DIM_SUB);
-	if (is_operand)
+	put_dim(t, e->b, is_quotient ? IN_DIVISOR : e->op == QDQ_DIM_ADD ? IN_SUM : IN_PRODUCT);
+	if (brackets)
 		put(t, ")");
 }
 
-static void put_dim(text *t, qdq_dim d, bool is_operand)
+static void put_dim(text *t, qdq_dim d, place at)
 {
 	char digits[24];
 	const qdq_dim_expr *e;
@@ -515,19 +538,13 @@ static void put_dim(text *t, qdq_dim d, bool is_operand)
 	e = expr_of(t->m, d);
 	if (t->failed || ++t->depth > 24) {
 		t->failed = true;
-	} else if (e->op == QDQ_DIM_SYMBOL) {
-		if (*e->symbol == '\0')
-			t->failed = true;
+		return;
+	}
+	if (e->op == QDQ_DIM_SYMBOL) {
+		t->failed = t->failed || *e->symbol == '\0';
 		put(t, e->symbol);
 	} else {
-		bool is_sum = e->op == QDQ_DIM_ADD || (e->op == QDQ_DIM_SUB && e->a != 0);
-
-		if (e->op == QDQ_DIM_SUB && e->a == 0) {
-			put(t, "-");
-			put_dim(t, e->b, true);
-		} else {
-			put_binary(t, e, is_operand && (is_sum || e->op == QDQ_DIM_DIV || e->op == QDQ_DIM_MOD));
-		}
+		put_binary(t, e, at);
 	}
 	t->depth--;
 }
@@ -536,7 +553,7 @@ const char *qdq_dim_print(qdq_model *m, qdq_arena *a, qdq_dim d)
 {
 	text t = {.m = m};
 
-	put_dim(&t, d, false);
+	put_dim(&t, d, IN_SUM);
 	return t.failed ? "?" : qdq_copy(a, t.at, t.length);
 }
 

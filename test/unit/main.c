@@ -9,15 +9,9 @@
 int main(void)
 {
 	Suite *(*const suites[])(void) = {
-		api_suite,
-		eval_suite,
-		numbers_suite,
-		onnx_file_suite,
-		onnx_graph_suite,
-		onnx_io_suite,
-		onnx_save_suite,
-		text_suite,
-		text_errors_suite,
+	    api_suite,	     dims_suite,	eval_suite,    infer_suite,	numbers_suite,
+	    onnx_file_suite, onnx_graph_suite,	onnx_io_suite, onnx_save_suite, ops_suite,
+	    text_suite,	     text_errors_suite, verify_suite,
 	};
 	SRunner *runner = srunner_create(NULL);
 	int failed;

@@ -8,13 +8,17 @@
 #include <check.h>
 
 Suite *api_suite(void);
+Suite *dims_suite(void);
 Suite *eval_suite(void);
+Suite *infer_suite(void);
 Suite *numbers_suite(void);
 Suite *onnx_file_suite(void);
 Suite *onnx_graph_suite(void);
 Suite *onnx_io_suite(void);
 Suite *onnx_save_suite(void);
+Suite *ops_suite(void);
 Suite *text_suite(void);
 Suite *text_errors_suite(void);
+Suite *verify_suite(void);
 
 #endif
