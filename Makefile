@@ -121,8 +121,8 @@ $(PYTHON):
 	$(PYTHON) -m pip install --quiet onnx onnxruntime numpy gcovr
 check-examples: all $(PYTHON) ## the examples, a C++ program, and Python's ctypes
 	$(COUNT) examples env BUILD=$(BUILD) CC=$(CC) PYTHON=$(PYTHON) test/examples.sh
-check-peer: all $(BUILD)/test/tools/evalrun $(PYTHON) ## against onnx and ONNX Runtime
-	@status=0; for t in test/peer/*.py; do QDQOPT=$(BUILD)/qdqopt EVALRUN=$(BUILD)/test/tools/evalrun MODELS=$(or $(MODELS),test/models) \
+check-peer: all $(BUILD)/test/tools/evalrun $(BUILD)/test/tools/dumpvalues $(PYTHON) ## against onnx and ONNX Runtime
+	@status=0; for t in test/peer/*.py; do QDQOPT=$(BUILD)/qdqopt EVALRUN=$(BUILD)/test/tools/evalrun DUMPVALUES=$(BUILD)/test/tools/dumpvalues MODELS=$(or $(MODELS),test/models) \
 		$(COUNT) peer-$$(basename $$t .py) $(PYTHON) $$t || status=1; done; exit $$status
 $(BUILD)/test/tools/%: $(BUILD)/test/tools/%.o $(BUILD)/libqdqopt.a
 	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
@@ -138,6 +138,8 @@ cover: $(PYTHON) ## line coverage of lib/ir, lib/rewrite, lib/onnx and passes
 		for o in --exact --emit=qdq --passes=none; do build/cover/qdqopt $$m build/cover/out.onnx --quiet $$o; done; \
 		build/cover/qdqopt $$m build/cover/out.onnxtxt --quiet; build/cover/qdqopt build/cover/out.onnxtxt build/cover/again.onnx --quiet; done
 	$(COUNT) coverage test/cover.sh $(VENV)/bin/gcovr build/cover $(FLOOR)
+docs/ops.md: lib/ir/ops.def test/tools/ops_doc.py ## the operator table, for people
+	python3 test/tools/ops_doc.py > $@
 lint: ## layout, direction of includes, length of files, and no warning from either compiler
 	$(COUNT) lint env CLANG=$(CLANG) test/lint.sh
 bench: all $(PYTHON) $(BUILD)/test/run_generate ## time and memory, beside cp and ONNX Runtime

@@ -205,6 +205,17 @@ qdq_dim qdq_infer_binary(qdq_infer *c, qdq_dim_op op, qdq_dim a, qdq_dim b)
 	return qdq_dim_binary(c->m, op, a, b);
 }
 
+/* Contents write what may be any integer as 0 - ?, which tells it from an unnamed size. */
+qdq_dim qdq_infer_size(qdq_infer *c, qdq_dim d)
+{
+	const qdq_dim_expr *e;
+
+	if (d >= 0 || d == QDQ_DIM_ANY)
+		return d;
+	e = &c->m->dims.items[~d];
+	return e->op == QDQ_DIM_SUB && e->a == 0 ? QDQ_DIM_ANY : d;
+}
+
 static qdq_dim broadcast_dim(qdq_dim a, qdq_dim b)
 {
 	if (a == b || b == 1)
@@ -371,7 +382,9 @@ void qdq_infer_put_contents(qdq_infer *c, qdq_node *n, uint32_t i, const qdq_dim
 		qdq_dim d = contents->d[k];
 
 		if (d == QDQ_DIM_ANY)
-			d = v->contents != NULL && k < v->contents->rank ? v->contents->dim[k] : qdq_dim_unknown(c->m);
+			d = v->contents != NULL && k < v->contents->rank
+				? v->contents->dim[k]
+				: qdq_dim_binary(c->m, QDQ_DIM_SUB, 0, qdq_dim_unknown(c->m));
 		work.d[k] = d;
 		same = same && d == v->contents->dim[k];
 	}

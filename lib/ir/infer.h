@@ -121,6 +121,8 @@ static inline qdq_dim qdq_infer_div(qdq_infer *c, qdq_dim a, qdq_dim b)
 {
 	return qdq_infer_binary(c, QDQ_DIM_DIV, a, b);
 }
+/* An element of contents as a dimension: unknown where it is negative, or may be. */
+qdq_dim qdq_infer_size(qdq_infer *c, qdq_dim d);
 /* Broadcasting: into `to`, which starts with rank 0. */
 void qdq_infer_broadcast_into(qdq_dims *to, const qdq_dims *by);
 

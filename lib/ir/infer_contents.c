@@ -19,7 +19,6 @@ static bool is_size(const qdq_model *m, qdq_dim d, int depth)
 	e = &m->dims.items[~d];
 	switch (e->op) {
 	case QDQ_DIM_SYMBOL:
-		return *e->symbol != '\0';
 	case QDQ_DIM_MOD:
 		return true;
 	case QDQ_DIM_SUB:

@@ -82,12 +82,10 @@ void qdq_infer_constant(qdq_infer *c, qdq_node *n)
 static void dims_from_list(qdq_infer *c, qdq_node *n, uint32_t i, qdq_dims *out)
 {
 	const qdq_shape *contents = qdq_infer_contents(c, qdq_in(n, i)), *shape = qdq_infer_shape(n, i);
-	int64_t value;
 
 	if (contents != NULL && qdq_infer_copy(contents, out)) {
 		for (int k = 0; k < out->rank; k++)
-			if (qdq_dim_value(c->m, out->d[k], &value) && value < 0)
-				out->d[k] = QDQ_DIM_ANY;
+			out->d[k] = qdq_infer_size(c, out->d[k]);
 		return;
 	}
 	out->rank = -1;
@@ -199,7 +197,7 @@ static qdq_dim range_length(qdq_infer *c, qdq_dim start, qdq_dim limit, qdq_dim 
 	length = qdq_infer_div(c, qdq_infer_add(c, length, by - 1), by);
 	if (length != QDQ_DIM_ANY && qdq_dim_value(c->m, length, &known) && known < 0)
 		return 0;
-	return length;
+	return qdq_infer_size(c, length);
 }
 
 void qdq_infer_range(qdq_infer *c, qdq_node *n)
@@ -285,7 +283,7 @@ void qdq_infer_one_hot(qdq_infer *c, qdq_node *n)
 		return;
 	}
 	memmove(&dims.d[axis + 1], &dims.d[axis], (size_t)(dims.rank - axis) * sizeof *dims.d);
-	dims.d[axis] = depth;
+	dims.d[axis] = qdq_infer_size(c, depth);
 	dims.rank++;
 	qdq_infer_put(c, n, 0, qdq_infer_type(n, 2), &dims);
 }
@@ -334,9 +332,8 @@ void qdq_infer_top_k(qdq_infer *c, qdq_node *n)
 
 	if (qdq_infer_dims(n, 0, &dims) && qdq_infer_axis(qdq_attr_int(n, "axis", -1), dims.rank, &axis)) {
 		qdq_dim k = qdq_in(n, 1) != NULL ? one_element(c, n, 1) : qdq_attr_int(n, "k", QDQ_DIM_ANY);
-		int64_t known;
 
-		dims.d[axis] = k != QDQ_DIM_ANY && qdq_dim_value(c->m, k, &known) && known < 0 ? QDQ_DIM_ANY : k;
+		dims.d[axis] = qdq_infer_size(c, k);
 	} else {
 		dims.rank = -1;
 	}

@@ -19,11 +19,6 @@ static bool is_negative(qdq_infer *c, qdq_dim d)
 
 /* ---- views ---- */
 
-static bool is_anonymous(const qdq_model *m, qdq_dim d)
-{
-	return d < 0 && d != QDQ_DIM_ANY && m->dims.items[~d].op == QDQ_DIM_SYMBOL && *m->dims.items[~d].symbol == '\0';
-}
-
 static qdq_dim product(qdq_infer *c, const qdq_dims *dims, int from, int to)
 {
 	qdq_dim d = 1;
@@ -40,14 +35,13 @@ static int wanted_dims(qdq_infer *c, const qdq_node *n, const qdq_dims *in, qdq_
 	int rest = -1;
 
 	for (int i = 0; i < out->rank; i++) {
-		if (is_anonymous(c->m, out->d[i])) {
-			out->d[i] = QDQ_DIM_ANY;
-		} else if (out->d[i] == 0 && !allow_zero) {
+		if (out->d[i] == 0 && !allow_zero) {
 			out->d[i] = i < in->rank ? in->d[i] : QDQ_DIM_ANY;
-		} else if (is_negative(c, out->d[i])) {
-			out->d[i] = QDQ_DIM_ANY;
-			rest = i;
+			continue;
 		}
+		if (is_negative(c, out->d[i]))
+			rest = i;
+		out->d[i] = qdq_infer_size(c, out->d[i]);
 	}
 	return rest;
 }
@@ -218,10 +212,14 @@ static qdq_dim slice_length(qdq_infer *c, qdq_dim length, qdq_dim start, qdq_dim
 	int64_t from, to, known;
 	qdq_dim out;
 
-	if (length == QDQ_DIM_ANY || start == QDQ_DIM_ANY || end == QDQ_DIM_ANY || step == 0)
+	if (length == QDQ_DIM_ANY || step == 0)
 		return QDQ_DIM_ANY;
-	if (length >= 0 && qdq_dim_value(c->m, start, &from) && qdq_dim_value(c->m, end, &to))
+	bool from_known = qdq_dim_value(c->m, start, &from), to_known = qdq_dim_value(c->m, end, &to);
+	if (length >= 0 && from_known && to_known)
 		return known_length(length, from, to, step);
+	if ((!from_known && qdq_infer_size(c, start) == QDQ_DIM_ANY) ||
+	    (!to_known && qdq_infer_size(c, end) == QDQ_DIM_ANY))
+		return QDQ_DIM_ANY;
 	if (step < 0) { /* all of it, backwards */
 		if (!qdq_dim_value(c->m, start, &from) || !qdq_dim_value(c->m, end, &to) || to > -INT32_MAX ||
 		    (from != -1 && from < INT32_MAX) || step == INT64_MIN)
@@ -553,6 +551,8 @@ void qdq_infer_expand(qdq_infer *c, qdq_node *n)
 	for (int i = 0; i < by.rank; i++)
 		if (is_negative(c, by.d[i])) /* -1 is not of the specification, but runtimes take it for "as it is" */
 			by.d[i] = 1;
+		else
+			by.d[i] = qdq_infer_size(c, by.d[i]);
 	qdq_infer_broadcast_into(&dims, &by);
 	qdq_infer_put(c, n, 0, qdq_infer_type(n, 0), &dims);
 	if (in == NULL || in->rank != 1 || dims.rank < 0 || dims.rank > 1 ||
@@ -573,7 +573,6 @@ void qdq_infer_tile(qdq_infer *c, qdq_node *n)
 	if (known && dims.rank >= 0 && repeats.rank != dims.rank)
 		dims.rank = -1;
 	for (int i = 0; i < dims.rank; i++)
-		dims.d[i] =
-		    known && !is_negative(c, repeats.d[i]) ? qdq_infer_mul(c, dims.d[i], repeats.d[i]) : QDQ_DIM_ANY;
+		dims.d[i] = known ? qdq_infer_mul(c, dims.d[i], qdq_infer_size(c, repeats.d[i])) : QDQ_DIM_ANY;
 	qdq_infer_put(c, n, 0, qdq_infer_type(n, 0), &dims);
 }

@@ -6,13 +6,6 @@
 
 #include "infer.h"
 
-static qdq_dim not_negative(qdq_infer *c, qdq_dim d)
-{
-	int64_t value;
-
-	return d != QDQ_DIM_ANY && qdq_dim_value(c->m, d, &value) && value < 0 ? QDQ_DIM_ANY : d;
-}
-
 /* ---- Pad ---- */
 
 void qdq_infer_pad(qdq_infer *c, qdq_node *n)
@@ -42,7 +35,7 @@ void qdq_infer_pad(qdq_infer *c, qdq_node *n)
 		if (!qdq_infer_axis(known == QDQ_KNOWN ? axes.at[i] : i, dims.rank, &axis))
 			return;
 		dims.d[axis] = qdq_infer_binary(c, QDQ_DIM_ADD, dims.d[axis], pads.d[i]);
-		dims.d[axis] = not_negative(c, qdq_infer_binary(c, QDQ_DIM_ADD, dims.d[axis], pads.d[i + count]));
+		dims.d[axis] = qdq_infer_size(c, qdq_infer_binary(c, QDQ_DIM_ADD, dims.d[axis], pads.d[i + count]));
 	}
 	qdq_infer_put(c, n, 0, qdq_infer_type(n, 0), &dims);
 }
@@ -142,7 +135,7 @@ void qdq_infer_resize(qdq_infer *c, qdq_node *n)
 		bool keep = !qdq_infer_attr_is(n, "keep_aspect_ratio_policy", "stretch", "stretch");
 
 		for (int i = 0; i < count && !keep; i++)
-			dims.d[axis[i]] = not_negative(c, sizes.d[i]);
+			dims.d[axis[i]] = qdq_infer_size(c, sizes.d[i]);
 		if (keep)
 			keep_aspect(c, n, &dims, axis, &sizes);
 	}
@@ -213,7 +206,7 @@ void qdq_infer_center_crop_pad(qdq_infer *c, qdq_node *n)
 	for (int i = 0; dims.rank >= 0 && i < count; i++) {
 		if (!qdq_infer_axis(with_axes ? axes.at[i] : i, dims.rank, &axis))
 			return;
-		dims.d[axis] = shape.rank == count ? not_negative(c, shape.d[i]) : QDQ_DIM_ANY;
+		dims.d[axis] = shape.rank == count ? qdq_infer_size(c, shape.d[i]) : QDQ_DIM_ANY;
 	}
 	qdq_infer_put(c, n, 0, qdq_infer_type(n, 0), &dims);
 }

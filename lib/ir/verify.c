@@ -296,10 +296,13 @@ static void check_counts(verify *k, const qdq_graph *g, const qdq_value *v)
 
 static void check_graph(verify *k, qdq_graph *g)
 {
-	if (k->broken || k->faults > MOST || !check_list(k, g) || ++k->depth > DEPTH) {
+	if (k->depth == DEPTH)
+		fault(k, NULL, NULL, "graph '%s' lies too deep", g->name);
+	if (k->broken || k->faults > MOST || k->depth == DEPTH || !check_list(k, g)) {
 		k->broken = true;
 		return;
 	}
+	k->depth++;
 	if (g->model != k->m)
 		fault(k, NULL, NULL, "graph '%s' belongs to another model", g->name);
 	check_ports(k, g);

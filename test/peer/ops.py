@@ -6,7 +6,7 @@
 # and kinds of inputs and outputs, element types, attributes with type, default and whether they are required. For
 # every MOVE and MONO operator and every opset from 7 to 25: where the columns s8 and u8 say that it takes codes,
 # ONNX Runtime (optimizations off) runs it on them and gives what the float operator gives; where they say it does not
-# (yet), ONNX Runtime refuses, so the table holds nothing back.
+# (yet), ONNX Runtime refuses, so the table holds nothing back. docs/ops.md must be what the table says.
 import os
 import re
 import sys
@@ -16,22 +16,24 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, defs, helper
 
-TABLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../lib/ir/ops.def")
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tools"))
+import ops_doc
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TABLE = os.path.join(HERE, "../../lib/ir/ops.def")
 OPSETS = range(7, 26)
 LEAST_OPERATORS = 120
 Option = defs.OpSchema.FormalParameterOption
 
 # ---- the table ----
 
-ROW = re.compile(r'^OP\((\w+), "(\w+)", "([\w.]*)", "([\d ]+)", (\w+), (\w+), (\w+), (\d+), (\d+), (\w+), (\w+),\n'
-                 r'   "(.*)", "(.*)",\n   "(.*)"\)$', re.M)
 FIELDS = "id name domain versions cls family axis s8 u8 infer eval inputs outputs attrs".split()
 
 
 def read_table():
     with open(TABLE, encoding="utf-8") as file:
         text = file.read()
-    rows = [dict(zip(FIELDS, m.groups())) for m in ROW.finditer(text)]
+    rows = [dict(zip(FIELDS, m.groups())) for m in ops_doc.ROW.finditer(text)]
     if len(rows) != len(re.findall(r"^OP\(", text, re.M)):
         sys.exit("ops.def has rows that this test cannot read")
     return rows
@@ -467,6 +469,12 @@ def main():
         print("only %d operators of ai.onnx" % count)
         failed += 1
     print("%d operators of ai.onnx, %d others" % (count, len(rows) - count))
+    with open(os.path.join(HERE, "../../docs/ops.md"), encoding="utf-8") as file:
+        stale = file.read() != ops_doc.render(ops_doc.read(TABLE))
+    passed += not stale
+    failed += stale
+    if stale:
+        print("docs/ops.md is not what ops.def says: `make docs/ops.md`")
     for more in (check_microsoft(rows), check_codes(rows)):
         passed, failed = passed + more[0], failed + more[1]
     print("%d passed, %d failed" % (passed, failed))

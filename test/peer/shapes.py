@@ -18,9 +18,10 @@ import warnings
 import onnx
 from onnx import shape_inference
 
-QDQOPT = os.environ.get("QDQOPT", "build/qdqopt")
+DUMPVALUES = os.environ.get("DUMPVALUES", "build/test/tools/dumpvalues")
 MODELS = os.environ.get("MODELS", "../shared/models")
 TYPES = {v: k.lower() for k, v in onnx.TensorProto.DataType.items()}
+
 
 def testdata():
     listed = subprocess.run(["dpkg", "-L", "libonnx-testdata"], capture_output=True, text=True)
@@ -101,7 +102,7 @@ def known(model):
 
 
 def ours(path):
-    run = subprocess.run([QDQOPT, "--dump-values", path], capture_output=True, text=True)
+    run = subprocess.run([DUMPVALUES, path], capture_output=True, text=True)
     if run.returncode != 0:
         raise RuntimeError(run.stderr.strip() or "exit %d" % run.returncode)
     out = {}

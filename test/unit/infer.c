@@ -129,6 +129,17 @@ static const struct {
      " r = Concat<axis: int = 0>(m, u, e) y = Reshape(x, r)",
      "float", "N,3,H/2,2,H*W/((H/2)*2)"},
     {"s = Shape(x) y = ConstantOfShape(s)", "float", "N,3,H,W"},
+    /* a size without a name is still a size; an integer of which nothing is known is none */
+    {"v = NonZero(x) s = Shape(v) l = Gather(s, i1) u = Unsqueeze(l, zero) m = Constant<value_ints: ints = [4, -1]>()"
+     " r = Concat<axis: int = 0>(u, m) y = Reshape(v, r)",
+     "int64", "?,4,1"},
+    {"l = Gather(t, i0) u = Unsqueeze(l, zero) m = Constant<value_ints: ints = [-1]>() r = Concat<axis: int = 0>(u, m)"
+     " y = Reshape(x, r)",
+     "float", "?,?"},
+    {"l = Gather(t, i0) u = Unsqueeze(l, zero) m = Constant<value_ints: ints = [3]>() r = Concat<axis: int = 0>(u, m)"
+     " y = Reshape(x, r)",
+     "float", "N*H*W,3"},
+    {"y = ConstantOfShape(t)", "float", "?,?"},
     {"s = Shape(x) n = Gather(s, i0) d = Constant<value_int: int = 1>() z = Constant<value_int: int = 0>()"
      " y = Range(z, n, d)",
      "int64", "N"},
@@ -147,10 +158,11 @@ static const struct {
     {"s = Shape(x) q = Sub(s, s) m = Max(s, q) y = ConstantOfShape(m)", "float", "?,3,?,?"},
 };
 
-#define HEAD                                                \
-	HEADER                                              \
-	"g (float[N,3,H,W] x, int64[2] t, bool[1] b) => ()" \
-	"<int64[1] zero = {0}, int64[1] one = {1}, int64 i0 = {0}, int64 i2 = {2}, int64[4] k = {8, 3, 3, 3}> {"
+#define HEAD                                                                                                          \
+	HEADER                                                                                                        \
+	"g (float[N,3,H,W] x, int64[2] t, bool[1] b) => ()"                                                           \
+	"<int64[1] zero = {0}, int64[1] one = {1}, int64 i0 = {0}, int64 i1 = {1}, int64 i2 = {2}, int64[4] k = {8, " \
+	"3, 3, 3}> {"
 
 START_TEST(finds_shapes)
 {

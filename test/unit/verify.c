@@ -12,9 +12,9 @@ static void infer_body(void *arg)
 	qdq_graph_infer(s->m->graph);
 }
 
-#define MODEL                                                                                   \
+#define MODEL                                                                                     \
 	HEADER "g (float[N,3] x, bool c) => (float[N,3] y, float[] z) <float[3] w = {1, 2, 3}> {" \
-	       " [a] p = Add(x, w) [b] q = Relu(p)"                                             \
+	       " [a] p = Add(x, w) [b] q = Relu(p)"                                               \
 	       " [i] z = If<then_branch: graph = t () => (float[] u) { [ti] u = Abs(q) },"        \
 	       "            else_branch: graph = e () => (float[] v) { [ei] v = Neg(w) }>(c)"     \
 	       " [d] y = Mul(q, p) }"
