@@ -33,4 +33,8 @@ qdq_node *qdq_dequantized(const qdq_value *v, qdq_params *p);
  * bits? (passes/contract.c) */
 bool qdq_contract_int8(const qdq_node *n, qdq_reason *why);
 
+/* Evaluates n, all of whose inputs are constants, at once: its outputs become initializers and n goes. False: it stays.
+ * (passes/fold.c) */
+bool qdq_fold_node(qdq_run *r, qdq_node *n);
+
 #endif

@@ -6,6 +6,7 @@
  *   q -- DQ -- DepthToSpace -- y     =>   q -- [DQ -- DepthToSpace -- Q] -- DQ -- y    where codes are not legal
  *   x -- Q -- DQ -- Relu -- y        =>   x -- Relu -- Q -- DQ -- y
  *   q -- DQ -- Shape -- s            =>   q -- Shape -- s                              reads no data
+ *   w -- DQ -- Transpose -- y        =>   w' -- DQ -- y                                a constant w: computed at once
  *
  *   When    class MOVE or MONO; all data inputs dequantized with equal, constant 8-bit parameters; scale > 0 for MONO
  *   Keeps   the name of y; a DQ that others read stays for them; a per-channel axis is remapped or the move declined
@@ -138,6 +139,15 @@ static bool swap_clamp(qdq_node *n)
 	return true;
 }
 
+/* Are the codes of all data inputs constants, as behind the Transpose of a weight? */
+static bool reads_constants(const qdq_node *n)
+{
+	for (uint32_t i = 0; i < n->n_inputs; i++)
+		if (qdq_op_data_input(n, i) && qdq_in(n, i) != NULL && qdq_value_constant(qdq_in(qdq_in(n, i)->def, 0)) == NULL)
+			return false;
+	return true;
+}
+
 static void sink(qdq_run *r, qdq_node *n)
 {
 	qdq_params in, out;
@@ -164,8 +174,12 @@ static void sink(qdq_run *r, qdq_node *n)
 		onto_codes(n, &in, &out, origin);
 		qdq_applied(r, "sink_dq.move", QDQ_EXACT, 0, origin);
 	} else if (qdq_runs_on_codes(n, &in)) {
+		bool constant = reads_constants(n);
+
 		onto_codes(n, &in, &out, origin);
 		qdq_applied(r, "sink_dq.move", QDQ_EXACT, 0, origin);
+		if (constant)
+			qdq_fold_node(r, n);
 	} else if (!only_quantized(n->outputs[0]) && wanted(n->outputs[0]) && qdq_params_round_trip(&out)) {
 		make_unit(n, &out, origin);
 		qdq_applied(r, "sink_dq.unit", QDQ_EXACT, 0, origin);

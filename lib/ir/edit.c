@@ -197,6 +197,15 @@ void qdq_node_move(qdq_node *n, qdq_graph *g, qdq_node *before)
 			n->outputs[i]->graph = g;
 }
 
+void qdq_node_set_op(qdq_node *n, qdq_op_id op)
+{
+	qdq_model *m = n->graph->model;
+
+	n->op = &qdq_ops[op];
+	n->op_type = qdq_intern(&m->names, n->op->name);
+	n->domain = qdq_intern(&m->names, n->op->domain);
+}
+
 void qdq_node_resize_inputs(qdq_node *n, uint32_t n_inputs)
 {
 	qdq_use *grown = qdq_array(&n->graph->model->arena, qdq_use, n_inputs);
@@ -265,6 +274,34 @@ void qdq_value_redefine(qdq_value *v, qdq_node *n, uint32_t i)
 	n->outputs[i] = v;
 	v->def = n;
 	v->graph = n->graph;
+}
+
+void qdq_value_set_constant(qdq_value *v, const qdq_tensor *t)
+{
+	qdq_model *m = v->graph->model;
+
+	if (v->def != NULL)
+		for (uint32_t i = 0; i < v->def->n_outputs; i++)
+			if (v->def->outputs[i] == v)
+				v->def->outputs[i] = NULL;
+	v->def = NULL;
+	v->tensor = t;
+	v->type = t->type;
+	v->shape = qdq_shape_new(m, t->rank, t->dims);
+	*qdq_push(&m->arena, &v->graph->constants) = v;
+}
+
+void qdq_graph_drop_constants(qdq_graph *g)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < g->constants.count; i++) {
+		qdq_value *v = g->constants.items[i];
+
+		if (v->n_uses != 0 || v->n_outputs != 0 || v->is_input)
+			g->constants.items[kept++] = v;
+	}
+	g->constants.count = kept;
 }
 
 void qdq_value_rename(qdq_value *v, qdq_name name)

@@ -430,6 +430,7 @@ qdq_node *qdq_node_insert(qdq_graph *g, qdq_node *before, qdq_op_id op, const ch
 qdq_node *qdq_node_clone(qdq_node *n, qdq_node *before);
 void qdq_node_remove(qdq_node *n); /* its outputs must be unused; its inputs lose a use */
 void qdq_node_move(qdq_node *n, qdq_graph *g, qdq_node *before); /* also from graph to graph; its outputs go along */
+void qdq_node_set_op(qdq_node *n, qdq_op_id op); /* another operator with the same operands and attributes */
 void qdq_node_resize_inputs(qdq_node *n, uint32_t n_inputs);
 void qdq_use_set(qdq_use *u, qdq_value *v);                    /* v may be NULL */
 void qdq_value_replace(qdq_value *old, qdq_value *by);         /* all uses, and graph outputs: see below */
@@ -437,6 +438,10 @@ void qdq_value_replace_uses(qdq_value *old, qdq_value *by);    /* all uses, not 
 /* Makes `n` (its output `i`) the definer of v instead of whatever defined it; the old output of n goes away. The way
  * to keep a name: graph outputs must keep theirs. */
 void qdq_value_redefine(qdq_value *v, qdq_node *n, uint32_t i);
+/* v, whatever defined it, becomes an initializer of its graph. */
+void qdq_value_set_constant(qdq_value *v, const qdq_tensor *t);
+/* Initializers that nothing reads (and that are no graph inputs) go. */
+void qdq_graph_drop_constants(qdq_graph *g);
 void qdq_value_rename(qdq_value *v, qdq_name name);
 qdq_attr *qdq_attr_set(qdq_node *n, const char *name, qdq_attr_type type); /* new or overwritten; fill in u */
 void qdq_attr_set_int(qdq_node *n, const char *name, int64_t i);

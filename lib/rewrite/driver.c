@@ -1,8 +1,158 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * driver.c -- runs one pass, and records what passes did or declined
+ * driver.c -- runs passes, and records what they did or declined
+ *
+ * After each pass that changed something types and shapes are inferred anew, so that the next one sees them; in debug
+ * builds the graph is verified. A pass's scratch memory lives as long as the pass.
  */
 #include "rewrite.h"
+
+const qdq_pass *const qdq_passes[] = {
+#define PASS(name) &qdq_pass_##name,
+#define ORDER(before, after, why)
+#include "../../passes/passes.def"
+#undef PASS
+#undef ORDER
+};
+const size_t qdq_n_passes = QDQ_COUNTOF(qdq_passes);
+
+#ifdef NDEBUG
+#define ALWAYS_VERIFY false
+#else
+#define ALWAYS_VERIFY true
+#endif
+
+/* ---- one pass ---- */
+
+static void verify(qdq_run *r)
+{
+	if (!qdq_graph_verify(r->graph))
+		qdq_fail(r->ctx, QDQ_EMODEL, &(qdq_where){.file = r->model->path},
+			 "the graph is not valid after pass %s", r->pass->name);
+}
+
+/* Runs pass on r->graph; r->scratch is the caller's to free. */
+static uint64_t run_pass(qdq_run *r, const qdq_pass *pass, const qdq_driver_options *options)
+{
+	qdq_status status;
+
+	r->pass = pass;
+	r->changes = 0;
+	if (pass->n_rules != 0)
+		qdq_rules_apply(r, pass->rules, pass->n_rules);
+	if (pass->run != NULL)
+		pass->run(r);
+	if (r->changes != 0)
+		qdq_graph_infer(r->graph);
+	if (options->verify || ALWAYS_VERIFY)
+		verify(r);
+	qdq_arena_reset(&r->scratch);
+	if (options->after_pass != NULL) {
+		status = options->after_pass(options->user, pass->name, r->changes);
+		if (status != QDQ_OK)
+			qdq_throw(r->ctx, status);
+	}
+	return r->changes;
+}
+
+/* ---- which passes ---- */
+
+typedef QDQ_VEC(const qdq_pass *) pass_list;
+
+static const qdq_pass *find_pass(qdq_model *m, const char *name, size_t length)
+{
+	for (size_t i = 0; i < qdq_n_passes; i++)
+		if (strlen(qdq_passes[i]->name) == length && memcmp(qdq_passes[i]->name, name, length) == 0)
+			return qdq_passes[i];
+	qdq_fail(m->ctx, QDQ_EUSAGE, NULL, "there is no pass '%.*s' (see --help)", (int)length, name);
+}
+
+static void drop_pass(pass_list *list, const qdq_pass *pass)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < list->count; i++)
+		if (list->items[i] != pass)
+			list->items[kept++] = list->items[i];
+	list->count = kept;
+}
+
+/* "a,b": these, in this order. "-a,-b": the pipeline without them. "none": nothing. NULL: the pipeline. */
+static void choose(qdq_model *m, qdq_arena *arena, const char *text, pass_list *out)
+{
+	bool without = text == NULL || *text == '-';
+
+	if (text != NULL && strcmp(text, "none") == 0)
+		return;
+	for (size_t i = 0; without && i < qdq_n_passes; i++)
+		*qdq_push(arena, out) = qdq_passes[i];
+	while (text != NULL && *text != '\0') {
+		size_t length = strcspn(text, ",");
+		bool minus = *text == '-';
+
+		if (minus != without)
+			qdq_fail(m->ctx, QDQ_EUSAGE, NULL,
+				 "a list of passes names those to run or, with '-', those to leave out; not both");
+		if (minus)
+			drop_pass(out, find_pass(m, text + 1, length - 1));
+		else
+			*qdq_push(arena, out) = find_pass(m, text, length);
+		text += length;
+		text += *text == ',';
+	}
+}
+
+/* ---- the interface ---- */
+
+/* Body of a run under its own guard, so that scratch memory goes whatever happens. */
+struct running {
+	qdq_run run;
+	qdq_arena lists;
+	const qdq_pass *one; /* NULL: what options->passes says */
+	const qdq_driver_options *options;
+	uint64_t changes;
+};
+
+static void run_all(void *arg)
+{
+	struct running *w = arg;
+	pass_list list = {0};
+
+	if (w->one != NULL)
+		*qdq_push(&w->lists, &list) = w->one;
+	else
+		choose(w->run.model, &w->lists, w->options->passes, &list);
+	for (size_t i = 0; i < list.count; i++)
+		w->changes += run_pass(&w->run, list.items[i], w->options);
+}
+
+static uint64_t run_guarded(qdq_model *m, qdq_graph *g, const qdq_pass *one, const qdq_driver_options *options)
+{
+	struct running w = {.one = one, .options = options};
+	qdq_status status;
+
+	w.run = (qdq_run){.ctx = m->ctx, .model = m, .graph = g, .options = &options->pass};
+	qdq_arena_init(&w.run.scratch, m->ctx);
+	qdq_arena_init(&w.lists, m->ctx);
+	status = qdq_guard(m->ctx, run_all, &w);
+	qdq_arena_free(&w.run.scratch);
+	qdq_arena_free(&w.lists);
+	if (status != QDQ_OK)
+		qdq_throw(m->ctx, status);
+	return w.changes;
+}
+
+uint64_t qdq_run_passes(qdq_model *m, const qdq_driver_options *options)
+{
+	return run_guarded(m, m->graph, NULL, options);
+}
+
+uint64_t qdq_run_pass(qdq_model *m, qdq_graph *g, const qdq_pass *pass, const qdq_driver_options *options)
+{
+	return run_guarded(m, g, pass, options);
+}
+
+/* ---- events ---- */
 
 void qdq_applied(qdq_run *r, const char *rule, qdq_exactness exactness, double bound, const qdq_origin *origin)
 {

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * canonicalize -- one form for what can be written in several
+ *
+ *   Constant -- c                    =>   c (initializer)
+ *   x -- Identity -- y               =>   x                       also Dropout as it is at inference
+ *   x -- Q(s) -- q                   =>   x -- Q(s, z = 0) -- q   explicit zero points: uint8 is only Q's default
+ *   com.microsoft Q, DQ              =>   ai.onnx Q, DQ           where the opset has the same operator
+ *   x -- Q -- Clip(a, b) -- DQ -- y  =>   x -- Clip(DQ(a), DQ(b)) -- Q -- DQ -- y       as Brevitas narrows the codes
+ *
+ *   When    always; the Clip of codes only where Q gives its bounds back, and nobody else reads in between
+ *   Keeps   names of graph inputs and outputs
+ *   Exact   EXACT
+ *   Needs   types                           Breaks  nothing
+ *   After   inline_functions                Before  read_qlinear, fold
+ *   Tests   test/golden/canonicalize/       Ref     ONNX operators: Constant, Dropout, QuantizeLinear
+ */
+#include <math.h>
+
+#include "../lib/eval/eval.h"
+#include "moves.h"
+
+/* ---- Constant, Identity, Dropout ---- */
+
+static void constant_to_initializer(qdq_run *r, qdq_node *n)
+{
+	const qdq_tensor *t = NULL;
+	qdq_value *v = qdq_out(n, 0);
+
+	if (v == NULL || v->n_outputs != 0 ||
+	    qdq_eval_node(r->model, &r->model->arena, n, NULL, &t, 0) != QDQ_EVAL_OK || t == NULL)
+		return;
+	qdq_value_set_constant(v, t);
+	qdq_node_remove(n);
+	qdq_changed(r);
+}
+
+/* Does Dropout only hand its input on? */
+static bool passes_through(const qdq_node *n)
+{
+	const qdq_value *mask = qdq_out(n, 1);
+	const qdq_value *training = qdq_in(n, 2);
+	const qdq_tensor *t;
+
+	if (n->op->id == QDQ_OP_Identity)
+		return true;
+	if (mask != NULL && (mask->n_uses != 0 || mask->n_outputs != 0))
+		return false;
+	if (training == NULL)
+		return n->graph->model->opset >= 7 || qdq_attr_int(n, "is_test", 0) != 0;
+	t = qdq_value_constant(training);
+	return t != NULL && t->type == QDQ_TYPE_BOOL && t->size == 1 && *(const uint8_t *)t->data == 0;
+}
+
+static void drop_identity(qdq_run *r, qdq_node *n)
+{
+	qdq_value *x = qdq_in(n, 0);
+	qdq_value *y = qdq_out(n, 0);
+	qdq_node *definer;
+
+	if (x == NULL || y == NULL || x->graph != n->graph || !passes_through(n))
+		return;
+	if (y->n_outputs == 0) {
+		qdq_value_replace_uses(y, x);
+	} else {
+		definer = x->def; /* who defines x defines y instead, so that the output keeps its name */
+		if (definer == NULL || x->n_outputs != 0 || x->not_tensor)
+			return;
+		for (uint32_t i = 0; i < definer->n_outputs; i++) {
+			if (definer->outputs[i] == x) {
+				qdq_use_set(&n->inputs[0], NULL);
+				qdq_value_redefine(y, definer, i);
+				break;
+			}
+		}
+	}
+	qdq_node_remove(n);
+	qdq_changed(r);
+}
+
+/* ---- quantization ---- */
+
+/* An integer zero of the scale's shape as third operand. */
+static void add_zero_point(qdq_run *r, qdq_node *n)
+{
+	const qdq_tensor *scale = qdq_value_constant(qdq_in(n, 1));
+	const char *base = *n->name != '\0' ? n->name : n->outputs[0]->name;
+	qdq_model *m = r->model;
+	qdq_name name;
+	qdq_params p;
+
+	if (qdq_in(n, 2) != NULL || scale == NULL || !qdq_params_of(n, &p) || !qdq_type_is_int8(p.codes))
+		return;
+	name = qdq_unique_name(&m->names, qdq_format(&r->scratch, "%s_zero_point", base));
+	qdq_node_resize_inputs(n, 3);
+	qdq_use_set(&n->inputs[2],
+		    qdq_graph_add_constant(n->graph, name, qdq_tensor_new(m, p.codes, scale->rank, scale->dims)));
+	qdq_changed(r);
+}
+
+/* com.microsoft's Q and DQ came before per-channel scales (opset 13) and 16-bit codes (21) were in ai.onnx. */
+static void to_standard(qdq_run *r, qdq_node *n, qdq_op_id op)
+{
+	int opset = r->model->opset;
+	qdq_params p;
+	bool wide;
+
+	if (!qdq_params_of(n, &p) || !p.constant || p.real != QDQ_TYPE_FLOAT || p.scale->type != QDQ_TYPE_FLOAT)
+		return;
+	wide = !qdq_type_is_int8(p.codes) && p.codes != QDQ_TYPE_INT32;
+	if (opset < 10 || (wide && opset < 21) ||
+	    (!p.per_tensor && (opset < 13 || qdq_attr_find(n, "axis") == NULL)))
+		return;
+	qdq_node_set_op(n, op);
+	if (p.per_tensor)
+		qdq_attr_remove(n, "axis");
+	qdq_changed(r);
+}
+
+/* ---- Q -> Clip of codes -> DQ ---- */
+
+/* The bound of the Clip in codes, and that Q gives this code back for what it stands for. */
+static bool code_bound(const qdq_params *p, const qdq_value *bound, bool lower, double *code, float *real)
+{
+	double end = (double)(lower ? qdq_type_min(p->codes) : qdq_type_max(p->codes));
+	double zero = (double)qdq_params_zero(p, 0);
+	float scale = (float)qdq_params_scale(p, 0);
+
+	*code = end;
+	if (bound != NULL && !qdq_value_scalar(bound, code))
+		return false;
+	*real = (float)(*code - zero) * scale;
+	return isfinite(*real) && qdq_round_half_even((double)(*real / scale)) + zero == *code;
+}
+
+static qdq_value *scalar(qdq_graph *g, const char *base, const char *what, float f)
+{
+	qdq_model *m = g->model;
+	qdq_tensor *t = qdq_tensor_new(m, QDQ_TYPE_FLOAT, 0, NULL);
+
+	memcpy((void *)(uintptr_t)t->data, &f, sizeof f);
+	return qdq_graph_add_constant(g, qdq_unique_name(&m->names, qdq_format(&m->arena, "%s_%s", base, what)), t);
+}
+
+/* Clip moves in front of Q; codes that its bounds leave untouched need none. */
+static void clip_before_q(qdq_run *r, qdq_node *clip)
+{
+	qdq_value *x = qdq_in(clip, 0);
+	qdq_value *y = qdq_out(clip, 0);
+	qdq_node *q = qdq_def(x, QDQ_OP_QuantizeLinear);
+	double low, high;
+	float real_low, real_high;
+	qdq_params p;
+	qdq_value *inputs[3];
+	qdq_node *made;
+
+	if (q == NULL || y == NULL || q->graph != clip->graph || qdq_only_use(x) == NULL || !qdq_params_of(q, &p) ||
+	    qdq_value_constant(qdq_in(q, 0)) != NULL || !qdq_type_is_int8(p.codes) || !p.per_tensor || !p.positive ||
+	    p.real != QDQ_TYPE_FLOAT || p.scale->type != QDQ_TYPE_FLOAT)
+		return;
+	if (!code_bound(&p, qdq_in(clip, 1), true, &low, &real_low) ||
+	    !code_bound(&p, qdq_in(clip, 2), false, &high, &real_high))
+		return;
+	if (low > (double)qdq_type_min(p.codes) || high < (double)qdq_type_max(p.codes)) {
+		const char *base = *clip->name != '\0' ? clip->name : y->name;
+
+		inputs[0] = qdq_in(q, 0);
+		inputs[1] = scalar(q->graph, base, "low", real_low);
+		inputs[2] = scalar(q->graph, base, "high", real_high);
+		made = qdq_node_insert(q->graph, q, QDQ_OP_Clip, base, 3, inputs, 1, clip->origin);
+		qdq_value_set_type(made->outputs[0], QDQ_TYPE_FLOAT, x->shape);
+		qdq_use_set(&q->inputs[0], made->outputs[0]);
+	}
+	qdq_use_set(&clip->inputs[0], NULL);
+	qdq_value_redefine(y, q, 0);
+	qdq_applied(r, "canonicalize.clip", QDQ_EXACT, 0, clip->origin);
+	qdq_node_remove(clip);
+}
+
+static void run(qdq_run *r)
+{
+	qdq_node *next;
+
+	for (qdq_node *n = r->graph->first; n != NULL; n = next) {
+		next = n->next;
+		switch (n->op->id) {
+		case QDQ_OP_Constant: constant_to_initializer(r, n); break;
+		case QDQ_OP_Identity:
+		case QDQ_OP_Dropout: drop_identity(r, n); break;
+		case QDQ_OP_ms_QuantizeLinear: to_standard(r, n, QDQ_OP_QuantizeLinear); break;
+		case QDQ_OP_ms_DequantizeLinear: to_standard(r, n, QDQ_OP_DequantizeLinear); break;
+		default: break;
+		}
+	}
+	for (qdq_node *n = r->graph->first; n != NULL; n = next) { /* now that the parameters are initializers */
+		next = n->next;
+		if (n->op->id == QDQ_OP_QuantizeLinear || n->op->id == QDQ_OP_DequantizeLinear)
+			add_zero_point(r, n);
+		else if (n->op->id == QDQ_OP_Clip && r->model->opset >= 12)
+			clip_before_q(r, n);
+	}
+}
+
+const qdq_pass qdq_pass_canonicalize = {"canonicalize", "one form for what can be written in several", NULL, 0, run};
