@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * inline_functions -- the user's own functions that hold Q/DQ or a weighted operator
+ *
+ *   x -- [block: DQ Conv Relu] -- y  =>   x -- block/DQ -- block/Conv -- block/Relu -- y
+ *
+ *   When    the function, or one that it calls, holds an operator that quantization is about, and is written in the
+ *           model's opsets (or its operators mean the same there)
+ *   Keeps   other functions; names, with the call's name in front
+ *   Exact   EXACT: a call means its body
+ *   Needs   nothing                         Breaks  nothing (types are inferred anew)
+ *   After   nothing                         Before  canonicalize
+ *   Tests   test/golden/inline_functions/   Ref     ONNX IR, FunctionProto
+ */
+#include "moves.h"
+
+#define DEPTH 64 /* of functions that call functions, and of nested graphs; the loader knows no circles */
+
+struct inlining {
+	qdq_run *run;
+	const qdq_node *call;
+	const char *prefix; /* of names */
+	qdq_map values;     /* of the function -> of the graph */
+};
+
+/* ---- which functions ---- */
+
+static bool holds_quantization(const qdq_graph *g, int depth)
+{
+	for (const qdq_node *n = g->first; n != NULL; n = n->next) {
+		if (n->op->family == QDQ_FAMILY_WEIGHTED || n->op->cls == QDQ_CLASS_QUANT || n->op->cls == QDQ_CLASS_QFORM)
+			return true;
+		if (n->function != NULL && depth < DEPTH && n->function->body != NULL &&
+		    holds_quantization(n->function->body, depth + 1))
+			return true;
+	}
+	return false;
+}
+
+static int64_t version_of(const qdq_model *m, qdq_name domain)
+{
+	for (size_t i = 0; i < m->opsets.count; i++)
+		if (m->opsets.items[i].domain == domain)
+			return m->opsets.items[i].version;
+	return -1;
+}
+
+static int64_t function_version(const qdq_function *f, qdq_name domain)
+{
+	for (size_t i = 0; i < f->opsets.count; i++)
+		if (f->opsets.items[i].domain == domain)
+			return f->opsets.items[i].version;
+	return -1;
+}
+
+/* Does each node of the body mean in the model's opsets what it means in the function's? */
+static bool means_the_same(const qdq_model *m, const qdq_function *f, const qdq_graph *g, int depth)
+{
+	for (const qdq_node *n = g->first; n != NULL; n = n->next) {
+		int64_t inner = function_version(f, n->domain), outer = version_of(m, n->domain);
+
+		if (inner != outer && outer >= 0 &&
+		    (n->op->id == QDQ_OP_NONE || qdq_op_version(n->op, (int)inner) != qdq_op_version(n->op, (int)outer)))
+			return false;
+		for (uint32_t i = 0; i < n->n_attrs; i++) {
+			const qdq_attr *a = &n->attrs[i];
+
+			if (a->type == QDQ_ATTR_GRAPH && a->u.g != NULL &&
+			    (depth >= DEPTH || !means_the_same(m, f, a->u.g, depth + 1)))
+				return false;
+			for (size_t j = 0; a->type == QDQ_ATTR_GRAPHS && j < a->count; j++)
+				if (depth >= DEPTH || !means_the_same(m, f, a->u.graphs[j], depth + 1))
+					return false;
+		}
+	}
+	return true;
+}
+
+/* Domains that only the function imports are the model's now. */
+static void import_domains(qdq_model *m, const qdq_function *f)
+{
+	for (size_t i = 0; i < f->opsets.count; i++)
+		if (version_of(m, f->opsets.items[i].domain) < 0)
+			*qdq_push(&m->arena, &m->opsets) = f->opsets.items[i];
+}
+
+/* ---- copying a body ---- */
+
+static void copy_body(struct inlining *in, const qdq_graph *from, qdq_graph *to, qdq_node *before);
+
+static qdq_name inner_name(const struct inlining *in, qdq_name name)
+{
+	if (*name == '\0')
+		return name;
+	return qdq_unique_name(&in->run->model->names, qdq_format(&in->run->scratch, "%s/%s", in->prefix, name));
+}
+
+static qdq_value *copy_value(struct inlining *in, qdq_graph *to, const qdq_value *v)
+{
+	qdq_value *w;
+
+	if (v == NULL)
+		return NULL;
+	w = qdq_map_get(&in->values, v);
+	if (w != NULL || v->is_input) /* an input without an entry was left out by the call */
+		return w;
+	w = qdq_value_create(to, inner_name(in, v->name));
+	w->type = v->type;
+	w->shape = v->shape;
+	w->tensor = v->tensor;
+	w->not_tensor = v->not_tensor;
+	w->tree = v->tree;
+	qdq_map_set(&in->values, v, w);
+	return w;
+}
+
+static qdq_graph *copy_nested(struct inlining *in, const qdq_graph *from, qdq_node *parent)
+{
+	qdq_graph *to = qdq_graph_create(in->run->model, parent, from->name);
+
+	to->foreign = from->foreign;
+	for (size_t i = 0; i < from->inputs.count; i++) {
+		const qdq_value *v = from->inputs.items[i];
+		qdq_value *w = qdq_graph_add_input(to, inner_name(in, v->name));
+
+		w->type = v->type;
+		w->shape = v->shape;
+		w->tensor = v->tensor;
+		w->not_tensor = v->not_tensor;
+		w->tree = v->tree;
+		qdq_map_set(&in->values, v, w);
+	}
+	for (size_t i = 0; i < from->constants.count; i++)
+		*qdq_push(&in->run->model->arena, &to->constants) = copy_value(in, to, from->constants.items[i]);
+	copy_body(in, from, to, NULL);
+	for (size_t i = 0; i < from->outputs.count; i++)
+		qdq_graph_add_output(to, copy_value(in, to, from->outputs.items[i]));
+	return to;
+}
+
+/* What the call gives for a parameter of the function, or its default; NULL: nothing. */
+static const qdq_attr *argument(const struct inlining *in, qdq_name ref)
+{
+	const qdq_function *f = in->call->function;
+	const qdq_attr *given = qdq_attr_find(in->call, ref);
+
+	for (size_t i = 0; given == NULL && i < f->defaults.count; i++)
+		if (f->defaults.items[i].name == ref)
+			return &f->defaults.items[i];
+	return given;
+}
+
+static void copy_attrs(struct inlining *in, const qdq_node *from, qdq_node *to)
+{
+	to->attrs = qdq_array(&in->run->model->arena, qdq_attr, from->n_attrs);
+	for (uint32_t i = 0; i < from->n_attrs; i++) {
+		const qdq_attr *given = &from->attrs[i];
+		qdq_attr *a;
+
+		if (*given->ref != '\0') {
+			given = argument(in, given->ref);
+			if (given == NULL)
+				continue;
+		}
+		a = &to->attrs[to->n_attrs++];
+		*a = *given;
+		a->name = from->attrs[i].name;
+		if (a->type == QDQ_ATTR_GRAPH && a->u.g != NULL) {
+			a->u.g = copy_nested(in, a->u.g, to);
+		} else if (a->type == QDQ_ATTR_GRAPHS) {
+			qdq_graph **graphs = qdq_array(&in->run->model->arena, qdq_graph *, a->count);
+
+			for (size_t j = 0; j < a->count; j++)
+				graphs[j] = copy_nested(in, given->u.graphs[j], to);
+			a->u.graphs = graphs;
+		}
+	}
+}
+
+static void copy_body(struct inlining *in, const qdq_graph *from, qdq_graph *to, qdq_node *before)
+{
+	qdq_arena *scratch = &in->run->scratch;
+
+	for (const qdq_node *n = from->first; n != NULL; n = n->next) {
+		qdq_value **inputs = qdq_array(scratch, qdq_value *, n->n_inputs);
+		qdq_value **outputs = qdq_array(scratch, qdq_value *, n->n_outputs);
+		qdq_node *copy;
+
+		for (uint32_t i = 0; i < n->n_inputs; i++)
+			inputs[i] = copy_value(in, to, n->inputs[i].value);
+		for (uint32_t i = 0; i < n->n_outputs; i++)
+			outputs[i] = copy_value(in, to, n->outputs[i]);
+		copy = qdq_node_create(to, before, n->domain, n->op_type, inner_name(in, n->name), n->n_inputs, inputs,
+				       n->n_outputs, outputs);
+		copy->overload = n->overload;
+		copy->function = n->function;
+		copy->origin = n->origin != NULL ? n->origin : in->call->origin;
+		copy->foreign = n->foreign;
+		copy_attrs(in, n, copy);
+	}
+}
+
+/* ---- one call ---- */
+
+/* What the body calls `inner` is the call's output y: its definer defines y, or hands it on where it has a name already. */
+static void connect_output(struct inlining *in, qdq_map *done, qdq_node *call, qdq_value *y, const qdq_value *inner)
+{
+	qdq_value *v = copy_value(in, call->graph, inner);
+
+	if (v == NULL)
+		return;
+	if (!inner->is_input && v->def != NULL && qdq_map_get(done, inner) == NULL) {
+		for (uint32_t i = 0; i < v->def->n_outputs; i++) {
+			if (v->def->outputs[i] == v) {
+				qdq_value_redefine(y, v->def, i);
+				qdq_map_set(&in->values, inner, y);
+				qdq_map_set(done, inner, y);
+				return;
+			}
+		}
+	}
+	qdq_value_redefine(y, qdq_node_insert(call->graph, call, QDQ_OP_Identity, y->name, 1, &v, 1, call->origin), 0);
+}
+
+static void inline_call(qdq_run *r, qdq_node *call)
+{
+	const qdq_function *f = call->function;
+	struct inlining in = {.run = r, .call = call, .prefix = *call->name != '\0' ? call->name : f->name};
+	qdq_map done;
+
+	qdq_map_init(&in.values, &r->scratch);
+	qdq_map_init(&done, &r->scratch);
+	import_domains(r->model, f);
+	for (size_t i = 0; i < f->body->inputs.count; i++)
+		if (qdq_in(call, (uint32_t)i) != NULL)
+			qdq_map_set(&in.values, f->body->inputs.items[i], qdq_in(call, (uint32_t)i));
+	copy_body(&in, f->body, call->graph, call);
+	for (uint32_t i = 0; i < f->body->outputs.count && i < call->n_outputs; i++)
+		if (call->outputs[i] != NULL)
+			connect_output(&in, &done, call, call->outputs[i], f->body->outputs.items[i]);
+	qdq_applied(r, "inline_functions.call", QDQ_EXACT, 0, call->origin);
+	qdq_node_remove(call);
+}
+
+/* ---- functions that nobody calls any more ---- */
+
+static void mark_called(qdq_map *called, const qdq_graph *g, int depth)
+{
+	for (const qdq_node *n = g->first; n != NULL; n = n->next) {
+		if (n->function != NULL && n->function->body != NULL && qdq_map_get(called, n->function) == NULL) {
+			qdq_map_set(called, n->function, (void *)(uintptr_t)n->function);
+			mark_called(called, n->function->body, depth);
+		}
+		for (uint32_t i = 0; i < n->n_attrs && depth < DEPTH; i++) {
+			const qdq_attr *a = &n->attrs[i];
+
+			if (a->type == QDQ_ATTR_GRAPH && a->u.g != NULL)
+				mark_called(called, a->u.g, depth + 1);
+			for (size_t j = 0; a->type == QDQ_ATTR_GRAPHS && j < a->count; j++)
+				mark_called(called, a->u.graphs[j], depth + 1);
+		}
+	}
+}
+
+static void drop_uncalled(qdq_run *r)
+{
+	qdq_model *m = r->model;
+	size_t kept = 0;
+	qdq_map called;
+
+	qdq_map_init(&called, &r->scratch);
+	mark_called(&called, m->graph, 0);
+	for (size_t i = 0; i < m->functions.count; i++)
+		if (qdq_map_get(&called, m->functions.items[i]) != NULL ||
+		    !holds_quantization(m->functions.items[i]->body, 0))
+			m->functions.items[kept++] = m->functions.items[i];
+	m->functions.count = kept;
+}
+
+static bool is_ours(const qdq_function *f)
+{
+	return strcmp(f->domain, QDQ_REGION_DOMAIN) == 0;
+}
+
+static void run(qdq_run *r)
+{
+	qdq_node *next;
+	bool any = false;
+
+	for (qdq_node *n = r->graph->first; n != NULL; n = next) {
+		const qdq_function *f = n->function;
+		qdq_node *previous = n->prev;
+
+		next = n->next;
+		if (f == NULL || f->body == NULL || is_ours(f) || !holds_quantization(f->body, 0))
+			continue;
+		if (!means_the_same(r->model, f, f->body, 0)) {
+			qdq_reason why = {.code = QDQ_REASON_UNKNOWN_OP, .detail = f->name};
+
+			qdq_declined(r, "inline_functions.call", n->origin, &why);
+			continue;
+		}
+		inline_call(r, n);
+		any = true;
+		next = previous != NULL ? previous->next : r->graph->first; /* what came in may be calls too */
+	}
+	if (any)
+		drop_uncalled(r);
+}
+
+const qdq_pass qdq_pass_inline_functions = {"inline_functions", "inline the user's functions that hold Q/DQ or weighted operators",
+					    NULL, 0, run};
