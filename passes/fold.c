@@ -203,10 +203,13 @@ static bool read_by_others(const qdq_value *v)
 
 static void fold_dimensions(qdq_run *r)
 {
-	for (qdq_node *n = r->graph->first; n != NULL; n = n->next) {
+	qdq_node *next;
+
+	for (qdq_node *n = r->graph->first; n != NULL; n = next) {
 		qdq_value *v = n->n_outputs == 1 ? n->outputs[0] : NULL;
 		const qdq_tensor *t;
 
+		next = n->next;
 		if (v == NULL || v->contents == NULL || v->n_outputs != 0 || n->region != NULL || n->op->id == QDQ_OP_NONE ||
 		    !read_by_others(v))
 			continue;
@@ -215,6 +218,7 @@ static void fold_dimensions(qdq_run *r)
 			continue;
 		qdq_value_set_constant(v, t);
 		qdq_applied(r, "fold.dimensions", QDQ_EXACT, 0, n->origin);
+		qdq_node_remove(n);
 	}
 }
 

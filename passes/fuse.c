@@ -251,7 +251,7 @@ static void fuse_between(qdq_run *r, qdq_node *n, qdq_region_kind kind)
 {
 	struct builder b = {.run = r, .graph = n->graph};
 
-	if (n->n_outputs == 0 || n->outputs[0] == NULL || qdq_type_is_int8(n->outputs[0]->type))
+	if (qdq_type_is_int8(n->outputs[0]->type))
 		return;
 	for (uint32_t i = 0; i < n->n_inputs; i++) {
 		qdq_value *v = qdq_in(n, i);
@@ -305,6 +305,8 @@ static void fuse_requantize(qdq_run *r, qdq_node *q)
 
 static void fuse_other(qdq_run *r, qdq_node *n)
 {
+	if (qdq_out(n, 0) == NULL)
+		return;
 	if (n->op->family == QDQ_FAMILY_CONCAT && qdq_type_is_int8(n->outputs[0]->type))
 		fuse_code_concat(r, n);
 	else if (n->op->family == QDQ_FAMILY_CONCAT)

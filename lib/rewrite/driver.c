@@ -113,6 +113,22 @@ struct running {
 	uint64_t changes;
 };
 
+/* A node all of whose outputs are left out computes nothing; no pass need think of it. */
+static void drop_mute(qdq_graph *g)
+{
+	qdq_node *next;
+
+	for (qdq_node *n = g->first; n != NULL; n = next) {
+		bool mute = n->op->id != QDQ_OP_NONE;
+
+		next = n->next;
+		for (uint32_t i = 0; i < n->n_outputs; i++)
+			mute = mute && n->outputs[i] == NULL;
+		if (mute)
+			qdq_node_remove(n);
+	}
+}
+
 static void run_all(void *arg)
 {
 	struct running *w = arg;
@@ -122,6 +138,8 @@ static void run_all(void *arg)
 		*qdq_push(&w->lists, &list) = w->one;
 	else
 		choose(w->run.model, &w->lists, w->options->passes, &list);
+	if (list.count != 0)
+		drop_mute(w->run.graph);
 	for (size_t i = 0; i < list.count; i++)
 		w->changes += run_pass(&w->run, list.items[i], w->options);
 }
