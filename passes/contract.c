@@ -188,6 +188,8 @@ static bool operand_ok(const qdq_node *n, uint32_t index, qdq_params *p, qdq_rea
 		why->cause = qdq_node_label(dq);
 		return false;
 	}
+	if (p->scale->type == QDQ_TYPE_DOUBLE)
+		return refuse(why, QDQ_REASON_KEPT_FLOAT_TYPE, v, qdq_type_get(p->scale->type)->name);
 	if (!finite_scales(p))
 		return refuse(why, QDQ_REASON_SCALE_SIGN, v, NULL);
 	if (!p->per_tensor && p->axis != free_axis(n, index)) {
@@ -220,4 +222,26 @@ bool qdq_contract_int8(const qdq_node *n, qdq_reason *why)
 	if ((n->op->id == QDQ_OP_Conv || n->op->id == QDQ_OP_ConvTranspose) && !is_weight(qdq_in(qdq_in(n, 1)->def, 0)))
 		return refuse(why, QDQ_REASON_WEIGHT_DYNAMIC, qdq_in(n, 1), NULL);
 	return sum_fits(n, &x, &w, why);
+}
+
+/* float products of the exporter's and ours differ by a rounding or two */
+#define CLOSE 1e-5
+
+bool qdq_bias_scale_fits(const qdq_node *n)
+{
+	qdq_params x, w, b;
+	uint64_t channels;
+
+	if (!qdq_params_of(qdq_in(n, 2)->def, &b) || b.codes != QDQ_TYPE_INT32 || !b.constant ||
+	    !qdq_params_of(qdq_in(n, 0)->def, &x) || !x.constant || !qdq_params_of(qdq_in(n, 1)->def, &w) || !w.constant)
+		return true;
+	channels = b.count > w.count ? b.count : w.count;
+	for (uint64_t c = 0; c < channels; c++) {
+		double product = qdq_params_scale(&x, 0) * qdq_params_scale(&w, w.count == 1 ? 0 : c);
+		double given = qdq_params_scale(&b, b.count == 1 ? 0 : c);
+
+		if (fabs(product - given) > CLOSE * fabs(product))
+			return false;
+	}
+	return true;
 }

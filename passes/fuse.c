@@ -230,6 +230,11 @@ static void fuse_contraction(qdq_run *r, qdq_node *n)
 
 	if (!qdq_contract_int8(n, &why))
 		return;
+	if (qdq_def(qdq_in(n, 2), QDQ_OP_DequantizeLinear) != NULL && !qdq_bias_scale_fits(n)) {
+		why = (qdq_reason){.code = QDQ_REASON_BIAS_SCALE, .operand = qdq_in(n, 2)->name};
+		why.cause = qdq_node_label(qdq_in(n, 2)->def);
+		qdq_declined(r, "fuse.bias", n->origin, &why);
+	}
 	for (uint32_t i = 0; i < n->n_inputs; i++) {
 		qdq_node *dq = qdq_def(qdq_in(n, i), QDQ_OP_DequantizeLinear);
 		qdq_node *q = dq != NULL ? qdq_def(qdq_in(dq, 0), QDQ_OP_QuantizeLinear) : NULL;

@@ -288,6 +288,8 @@ bool qdq_passes_operator(const qdq_node *n, const qdq_params *p, bool toward_out
 	if (!constants_pass(n, p, why))
 		return false;
 	*out = *p;
+	if (!p->per_tensor && (qdq_in(n, 0) == NULL || qdq_in(n, 0)->shape == NULL || qdq_out(n, 0)->shape == NULL))
+		return refuse(why, QDQ_REASON_SHAPE_UNKNOWN, p->scale->name, NULL);
 	if (!p->per_tensor && !map_axis(n, p->axis, toward_output, &out->axis))
 		return refuse(why, QDQ_REASON_AXIS_LOST, p->scale->name, n->op->name);
 	return true;

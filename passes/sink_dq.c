@@ -17,22 +17,43 @@
  */
 #include "moves.h"
 
-/* The one dequantization behind all data inputs of n; false where there is none or they differ. */
-static bool common_params(const qdq_node *n, qdq_params *p)
+/* The one dequantization behind all data inputs of n; false where there is none, or they differ (then *differ is set). */
+static bool common_params(const qdq_node *n, qdq_params *p, bool *differ)
 {
 	bool any = false;
 	qdq_params q;
 
+	*differ = false;
 	for (uint32_t i = 0; i < n->n_inputs; i++) {
 		if (!qdq_op_data_input(n, i) || qdq_in(n, i) == NULL)
 			continue;
-		if (qdq_dequantized(qdq_in(n, i), &q) == NULL || (any && !qdq_params_equal(p, &q)))
+		if (qdq_dequantized(qdq_in(n, i), &q) == NULL) {
+			*differ = false;
 			return false;
+		}
+		*differ = *differ || (any && !qdq_params_equal(p, &q));
 		if (!any)
 			*p = q;
 		any = true;
 	}
-	return any;
+	return any && !*differ;
+}
+
+/* A DQ that may not move: of 16 bits, blocked, with a scale that is computed at run time … */
+static bool is_stuck(const qdq_node *n, qdq_reason *why)
+{
+	qdq_params p;
+
+	*why = (qdq_reason){0};
+	for (uint32_t i = 0; i < n->n_inputs; i++) {
+		const qdq_node *dq = qdq_op_data_input(n, i) ? qdq_def(qdq_in(n, i), QDQ_OP_DequantizeLinear) : NULL;
+
+		if (dq != NULL && qdq_params_of(dq, &p) && !qdq_params_movable(&p, why)) {
+			why->cause = qdq_node_label(dq);
+			return true;
+		}
+	}
+	return false;
 }
 
 static bool only_quantized(const qdq_value *y)
@@ -153,9 +174,15 @@ static void sink(qdq_run *r, qdq_node *n)
 	qdq_params in, out;
 	qdq_reason why;
 	const qdq_origin *origin;
+	bool differ;
 
-	if (!common_params(n, &in))
+	if (!common_params(n, &in, &differ)) {
+		if (differ)
+			why = (qdq_reason){.code = QDQ_REASON_SCALES_DIFFER};
+		if (differ || is_stuck(n, &why))
+			qdq_declined(r, "sink_dq.move", n->origin, &why);
 		return;
+	}
 	origin = n->origin;
 	if (!qdq_passes_operator(n, &in, true, &out, &why)) {
 		if (why.code != QDQ_REASON_NONE)

@@ -148,26 +148,28 @@ bool qdq_params_equal(const qdq_params *a, const qdq_params *b)
 	return true;
 }
 
-/* Q(DQ(q)) in the arithmetic of the scale's type; every intermediate is rounded to it. */
-static int64_t round_trip(qdq_type real, int64_t q, double scale, int64_t zero)
+static float to_half(qdq_type real, float x)
+{
+	return real == QDQ_TYPE_FLOAT16 ? qdq_f16_to_f32(qdq_f32_to_f16(x)) : qdq_bf16_to_f32(qdq_f32_to_bf16(x));
+}
+
+static bool gives(double y, int64_t zero, int64_t q)
+{
+	return fabs(y) < 1e9 && (int64_t)qdq_round_half_even(y) + zero == q;
+}
+
+/* Is Q(DQ(q)) q? Of a 16-bit float both when the quotient is rounded to its type, as the specification says, and when
+ * it is kept in float32, as some runtimes do. */
+static bool round_trips(qdq_type real, int64_t q, double scale, int64_t zero)
 {
 	float x = (float)(q - zero) * (float)scale;
-	double y;
 
-	if (real == QDQ_TYPE_FLOAT16) {
-		x = qdq_f16_to_f32(qdq_f32_to_f16(x));
-		y = (double)(x / (float)scale);
-	} else if (real == QDQ_TYPE_BFLOAT16) {
-		x = qdq_bf16_to_f32(qdq_f32_to_bf16(x));
-		y = (double)(x / (float)scale);
-	} else if (real == QDQ_TYPE_DOUBLE) {
-		y = (double)(q - zero) * scale / scale;
-	} else {
-		y = (double)(x / (float)scale);
-	}
-	if (!(fabs(y) < 1e9))
-		return INT64_MIN;
-	return (int64_t)qdq_round_half_even(y) + zero;
+	if (real == QDQ_TYPE_DOUBLE)
+		return gives((double)(q - zero) * scale / scale, zero, q);
+	if (real != QDQ_TYPE_FLOAT16 && real != QDQ_TYPE_BFLOAT16)
+		return gives((double)(x / (float)scale), zero, q);
+	x = to_half(real, x);
+	return gives((double)(x / (float)scale), zero, q) && gives((double)to_half(real, x / (float)scale), zero, q);
 }
 
 bool qdq_params_round_trip(const qdq_params *p)
@@ -184,7 +186,7 @@ bool qdq_params_round_trip(const qdq_params *p)
 		int64_t zero = qdq_params_zero(p, c);
 
 		for (int64_t q = least; q <= greatest; q++)
-			if (round_trip(p->real, q, scale, zero) != q)
+			if (!round_trips(p->real, q, scale, zero))
 				return false;
 	}
 	return true;
