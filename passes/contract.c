@@ -188,8 +188,6 @@ static bool operand_ok(const qdq_node *n, uint32_t index, qdq_params *p, qdq_rea
 		why->cause = qdq_node_label(dq);
 		return false;
 	}
-	if (p->scale->type == QDQ_TYPE_DOUBLE)
-		return refuse(why, QDQ_REASON_KEPT_FLOAT_TYPE, v, qdq_type_get(p->scale->type)->name);
 	if (!finite_scales(p))
 		return refuse(why, QDQ_REASON_SCALE_SIGN, v, NULL);
 	if (!p->per_tensor && p->axis != free_axis(n, index)) {

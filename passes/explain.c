@@ -149,8 +149,12 @@ static void explain_node(qdq_run *r, const qdq_node *n)
 
 	if (n->op->cls == QDQ_CLASS_CONTRACT) {
 		if (!qdq_contract_int8(n, &why)) {
-			if (from_dynamic(qdq_in(n, 0)))
-				why.code = QDQ_REASON_DYNAMIC_QUANTIZE;
+			const qdq_node *dq = qdq_def(qdq_in(n, 0), QDQ_OP_DequantizeLinear);
+
+			if (dq != NULL && from_dynamic(qdq_in(dq, 0)))
+				why = (qdq_reason){.code = QDQ_REASON_DYNAMIC_QUANTIZE,
+						   .operand = qdq_in(dq, 0)->name,
+						   .cause = qdq_node_label(qdq_in(dq, 0)->def)};
 			qdq_declined(r, "explain", n->origin, &why);
 		}
 	} else if (n->op->cls == QDQ_CLASS_QFORM) {

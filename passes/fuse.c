@@ -131,10 +131,20 @@ static void take_step(struct builder *b, qdq_node *n, const qdq_value *v)
 	take(b, n, NULL);
 }
 
+/* The first reader of v in the order of the graph: uses are listed newest first. */
+static const qdq_use *oldest(const qdq_value *v)
+{
+	const qdq_use *u = v->uses;
+
+	while (u != NULL && u->next != NULL)
+		u = u->next;
+	return u;
+}
+
 /* Codes that several read: whoever wants them requantized gets that as another output. */
 static void take_requantizers(struct builder *b, const qdq_value *codes)
 {
-	for (const qdq_use *u = codes->uses; u != NULL; u = u->next) {
+	for (const qdq_use *u = oldest(codes); u != NULL; u = u->prev) {
 		qdq_node *dq = u->node;
 		qdq_node *q = qdq_is(dq, QDQ_OP_DequantizeLinear) && dq->graph == b->graph && is_rounding(dq)
 				      ? reader(b, dq->outputs[0])
@@ -150,7 +160,7 @@ static void take_requantizers(struct builder *b, const qdq_value *codes)
 /* A float value that several read, or that is a graph output: its Qs come in as outputs. */
 static void take_quantizers(struct builder *b, const qdq_value *v)
 {
-	for (const qdq_use *u = v->uses; u != NULL; u = u->next) {
+	for (const qdq_use *u = oldest(v); u != NULL; u = u->prev) {
 		if (u->node->graph == b->graph && qdq_is(u->node, QDQ_OP_QuantizeLinear) && qdq_use_index(u) == 0 &&
 		    is_rounding(u->node)) {
 			take(b, u->node, NULL);
