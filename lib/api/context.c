@@ -142,10 +142,12 @@ static void forget_types(qdq_graph *g)
 		if (n->op->id == QDQ_OP_NONE || n->op->id == QDQ_OP_REGION)
 			continue;
 		for (uint32_t i = 0; i < n->n_outputs; i++) {
-			if (n->outputs[i] == NULL || n->outputs[i]->declared || n->outputs[i]->not_tensor)
+			qdq_value *v = n->outputs[i];
+
+			if (v == NULL || v->not_tensor)
 				continue;
-			qdq_value_set_type(n->outputs[i], QDQ_TYPE_NONE, NULL);
-			n->outputs[i]->contents = NULL;
+			qdq_value_set_type(v, v->declared ? v->said_type : QDQ_TYPE_NONE, v->declared ? v->said_shape : NULL);
+			v->contents = NULL;
 		}
 	}
 }

@@ -62,6 +62,8 @@ static void add_input(void *arg)
 	v = qdq_graph_add_input(c->m->graph, free_name(c->m, c->name, "input"));
 	v->declared = true;
 	qdq_value_set_type(v, c->type, qdq_shape_new(c->m, c->rank, dims));
+	v->said_type = v->type;
+	v->said_shape = v->shape;
 	qdq_edited(c->m);
 	c->made = v;
 }

@@ -27,6 +27,8 @@ static qdq_value *copy_value(struct copy *c, qdq_graph *to, const qdq_value *v)
 	w->is_input = v->is_input;
 	w->not_tensor = v->not_tensor;
 	w->declared = v->declared;
+	w->said_type = v->said_type;
+	w->said_shape = v->said_shape;
 	w->shape = v->shape;
 	w->tensor = v->tensor;
 	w->contents = v->contents;

@@ -313,6 +313,8 @@ void qdq_value_set_type(qdq_value *v, qdq_type type, const qdq_shape *shape)
 {
 	v->type = type;
 	v->shape = shape;
+	v->said_type = type;
+	v->said_shape = shape;
 }
 
 /* ---- attributes ---- */

@@ -318,7 +318,7 @@ static void settle_shape(qdq_infer *c, const qdq_node *n, qdq_value *v, qdq_dims
 
 static bool settle_type(qdq_infer *c, qdq_value *v, qdq_type type)
 {
-	if (v->not_tensor || (c->is_call && v->declared))
+	if (v->not_tensor || (c->is_call && v->declared && v->said_type != QDQ_TYPE_NONE))
 		return false;
 	if (type != QDQ_TYPE_NONE && (v->type == QDQ_TYPE_NONE || !v->declared || !c->declared_wins))
 		v->type = type;

@@ -159,16 +159,28 @@ void qdq_infer_size_of(qdq_infer *c, qdq_node *n)
 
 /* ---- ranges ---- */
 
+/* The number that v is, if it is a constant of one element. */
+static bool one_real(const qdq_value *v, double *out)
+{
+	const qdq_node *constant = qdq_def(v, QDQ_OP_Constant);
+	const qdq_attr *a = constant != NULL ? qdq_attr_find(constant, "value_float") : NULL;
+	const qdq_tensor *t;
+
+	if (a != NULL && a->type == QDQ_ATTR_FLOAT && *a->ref == '\0') {
+		*out = (double)a->u.f;
+		return true;
+	}
+	t = qdq_infer_tensor(v);
+	return t != NULL && t->count == 1 && qdq_tensor_real(t, 0, out);
+}
+
 static bool range_of_reals(const qdq_node *n, int64_t *count)
 {
 	double at[3], length;
 
-	for (uint32_t i = 0; i < 3; i++) {
-		const qdq_tensor *t = qdq_infer_tensor(qdq_in(n, i));
-
-		if (t == NULL || t->count != 1 || !qdq_tensor_real(t, 0, &at[i]))
+	for (uint32_t i = 0; i < 3; i++)
+		if (!one_real(qdq_in(n, i), &at[i]))
 			return false;
-	}
 	length = ceil((at[1] - at[0]) / at[2]);
 	if (!(length < 9e15)) /* also not a number */
 		return false;

@@ -204,7 +204,9 @@ struct qdq_value {
 	qdq_type type;     /* element type; NONE: unknown or not a tensor */
 	bool is_input;     /* listed in graph->inputs */
 	bool not_tensor;   /* sequence, map, optional …: see tree */
-	bool declared;     /* the user's file gave its type (value_info) */
+	bool declared;     /* the user's file has an entry for it (input, output, value_info), which says: */
+	qdq_type said_type; /* NONE: nothing */
+	const qdq_shape *said_shape;
 	const qdq_shape *shape;    /* NULL: rank unknown */
 	const qdq_tensor *tensor;  /* constant data, or the default of a graph input */
 	const qdq_shape *contents; /* of an integer tensor of rank <= 1: its elements as dimensions, where known */
@@ -392,6 +394,15 @@ static inline bool qdq_is(const qdq_node *n, qdq_op_id id)
 static inline uint32_t qdq_use_index(const qdq_use *u)
 {
 	return (uint32_t)(u - u->node->inputs);
+}
+/* What a file is to say about v: what it said before, except for the element type of values that are codes now. */
+static inline qdq_type qdq_value_told_type(const qdq_value *v)
+{
+	return v->declared && v->said_type == QDQ_TYPE_NONE ? QDQ_TYPE_NONE : v->type;
+}
+static inline const qdq_shape *qdq_value_told_shape(const qdq_value *v)
+{
+	return v->declared ? v->said_shape : v->shape;
 }
 /* The node that defines v, if it is of this operator. */
 static inline qdq_node *qdq_def(const qdq_value *v, qdq_op_id id)

@@ -49,6 +49,7 @@ static void read_inputs(qdq_text_reader *r, qdq_graph *g)
 		at = r->at;
 		name = qdq_text_read_info(r, &type, &typed);
 		v = qdq_graph_add_input(g, name);
+		v->declared = true;
 		if (typed)
 			qdq_text_declare(v, &type);
 		if (qdq_text_match(r, '='))

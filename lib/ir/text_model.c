@@ -283,6 +283,8 @@ static void read_function(qdq_text_reader *r)
 	read_function_types(r, f->body);
 	qdq_text_read_nodes(r, f->body);
 	qdq_text_resolve_outputs(r, f->body, mark);
+	for (size_t i = 0; i < f->body->outputs.count; i++) /* what has no type here is typed by each call */
+		f->body->outputs.items[i]->declared = f->body->outputs.items[i]->said_type != QDQ_TYPE_NONE;
 	qdq_text_close(r, &scope, true);
 	*qdq_push(&r->m->arena, &r->m->functions) = f;
 }

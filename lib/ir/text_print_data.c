@@ -108,13 +108,13 @@ bool qdq_text_typed(const qdq_value *v)
 {
 	if (v->not_tensor)
 		return v->tree != NULL && complete(v->tree);
-	return v->type != QDQ_TYPE_NONE;
+	return qdq_value_told_type(v) != QDQ_TYPE_NONE;
 }
 
 void qdq_text_put_value(qdq_text_writer *w, const qdq_value *v)
 {
 	if (!qdq_text_typed(v)) {
-		if (v->not_tensor || v->shape != NULL)
+		if (v->not_tensor || qdq_value_told_shape(v) != NULL)
 			w->left_out |= QDQ_TEXT_TYPE;
 		if (qdq_text_is_type_word(v->name, strlen(v->name)))
 			qdq_text_put_quoted(w, v->name, strlen(v->name));
@@ -125,7 +125,7 @@ void qdq_text_put_value(qdq_text_writer *w, const qdq_value *v)
 	if (v->not_tensor)
 		qdq_text_put_tree(w, v->tree);
 	else
-		qdq_text_put_type(w, v->type, v->shape);
+		qdq_text_put_type(w, qdq_value_told_type(v), qdq_value_told_shape(v));
 	qdq_text_put(w, " ", 1);
 	qdq_text_put_name(w, v->name);
 }

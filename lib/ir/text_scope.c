@@ -145,6 +145,7 @@ void qdq_text_resolve_outputs(qdq_text_reader *r, qdq_graph *g, size_t mark)
 		}
 		if (o->type.tree != NULL || o->type.type != QDQ_TYPE_NONE)
 			qdq_text_declare(v, &o->type);
+		v->declared = true; /* listed, if only by its name */
 		qdq_graph_add_output(g, v);
 	}
 	r->outputs.count = mark;

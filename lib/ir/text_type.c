@@ -189,4 +189,6 @@ void qdq_text_declare(qdq_value *v, const qdq_text_type *t)
 		v->type = t->type;
 	if (v->shape == NULL)
 		v->shape = t->shape;
+	v->said_type = v->type;
+	v->said_shape = v->shape;
 }

@@ -34,6 +34,7 @@ static void load_type(qdq_load *l, const Onnx__TypeProto *proto, qdq_value *v)
 {
 	const Onnx__TypeProto__Tensor *t;
 
+	v->declared = true;
 	if (proto == NULL)
 		return;
 	if (proto->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE) {
@@ -43,11 +44,14 @@ static void load_type(qdq_load *l, const Onnx__TypeProto *proto, qdq_value *v)
 		return;
 	}
 	t = proto->tensor_type;
-	v->declared = true;
 	if (v->type == QDQ_TYPE_NONE && qdq_type_get((qdq_type)t->elem_type) != qdq_type_get(QDQ_TYPE_NONE))
 		v->type = (qdq_type)t->elem_type;
 	if (v->shape == NULL && t->shape != NULL)
 		v->shape = qdq_load_shape(l, t->shape, v->name);
+	if (v->said_type == QDQ_TYPE_NONE)
+		v->said_type = v->type;
+	if (v->said_shape == NULL)
+		v->said_shape = v->shape;
 }
 
 static void load_info(qdq_load *l, qdq_onnx_info *info, const Onnx__ValueInfoProto *proto, qdq_value *v)

@@ -95,8 +95,8 @@ static Onnx__ValueInfoProto *info_of(qdq_save *s, const qdq_onnx_info *info, con
 {
 	if (info == NULL)
 		return qdq_save_info(s, v, v->foreign);
-	if (info->value == v && info->type == v->type &&
-	    (info->shape == v->shape || qdq_shape_equal(info->shape, v->shape)) &&
+	if (info->value == v && info->type == qdq_value_told_type(v) &&
+	    (info->shape == qdq_value_told_shape(v) || qdq_shape_equal(info->shape, qdq_value_told_shape(v))) &&
 	    strcmp(info->proto->name == NULL ? "" : info->proto->name, v->name) == 0)
 		return (Onnx__ValueInfoProto *)(uintptr_t)info->proto;
 	return qdq_save_info(s, v, info->proto);

@@ -46,11 +46,13 @@ static Onnx__TypeProto *save_type(qdq_save *s, const qdq_value *v, const Onnx__T
 {
 	Onnx__TypeProto *out;
 	Onnx__TypeProto__Tensor *tensor;
+	qdq_type type = qdq_value_told_type(v);
+	const qdq_shape *shape = qdq_value_told_shape(v);
 	bool was_tensor = old != NULL && old->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
 
 	if (old == NULL && v->not_tensor)
 		return qdq_save_tree(s, v->tree);
-	if (v->not_tensor || (v->type == QDQ_TYPE_NONE && v->shape == NULL))
+	if (v->not_tensor || (type == QDQ_TYPE_NONE && shape == NULL))
 		return (Onnx__TypeProto *)(uintptr_t)old;
 	out = qdq_new(&s->scratch, Onnx__TypeProto);
 	tensor = qdq_new(&s->scratch, Onnx__TypeProto__Tensor);
@@ -62,11 +64,11 @@ static Onnx__TypeProto *save_type(qdq_save *s, const qdq_value *v, const Onnx__T
 		*tensor = *old->tensor_type;
 	out->value_case = ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
 	out->tensor_type = tensor;
-	if (v->type != QDQ_TYPE_NONE) {
+	if (type != QDQ_TYPE_NONE) {
 		tensor->has_elem_type = true;
-		tensor->elem_type = (int32_t)v->type;
+		tensor->elem_type = (int32_t)type;
 	}
-	tensor->shape = v->shape == NULL ? NULL : qdq_save_shape(s, v->shape, tensor->shape);
+	tensor->shape = shape == NULL ? NULL : qdq_save_shape(s, shape, tensor->shape);
 	return out;
 }
 
