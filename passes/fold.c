@@ -60,10 +60,18 @@ static bool gather(const struct folding *f, const qdq_node *n, const qdq_tensor 
 	return n->n_inputs != 0;
 }
 
+/* 0 / 0 and the like: what comes out differs from runtime to runtime. */
+static bool divides_by_zero(const qdq_node *n)
+{
+	qdq_params p;
+
+	return n->op->cls == QDQ_CLASS_QUANT && qdq_params_of(n, &p) && p.constant && !p.positive;
+}
+
 static bool is_candidate(const qdq_node *n)
 {
 	if (n->n_inputs == 0 || is_dequantizer(n) || n->op->cls == QDQ_CLASS_QFORM || n->region != NULL ||
-	    n->function != NULL || !qdq_eval_known(n))
+	    n->function != NULL || !qdq_eval_known(n) || divides_by_zero(n))
 		return false;
 	for (uint32_t i = 0; i < n->n_outputs; i++)
 		if (n->outputs[i] != NULL && n->outputs[i]->n_outputs != 0)

@@ -99,12 +99,17 @@ static bool no_constants(const qdq_node *n)
 	return true;
 }
 
-typedef QDQ_VEC(qdq_node *) worklist;
+struct hoisting {
+	qdq_run *run;
+	QDQ_VEC(qdq_node *) work;
+	qdq_map stuck; /* values with readers other than equal Qs: not looked at twice */
+};
 
 /* Puts a Q with parameters p on each data input of n; new ones are work too. */
-static void quantize_inputs(qdq_run *r, qdq_node *n, const qdq_params *p, bool on_codes, const qdq_node *q,
-			    worklist *work)
+static void quantize_inputs(struct hoisting *h, qdq_node *n, const qdq_params *p, bool on_codes, const qdq_node *q)
 {
+	qdq_run *r = h->run;
+
 	for (uint32_t i = 0; i < n->n_inputs; i++) {
 		qdq_value *x = qdq_op_data_input(n, i) ? qdq_in(n, i) : NULL;
 		qdq_value *codes;
@@ -117,7 +122,8 @@ static void quantize_inputs(qdq_run *r, qdq_node *n, const qdq_params *p, bool o
 
 			made->order = n->order;
 			codes = made->outputs[0];
-			*qdq_push(&r->scratch, work) = made;
+			if (qdq_value_constant(x) == NULL || !qdq_fold_node(r, made))
+				*qdq_push(&r->scratch, &h->work) = made;
 		}
 		if (on_codes) {
 			qdq_use_set(&n->inputs[i], codes);
@@ -130,8 +136,9 @@ static void quantize_inputs(qdq_run *r, qdq_node *n, const qdq_params *p, bool o
 	}
 }
 
-static void hoist(qdq_run *r, qdq_node *q, worklist *work)
+static void hoist(struct hoisting *h, qdq_node *q)
 {
+	qdq_run *r = h->run;
 	qdq_value *x = qdq_in(q, 0);
 	qdq_node *n = x != NULL ? x->def : NULL;
 	qdq_params p, inner;
@@ -148,9 +155,13 @@ static void hoist(qdq_run *r, qdq_node *q, worklist *work)
 	on_codes = qdq_runs_on_codes(n, &inner);
 	if (!on_codes && !qdq_params_round_trip(&inner))
 		return;
-	if (!worthwhile(n, on_codes) || !alone(q, &p))
+	if (!worthwhile(n, on_codes) || qdq_map_get(&h->stuck, x) != NULL)
 		return;
-	quantize_inputs(r, n, &inner, on_codes, q, work);
+	if (!alone(q, &p)) {
+		qdq_map_set(&h->stuck, x, x);
+		return;
+	}
+	quantize_inputs(h, n, &inner, on_codes, q);
 	if (on_codes) {
 		qdq_value *y = q->outputs[0];
 
@@ -165,17 +176,18 @@ static void hoist(qdq_run *r, qdq_node *q, worklist *work)
 
 static void run(qdq_run *r)
 {
-	worklist work = {0};
+	struct hoisting h = {.run = r};
 
+	qdq_map_init(&h.stuck, &r->scratch);
 	qdq_graph_number(r->graph);
 	for (qdq_node *n = r->graph->first; n != NULL; n = n->next)
 		if (qdq_is(n, QDQ_OP_QuantizeLinear))
-			*qdq_push(&r->scratch, &work) = n;
-	while (work.count != 0) { /* each step takes one Q over one operator, which then is on codes: it ends */
-		qdq_node *q = work.items[--work.count];
+			*qdq_push(&r->scratch, &h.work) = n;
+	while (h.work.count != 0) { /* each step takes one Q over one operator, which then is on codes: it ends */
+		qdq_node *q = h.work.items[--h.work.count];
 
 		if (q->graph != NULL)
-			hoist(r, q, &work);
+			hoist(&h, q);
 	}
 }
 

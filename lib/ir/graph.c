@@ -118,7 +118,7 @@ qdq_tensor *qdq_tensor_new(qdq_model *m, qdq_type type, int32_t rank, const int6
 			qdq_fail(m->ctx, QDQ_EMODEL, NULL, "a tensor's dimensions are negative or too large");
 	}
 	*t = (qdq_tensor){.type = type, .rank = rank, .dims = copy, .count = (uint64_t)count};
-	if (!qdq_type_size((int)type, t->count, &t->size) || t->size > SIZE_MAX / 2)
+	if (!qdq_type_size(type, t->count, &t->size) || t->size > SIZE_MAX / 2)
 		qdq_fail(m->ctx, QDQ_EMODEL, NULL, "a tensor is too large");
 	if (type == QDQ_TYPE_STRING)
 		t->strings = qdq_array(&m->arena, qdq_bytes, (size_t)count);
