@@ -369,7 +369,8 @@ bool qdq_eval_dequantized(qdq_eval *e, const qdq_tensor *q, const qdq_tensor *sc
 bool qdq_eval_requantize(qdq_eval *e, uint32_t i, int rank, const int64_t *dims, const double *values,
 			 const qdq_tensor *scale, const qdq_tensor *zero)
 {
-	params p = {.type = zero != NULL ? zero->type : QDQ_TYPE_UINT8, .precision = QDQ_TYPE_FLOAT};
+	const qdq_value *y = qdq_out(e->n, i); /* has the codes' type where there is no zero point */
+	params p = {.type = y != NULL ? y->type : QDQ_TYPE_UINT8, .precision = QDQ_TYPE_FLOAT};
 	qdq_tensor x = {.type = QDQ_TYPE_FLOAT, .rank = rank, .dims = dims};
 	static const float one = 1;
 	const qdq_tensor unit = {.type = QDQ_TYPE_FLOAT, .count = 1, .data = &one, .size = sizeof one};
@@ -380,6 +381,7 @@ bool qdq_eval_requantize(qdq_eval *e, uint32_t i, int rank, const int64_t *dims,
 		reals[k] = (float)values[k];
 	x.data = reals;
 	p.x = &x;
+	p.type = zero != NULL ? zero->type : p.type;
 	scale = scale != NULL ? scale : &unit;
 	if (scale->count != 1 || !is_code(p.type) || !is_integer(p.type) || !params_init(e, &p, scale, zero))
 		return false;
