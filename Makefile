@@ -118,7 +118,7 @@ fuzz: ## RUNS=1000000 runs of each fuzz target (needs clang)
 
 $(PYTHON):
 	python3 -m venv $(VENV)
-	$(PYTHON) -m pip install --quiet onnx onnxruntime numpy gcovr
+	$(PYTHON) -m pip install --quiet onnx onnxruntime numpy
 check-examples: all $(PYTHON) ## the examples, a C++ program, and Python's ctypes
 	$(COUNT) examples env BUILD=$(BUILD) CC=$(CC) PYTHON=$(PYTHON) test/examples.sh
 check-peer: all $(BUILD)/test/tools/evalrun $(BUILD)/test/tools/dumpvalues $(PYTHON) ## against onnx and ONNX Runtime
@@ -126,7 +126,7 @@ check-peer: all $(BUILD)/test/tools/evalrun $(BUILD)/test/tools/dumpvalues $(PYT
 		$(COUNT) peer-$$(basename $$t .py) $(PYTHON) $$t || status=1; done; exit $$status
 $(BUILD)/test/tools/%: $(BUILD)/test/tools/%.o $(BUILD)/libqdqopt.a
 	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
-cover: $(PYTHON) ## line coverage of lib/ir, lib/rewrite, lib/onnx and passes
+cover: ## line coverage of lib/ir, lib/rewrite, lib/onnx and passes
 	rm -rf build/cover
 	$(MAKE) BUILD=build/cover DEBUG=1 SAN=--coverage all build/cover/test/run_unit build/cover/test/run_golden \
 		build/cover/test/run_properties $(REPLAYS:%=build/cover/test/%)
@@ -137,7 +137,7 @@ cover: $(PYTHON) ## line coverage of lib/ir, lib/rewrite, lib/onnx and passes
 	-for m in $(or $(shell find -L $(MODELS) test/models -name '*.onnx' 2>/dev/null)); do \
 		for o in --exact --emit=qdq --passes=none; do build/cover/qdqopt $$m build/cover/out.onnx --quiet $$o; done; \
 		build/cover/qdqopt $$m build/cover/out.onnxtxt --quiet; build/cover/qdqopt build/cover/out.onnxtxt build/cover/again.onnx --quiet; done
-	$(COUNT) coverage test/cover.sh $(VENV)/bin/gcovr build/cover $(FLOOR)
+	$(COUNT) coverage test/cover.sh build/cover $(FLOOR)
 docs/ops.md: lib/ir/ops.def test/tools/ops_doc.py ## the operator table, for people
 	python3 test/tools/ops_doc.py > $@
 lint: ## layout, direction of includes, length of files, and no warning from either compiler
