@@ -8,6 +8,7 @@
 #include <check.h>
 
 Suite *api_suite(void);
+Suite *contract_suite(void);
 Suite *dims_suite(void);
 Suite *eval_suite(void);
 Suite *infer_suite(void);
