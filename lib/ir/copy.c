@@ -132,6 +132,21 @@ static void copy_function(struct copy *c, const qdq_function *from, qdq_function
 	to->body = copy_nested(c, from->body, NULL);
 }
 
+/* Foreign records are shared with the first original, and so speak of its values. */
+static void keep_twins(struct copy *c)
+{
+	const qdq_model *from = c->from;
+
+	c->to->twins = c->values;
+	c->to->n_twins = from->n_values;
+	if (from->twins == NULL)
+		return;
+	c->to->n_twins = from->n_twins;
+	c->to->twins = qdq_array(&c->to->arena, qdq_value *, from->n_twins);
+	for (uint32_t i = 0; i < from->n_twins; i++)
+		c->to->twins[i] = from->twins[i] == NULL ? NULL : c->values[from->twins[i]->id];
+}
+
 struct copy_call {
 	qdq_model *from, *to;
 };
@@ -176,6 +191,7 @@ static void copy_model(void *arg)
 		if (strcmp(from->functions.items[i]->domain, QDQ_REGION_DOMAIN) != 0)
 			copy_function(&c, from->functions.items[i], to->functions.items[i]);
 	copy_graph(&c, from->graph, to->graph);
+	keep_twins(&c);
 }
 
 qdq_model *qdq_model_copy(qdq_model *m)

@@ -357,6 +357,9 @@ struct qdq_model {
 	double milliseconds; /* that optimizing took, for the report */
 	const char *target;  /* of the last optimization; NULL: none */
 	const void *foreign; /* lib/onnx's ModelProto */
+	/* Of a copy: its values, by the ids of the model that the foreign records speak of. NULL: this is no copy. */
+	qdq_value **twins;
+	uint32_t n_twins;
 };
 
 /* ---- graph.c: making and reading ------------------------------------------------------------------------------- */
@@ -421,6 +424,14 @@ float qdq_attr_float(const qdq_node *n, const char *name, float absent);
 /* Borrowed; count 0 and NULL where it is not given. */
 const int64_t *qdq_attr_ints(const qdq_node *n, const char *name, size_t *count);
 qdq_bytes qdq_attr_string(const qdq_node *n, const char *name, const char *absent);
+
+/* The value of m that a foreign record means by v; NULL where a copy has none. */
+static inline qdq_value *qdq_value_here(const qdq_model *m, qdq_value *v)
+{
+	if (m->twins == NULL || v == NULL)
+		return v;
+	return v->id < m->n_twins ? m->twins[v->id] : NULL;
+}
 
 /* A name for messages: the node's, or "#17" by its place in the user's file. */
 const char *qdq_node_label(const qdq_node *n);

@@ -59,9 +59,12 @@ static void save_initializers(qdq_save *s, const qdq_graph *g, Onnx__GraphProto 
 	const qdq_onnx_graph *record = g->foreign;
 	tensors list = {0};
 
-	for (size_t i = 0; record != NULL && i < record->n_tensors; i++)
-		if (marked(s, record->tensors[i], LISTED))
-			save_initializer(s, record->tensors[i], &list);
+	for (size_t i = 0; record != NULL && i < record->n_tensors; i++) {
+		const qdq_value *v = qdq_value_here(s->m, record->tensors[i]);
+
+		if (v != NULL && marked(s, v, LISTED))
+			save_initializer(s, v, &list);
+	}
 	for (size_t i = 0; i < g->constants.count; i++)
 		save_initializer(s, g->constants.items[i], &list);
 	for (size_t i = 0; i < g->inputs.count; i++)
@@ -95,7 +98,7 @@ static Onnx__ValueInfoProto *info_of(qdq_save *s, const qdq_onnx_info *info, con
 {
 	if (info == NULL)
 		return qdq_save_info(s, v, v->foreign);
-	if (info->value == v && info->type == qdq_value_told_type(v) &&
+	if (qdq_value_here(s->m, info->value) == v && info->type == qdq_value_told_type(v) &&
 	    (info->shape == qdq_value_told_shape(v) || qdq_shape_equal(info->shape, qdq_value_told_shape(v))) &&
 	    strcmp(info->proto->name == NULL ? "" : info->proto->name, v->name) == 0)
 		return (Onnx__ValueInfoProto *)(uintptr_t)info->proto;
@@ -110,14 +113,15 @@ static void save_list(qdq_save *s, qdq_value *const *list, size_t count, const q
 
 	for (size_t i = 0; i < count; i++) {
 		qdq_value *v = list[i];
-		const qdq_onnx_info *info = i < n_old && old[i].value == v ? &old[i] : NULL;
+		const qdq_onnx_info *info = i < n_old && qdq_value_here(s->m, old[i].value) == v ? &old[i] : NULL;
 
 		if (info == NULL && n_old != 0) {
 			if (by_value.arena == NULL) {
 				qdq_map_init(&by_value, &s->scratch);
 				for (size_t j = n_old; j-- > 0;)
-					if (old[j].value != NULL)
-						qdq_map_set(&by_value, old[j].value, qdq_unconst(&old[j]));
+					if (qdq_value_here(s->m, old[j].value) != NULL)
+						qdq_map_set(&by_value, qdq_value_here(s->m, old[j].value),
+							    qdq_unconst(&old[j]));
 			}
 			info = qdq_map_get(&by_value, v);
 		}
@@ -131,11 +135,12 @@ static void save_old_inputs(qdq_save *s, const qdq_graph *g, const qdq_onnx_grap
 {
 	for (size_t i = 0; record != NULL && i < record->n_inputs; i++) {
 		const qdq_onnx_info *info = &record->inputs[i];
+		const qdq_value *v = qdq_value_here(s->m, info->value);
 
-		if (!marked(s, info->value, LISTED) || marked(s, info->value, INFO_DONE))
+		if (v == NULL || !marked(s, v, LISTED) || marked(s, v, INFO_DONE))
 			continue;
-		mark(s, info->value, INFO_DONE);
-		*qdq_push(&s->scratch, out) = info_of(s, info, info->value);
+		mark(s, v, INFO_DONE);
+		*qdq_push(&s->scratch, out) = info_of(s, info, v);
 	}
 	for (size_t i = 0; i < g->inputs.count + g->constants.count; i++) {
 		const qdq_value *v = i < g->inputs.count ? g->inputs.items[i] : g->constants.items[i - g->inputs.count];
@@ -166,12 +171,13 @@ static void save_value_info(qdq_save *s, const qdq_graph *g, infos *out)
 
 	for (size_t i = 0; record != NULL && i < record->n_infos; i++) {
 		const qdq_onnx_info *info = &record->infos[i];
+		const qdq_value *v = qdq_value_here(s->m, info->value);
 
 		if (info->value == NULL) {
 			*qdq_push(&s->scratch, out) = (Onnx__ValueInfoProto *)(uintptr_t)info->proto;
-		} else if (lives_in(s, info->value, g)) {
-			mark(s, info->value, INFO_DONE);
-			*qdq_push(&s->scratch, out) = info_of(s, info, info->value);
+		} else if (v != NULL && lives_in(s, v, g)) {
+			mark(s, v, INFO_DONE);
+			*qdq_push(&s->scratch, out) = info_of(s, info, v);
 		}
 	}
 	for (const qdq_node *n = g->first; n != NULL; n = n->next)
