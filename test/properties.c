@@ -80,9 +80,9 @@ static bool optimize(const subject *s, qdq_model *m, const char *passes, bool ex
 	return qdq_optimize(m, &options) == QDQ_OK || check(s, false, "optimizing", passes != NULL ? passes : said(s));
 }
 
-static bool save(const subject *s, qdq_model *m, qdq_emit emit, text *out)
+static bool save(const subject *s, qdq_model *m, qdq_emit emit, bool consume, text *out)
 {
-	const qdq_save_options options = {.version = QDQ_SAVE_OPTIONS_VERSION, .emit = emit};
+	const qdq_save_options options = {.version = QDQ_SAVE_OPTIONS_VERSION, .emit = emit, .consume = consume};
 
 	*out = (text){0};
 	text_add(out, "", 0);
@@ -114,7 +114,7 @@ static void saved(const subject *s, const text *printed, const text *bytes)
 
 	if (m != NULL && print(s, m, &again))
 		check_same(s, printed, &again, "load and save");
-	if (m != NULL && save(s, m, QDQ_EMIT_FUSED, &again))
+	if (m != NULL && save(s, m, QDQ_EMIT_FUSED, false, &again))
 		check_same(s, bytes, &again, "save, load and save again");
 	qdq_model_free(m);
 }
@@ -135,7 +135,7 @@ static void round_trips(const subject *s, qdq_model *m)
 
 	if (print(s, m, &printed))
 		parsed(s, &printed);
-	if (save(s, m, QDQ_EMIT_FUSED, &bytes))
+	if (save(s, m, QDQ_EMIT_FUSED, false, &bytes))
 		saved(s, &printed, &bytes);
 	text_free(&printed);
 	text_free(&bytes);
@@ -157,7 +157,7 @@ static void untouched(const subject *s)
 static void twice(const subject *s, qdq_model *m, const text *once)
 {
 	text bytes, again;
-	qdq_model *fused = save(s, m, QDQ_EMIT_FUSED, &bytes) ? reload(s, &bytes, "fused.onnx") : NULL;
+	qdq_model *fused = save(s, m, QDQ_EMIT_FUSED, false, &bytes) ? reload(s, &bytes, "fused.onnx") : NULL;
 
 	if (fused != NULL && optimize(s, fused, NULL, false) && print(s, fused, &again))
 		check_same(s, once, &again, "optimize, save, load, optimize");
@@ -180,6 +180,16 @@ static void one_by_one(const subject *s, const text *once)
 	qdq_model_free(m);
 }
 
+/* A copy is written where the model is to stay. The model is used up. */
+static void consumed(const subject *s, qdq_model *m)
+{
+	text kept, same;
+
+	if (save(s, m, QDQ_EMIT_QDQ, false, &kept) && save(s, m, QDQ_EMIT_QDQ, true, &same))
+		check_same(s, &kept, &same, "saving a copy and saving the model");
+	text_free(&kept);
+}
+
 static void optimized(const subject *s)
 {
 	qdq_model *m = load(s);
@@ -189,6 +199,7 @@ static void optimized(const subject *s)
 		round_trips(s, m);
 		twice(s, m, &once);
 		one_by_one(s, &once);
+		consumed(s, m);
 		text_free(&once);
 	}
 	qdq_model_free(m);
@@ -271,7 +282,8 @@ static void random_order(const subject *s, qdq_model *original, uint32_t number,
 		wrong = "a rewrite is not exact";
 	else
 		wrong = results(s, original, m, number, runs);
-	snprintf(detail, sizeof detail, "%s, after %s", wrong != NULL ? wrong : "", passes);
+	snprintf(detail, sizeof detail, "%s, after %s; last message: %s", wrong != NULL ? wrong : "", passes,
+		 said(s) != NULL ? said(s) : "none");
 	check(s, wrong == NULL, "passes in another order", detail);
 	qdq_model_free(m);
 }
