@@ -100,8 +100,9 @@ static int64_t reach(const qdq_params *p)
 
 /* Sum of |w - zero| over the whole weight, for the channel where it is greatest; codes are int8 or uint8. The channels
  * lie `stride` apart: element i belongs to channel (i / stride) % channels. */
-static int64_t greatest_channel(const qdq_node *n, const qdq_params *p, const qdq_tensor *w, qdq_arena *scratch)
+static int64_t greatest_channel(const qdq_node *n, const qdq_params *p, const qdq_tensor *w)
 {
+	qdq_ctx *ctx = n->graph->model->ctx;
 	int64_t axis = free_axis(n, 1);
 	uint64_t channels, stride = 1;
 	int64_t *sums;
@@ -114,7 +115,8 @@ static int64_t greatest_channel(const qdq_node *n, const qdq_params *p, const qd
 		stride *= (uint64_t)w->dims[i];
 	if (channels == 0 || stride == 0)
 		return 0;
-	sums = qdq_array(scratch, int64_t, channels);
+	sums = qdq_ctx_alloc(ctx, channels * sizeof *sums);
+	memset(sums, 0, channels * sizeof *sums);
 	for (uint64_t i = 0; i < w->count; i++) {
 		uint64_t c = i / stride % channels;
 		int64_t code = p->codes == QDQ_TYPE_INT8 ? ((const int8_t *)w->data)[i] : ((const uint8_t *)w->data)[i];
@@ -124,6 +126,7 @@ static int64_t greatest_channel(const qdq_node *n, const qdq_params *p, const qd
 	}
 	for (uint64_t c = 0; c < channels; c++)
 		most = sums[c] > most ? sums[c] : most;
+	qdq_ctx_release(ctx, sums, channels * sizeof *sums);
 	return most;
 }
 
@@ -140,12 +143,8 @@ static bool sum_fits(const qdq_node *n, const qdq_params *x, const qdq_params *w
 	if (length < 0 || (!qdq_mul_overflow(length, term, &bound) && bound <= limit))
 		return true;
 	if (weight != NULL && qdq_type_is_int8(weight->type)) {
-		qdq_arena scratch;
-		int64_t most;
+		int64_t most = greatest_channel(n, w, weight);
 
-		qdq_arena_init(&scratch, n->graph->model->ctx);
-		most = greatest_channel(n, w, weight, &scratch);
-		qdq_arena_free(&scratch);
 		if (most != INT64_MAX && !qdq_mul_overflow(most, reach(x), &bound) && bound <= limit)
 			return true;
 	}

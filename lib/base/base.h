@@ -129,6 +129,8 @@ struct qdq_ctx {
 /* Runs body(arg). Returns QDQ_OK, or the status thrown from within. Guards nest. */
 qdq_status qdq_guard(qdq_ctx *ctx, void (*body)(void *arg), void *arg);
 QDQ_NORETURN void qdq_throw(qdq_ctx *ctx, qdq_status status); /* only inside a guard */
+/* Runs body with an arena that is freed behind it, and throws on what body throws. */
+void qdq_with_scratch(qdq_ctx *ctx, void (*body)(void *arg, qdq_arena *scratch), void *arg);
 
 /* Where a diagnostic points; any field may be NULL. */
 typedef struct qdq_where {

@@ -94,6 +94,31 @@ void qdq_throw(qdq_ctx *ctx, qdq_status status)
 	longjmp(*ctx->catcher, -(int)status);
 }
 
+struct with_scratch {
+	qdq_arena scratch;
+	void (*body)(void *arg, qdq_arena *scratch);
+	void *arg;
+};
+
+static void run_with_scratch(void *arg)
+{
+	struct with_scratch *w = arg;
+
+	w->body(w->arg, &w->scratch);
+}
+
+void qdq_with_scratch(qdq_ctx *ctx, void (*body)(void *arg, qdq_arena *scratch), void *arg)
+{
+	struct with_scratch w = {.body = body, .arg = arg};
+	qdq_status status;
+
+	qdq_arena_init(&w.scratch, ctx);
+	status = qdq_guard(ctx, run_with_scratch, &w);
+	qdq_arena_free(&w.scratch);
+	if (status != QDQ_OK)
+		qdq_throw(ctx, status);
+}
+
 /* ---- diagnostics ---- */
 
 static const char *keep(qdq_ctx *ctx, const char *s)

@@ -475,21 +475,25 @@ static qdq_node *next_wanted(struct frame *f, const qdq_graph *g)
 	return NULL;
 }
 
-bool qdq_graph_sort(qdq_graph *g)
+struct sort {
+	qdq_graph *g;
+	bool cyclic;
+};
+
+static void sort(void *arg, qdq_arena *scratch)
 {
-	qdq_arena scratch;
+	struct sort *s = arg;
+	qdq_graph *g = s->g;
 	QDQ_VEC(struct frame) stack = {0};
 	qdq_node *placed = NULL; /* last node in its place */
-	bool cyclic = false;
 
-	qdq_arena_init(&scratch, g->model->ctx);
 	for (qdq_node *n = g->first; n != NULL; n = n->next)
 		n->order = 0;
-	for (qdq_node *n = g->first; n != NULL && !cyclic; n = placed->next) {
+	for (qdq_node *n = g->first; n != NULL && !s->cyclic; n = placed->next) {
 		/* Everything up to `placed` is in place; n is the first that is not. */
 		n->order = 1;
-		*qdq_push(&scratch, &stack) = (struct frame){n, n, 0};
-		while (stack.count != 0 && !cyclic) {
+		*qdq_push(scratch, &stack) = (struct frame){n, n, 0};
+		while (stack.count != 0 && !s->cyclic) {
 			struct frame *top = &stack.items[stack.count - 1];
 			qdq_node *wanted = next_wanted(top, g);
 
@@ -502,14 +506,20 @@ bool qdq_graph_sort(qdq_graph *g)
 				placed = done;
 				stack.count--;
 			} else if (wanted->order == 1) {
-				cyclic = true;
+				s->cyclic = true;
 			} else {
 				wanted->order = 1;
-				*qdq_push(&scratch, &stack) = (struct frame){wanted, wanted, 0};
+				*qdq_push(scratch, &stack) = (struct frame){wanted, wanted, 0};
 			}
 		}
 	}
-	qdq_arena_free(&scratch);
+}
+
+bool qdq_graph_sort(qdq_graph *g)
+{
+	struct sort s = {.g = g};
+
+	qdq_with_scratch(g->model->ctx, sort, &s);
 	qdq_graph_number(g);
-	return !cyclic;
+	return !s.cyclic;
 }

@@ -106,46 +106,64 @@ static qdq_node *behind(qdq_node *const *nodes, size_t count)
 	return n;
 }
 
+struct outline {
+	qdq_graph *g;
+	qdq_region_kind kind;
+	qdq_node *const *nodes;
+	size_t count;
+	qdq_name name;
+	qdq_graph *body;
+	qdq_node *made;
+};
+
+static void outline(void *arg, qdq_arena *scratch)
+{
+	struct outline *o = arg;
+	qdq_model *m = o->g->model;
+	qdq_node *before = behind(o->nodes, o->count);
+	struct ports ports = {0};
+
+	for (size_t i = 0; i < o->count; i++)
+		qdq_node_move(o->nodes[i], o->body, NULL);
+	for (size_t i = 0; i < o->count; i++) {
+		qdq_node *n = o->nodes[i];
+
+		for (uint32_t j = 0; j < n->n_inputs; j++) {
+			qdq_use *u = &n->inputs[j];
+
+			if (u->value != NULL && u->value->graph != o->body)
+				qdq_use_set(u, input_port(o->body, &ports, scratch, u->value, o->name));
+		}
+		for (uint32_t j = 0; j < n->n_outputs; j++)
+			if (n->outputs[j] != NULL && escapes(n->outputs[j], o->body))
+				output_port(o->body, &ports, scratch, n, j, o->name);
+	}
+	for (size_t i = 0; i < ports.outputs.count; i++)
+		ports.outputs.items[i]->graph = o->g;
+	o->made = qdq_node_create(o->g, before, QDQ_REGION_DOMAIN,
+				  qdq_unique_name(&m->names, qdq_format(scratch, "%s_1", op_types[o->kind])), o->name,
+				  (uint32_t)ports.inputs.count, ports.inputs.items, (uint32_t)ports.outputs.count,
+				  ports.outputs.items);
+}
+
 qdq_node *qdq_region_create(qdq_graph *g, qdq_region_kind kind, qdq_node *anchor, qdq_node *const *nodes, size_t count,
 			    qdq_name name)
 {
-	qdq_model *m = g->model;
-	qdq_node *before = behind(nodes, count);
-	qdq_graph *body = qdq_graph_create(m, NULL, name);
+	struct outline o = {
+		.g = g, .kind = kind, .nodes = nodes, .count = count, .name = name,
+		.body = qdq_graph_create(g->model, NULL, name),
+	};
 	const qdq_origin *origin = NULL;
-	struct ports ports = {0};
-	qdq_arena scratch;
-	qdq_node *n;
 
-	qdq_arena_init(&scratch, m->ctx);
-	for (size_t i = 0; i < count; i++) {
-		qdq_node_move(nodes[i], body, NULL);
-		origin = origin == NULL ? nodes[i]->origin : origin;
-	}
-	for (size_t i = 0; i < count; i++) {
-		for (uint32_t j = 0; j < nodes[i]->n_inputs; j++) {
-			qdq_use *u = &nodes[i]->inputs[j];
-
-			if (u->value != NULL && u->value->graph != body)
-				qdq_use_set(u, input_port(body, &ports, &scratch, u->value, name));
-		}
-		for (uint32_t j = 0; j < nodes[i]->n_outputs; j++)
-			if (nodes[i]->outputs[j] != NULL && escapes(nodes[i]->outputs[j], body))
-				output_port(body, &ports, &scratch, nodes[i], j, name);
-	}
-	for (size_t i = 0; i < ports.outputs.count; i++)
-		ports.outputs.items[i]->graph = g;
-	n = qdq_node_create(g, before, QDQ_REGION_DOMAIN,
-			    qdq_unique_name(&m->names, qdq_format(&scratch, "%s_1", op_types[kind])), name,
-			    (uint32_t)ports.inputs.count, ports.inputs.items, (uint32_t)ports.outputs.count,
-			    ports.outputs.items);
-	n->op = &qdq_ops[QDQ_OP_REGION];
-	n->origin = anchor != NULL && anchor->origin != NULL ? anchor->origin : origin;
-	n->region = qdq_new(&m->arena, qdq_region);
-	*n->region = (qdq_region){kind, body, anchor};
-	body->parent = n;
-	qdq_arena_free(&scratch);
-	return n;
+	for (size_t i = 0; i < count && origin == NULL; i++)
+		origin = nodes[i]->origin;
+	qdq_with_scratch(g->model->ctx, outline, &o);
+	o.made->op = &qdq_ops[QDQ_OP_REGION];
+	o.made->origin = anchor != NULL && anchor->origin != NULL ? anchor->origin : origin;
+	o.made->region = qdq_new(&g->model->arena, qdq_region);
+	*o.made->region = (qdq_region){kind, o.body, anchor};
+	o.body->parent = o.made;
+	return o.made;
 }
 
 void qdq_region_expand(qdq_node *region)
