@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * report.c -- what became of every compute operator of the user's file
+ *
+ * The baseline lists the operators; the graph as it is now is walked once, and every node tells the operators that it
+ * stands for (its origins) where they are; the events of the pass `explain` tell why. All three are joined by the
+ * origin's index.
+ */
+#include "internal.h"
+
+#define DEPTH 100
+
+/* Where an operator of the file is now. */
+struct place {
+	bool found, computed; /* computed: at build, so that nothing of it runs */
+	qdq_verdict verdict;  /* the worst, where it stands in several places */
+	const char *region;
+};
+
+struct making {
+	qdq_model *m;
+	qdq_report *r;
+	struct place *places;	   /* by the index of the origin */
+	const qdq_event **reasons; /* by the index of the origin: the last one recorded */
+	size_t n_origins;
+	qdq_map by_region; /* name of the region -> its index + 1 */
+};
+
+/* ---- where everything is ---- */
+
+static void put(struct making *k, const qdq_origin *origin, qdq_verdict verdict, const char *region)
+{
+	for (const qdq_origin *o = origin; o != NULL; o = o->next) {
+		struct place *p;
+
+		if (o->index >= k->n_origins)
+			continue;
+		p = &k->places[o->index];
+		p->verdict = p->found && p->verdict < verdict ? p->verdict : verdict;
+		p->region = p->found && p->region != NULL ? p->region : region;
+		p->found = true;
+	}
+}
+
+static bool is_code(const qdq_value *v)
+{
+	return v != NULL && qdq_type_is_int8(v->type);
+}
+
+static bool writes_codes_only(const qdq_graph *body)
+{
+	for (size_t i = 0; i < body->outputs.count; i++)
+		if (!is_code(body->outputs.items[i]))
+			return false;
+	return true;
+}
+
+/* A node outside regions: integer forms, and what moves or compares codes. */
+static qdq_verdict plain_verdict(const qdq_node *n)
+{
+	bool reads = false;
+
+	if (n->op->cls != QDQ_CLASS_QFORM && n->op->cls != QDQ_CLASS_MOVE && n->op->cls != QDQ_CLASS_MONO)
+		return QDQ_VERDICT_FLOAT;
+	for (uint32_t i = 0; i < n->n_inputs; i++)
+		reads = reads || is_code(qdq_in(n, i));
+	if (!reads || (n->op->cls == QDQ_CLASS_QFORM && n->op->family == QDQ_FAMILY_WEIGHTED &&
+		       !is_code(qdq_in(n, 0)) && n->n_inputs > 0))
+		return QDQ_VERDICT_FLOAT;
+	return is_code(qdq_out(n, 0)) ? QDQ_VERDICT_INT8_INT8 : QDQ_VERDICT_INT8_FLOAT;
+}
+
+static void add_region(struct making *k, const qdq_node *n)
+{
+	qdq_arena *arena = &k->m->arena;
+	qdq_report_region *region = qdq_push(arena, &k->r->regions);
+	qdq_verdict verdict = writes_codes_only(n->region->body) ? QDQ_VERDICT_INT8_INT8 : QDQ_VERDICT_INT8_FLOAT;
+	bool symbolic = false;
+
+	*region =
+	    (qdq_report_region){.name = n->name, .kind = qdq_region_kind_names[n->region->kind], .verdict = verdict};
+	if (n->region->anchor != NULL)
+		region->anchor = n->region->anchor->op_type;
+	region->inputs = qdq_type_names(arena, n, false, &region->n_inputs);
+	region->outputs = qdq_type_names(arena, n, true, &region->n_outputs);
+	region->bytes = qdq_node_bytes(n, &symbolic);
+	qdq_map_set(&k->by_region, n->name, (void *)(uintptr_t)k->r->regions.count);
+	for (const qdq_node *inner = n->region->body->first; inner != NULL; inner = inner->next) {
+		put(k, inner->origin, verdict, n->name);
+		region->macs += qdq_node_macs(inner, &symbolic);
+		region->clamps =
+		    region->clamps || (inner != n->region->anchor && inner->op->family == QDQ_FAMILY_ACTIVATION);
+		region->adds = region->adds || (inner != n->region->anchor && inner->op->id == QDQ_OP_Add);
+		if (n->region->kind == QDQ_REGION_REQUANTIZE) {
+			k->r->counts.q_after += qdq_is_quantizer(inner);
+			k->r->counts.dq_after += qdq_is_dequantizer(inner);
+		}
+	}
+}
+
+static void walk(struct making *k, const qdq_graph *g, int depth)
+{
+	for (const qdq_node *n = g->first; n != NULL && depth < DEPTH; n = n->next) {
+		k->r->counts.q_after += qdq_is_quantizer(n);
+		k->r->counts.dq_after += qdq_is_dequantizer(n);
+		if (n->region != NULL)
+			add_region(k, n);
+		else
+			put(k, n->origin, depth == 0 ? plain_verdict(n) : QDQ_VERDICT_FLOAT, NULL);
+		for (uint32_t i = 0; i < n->n_attrs; i++) {
+			const qdq_attr *a = &n->attrs[i];
+
+			if (a->type == QDQ_ATTR_GRAPH && a->u.g != NULL)
+				walk(k, a->u.g, depth + 1);
+			for (size_t j = 0; a->type == QDQ_ATTR_GRAPHS && j < a->count; j++)
+				walk(k, a->u.graphs[j], depth + 1);
+		}
+	}
+}
+
+static void read_events(struct making *k)
+{
+	for (size_t i = 0; i < k->m->events.count; i++) {
+		const qdq_event *e = &k->m->events.items[i];
+
+		for (const qdq_origin *o = e->node; o != NULL; o = o->next) {
+			if (o->index >= k->n_origins)
+				continue;
+			if (e->declined && strcmp(e->pass, "explain") == 0)
+				k->reasons[o->index] = e;
+			else if (!e->declined && strncmp(e->rule, "fold.", 5) == 0)
+				k->places[o->index].computed = true;
+		}
+	}
+}
+
+/* ---- one operator ---- */
+
+static void set_reason(qdq_report_op *op, qdq_reason_code code, const char *message)
+{
+	op->has_reason = true;
+	op->code = qdq_reasons[code].code;
+	op->message = message != NULL ? message : qdq_reasons[code].message;
+	op->fix = qdq_reasons[code].fix;
+}
+
+/* Nothing is silent: where no pass recorded a reason (explain did not run), the verdict itself gives one. */
+static void find_reason(struct making *k, qdq_report_op *op, const qdq_base_op *base, const struct place *p)
+{
+	const qdq_event *e = base->origin->index < k->n_origins ? k->reasons[base->origin->index] : NULL;
+
+	if (!p->found) {
+		set_reason(op, p->computed ? QDQ_REASON_CONSTANT : QDQ_REASON_REMOVED, NULL);
+	} else if (e != NULL) {
+		set_reason(op, (qdq_reason_code)e->reason, e->message);
+		op->operand = e->operand;
+		op->cause = e->cause;
+	} else if (op->verdict == QDQ_VERDICT_INT8_FLOAT) {
+		set_reason(op, QDQ_REASON_OUTPUT_FLOAT, NULL);
+	} else {
+		set_reason(op, QDQ_REASON_NOT_EXAMINED, NULL);
+	}
+}
+
+static void count_op(qdq_report *r, const qdq_report_op *op)
+{
+	qdq_counts *c = &r->counts;
+	bool int8 = op->verdict != QDQ_VERDICT_FLOAT;
+
+	c->bytes += op->bytes;
+	c->bytes_int8 += int8 ? op->bytes : 0;
+	c->macs += op->macs;
+	c->macs_int8 += int8 ? op->macs : 0;
+	if (op->family != QDQ_FAMILY_WEIGHTED)
+		return;
+	c->weighted++;
+	if (op->verdict == QDQ_VERDICT_INT8_INT8)
+		c->int8_int8++;
+	else if (op->verdict == QDQ_VERDICT_INT8_FLOAT)
+		c->int8_float++;
+	else
+		c->float_only++;
+}
+
+static void add_op(struct making *k, const qdq_base_op *base, qdq_report_op *op)
+{
+	static const struct place nowhere;
+	const struct place *p = base->origin->index < k->n_origins ? &k->places[base->origin->index] : &nowhere;
+
+	*op = (qdq_report_op){.name = base->name,
+			      .op = base->op,
+			      .family = base->family,
+			      .verdict = p->found ? p->verdict : QDQ_VERDICT_FLOAT,
+			      .inputs = base->inputs,
+			      .outputs = base->outputs,
+			      .n_inputs = base->n_inputs,
+			      .n_outputs = base->n_outputs,
+			      .macs = base->macs,
+			      .bytes = base->bytes,
+			      .fused_into = p->region};
+	if (op->verdict != QDQ_VERDICT_INT8_INT8)
+		find_reason(k, op, base, p);
+	if (p->region != NULL) {
+		size_t i = (size_t)(uintptr_t)qdq_map_get(&k->by_region, p->region);
+
+		*qdq_push(&k->m->arena, &k->r->regions.items[i - 1].ops) = base->name;
+	}
+	count_op(k->r, op);
+}
+
+qdq_report *qdq_report_make(qdq_model *m, const char *target, const char *out, double milliseconds)
+{
+	qdq_report *r = qdq_new(&m->arena, qdq_report);
+	const struct qdq_baseline *b = m->baseline;
+	struct making k = {.m = m, .r = r, .n_origins = m->origins.count};
+
+	r->m = m;
+	r->target = target;
+	r->output = out != NULL ? qdq_copy(&m->arena, out, strlen(out)) : NULL;
+	r->milliseconds = milliseconds;
+	r->symbolic = b->symbolic;
+	r->counts = (qdq_counts){.nodes_before = b->nodes, .q_before = b->q, .dq_before = b->dq};
+	r->counts.nodes_after = m->graph->n_nodes;
+	k.places = qdq_array(&m->arena, struct place, k.n_origins);
+	k.reasons = qdq_array(&m->arena, const qdq_event *, k.n_origins);
+	qdq_map_init(&k.by_region, &m->arena);
+	walk(&k, m->graph, 0);
+	for (size_t i = 0; i < m->functions.count; i++) {
+		const qdq_graph *body = m->functions.items[i]->body;
+
+		if (body != NULL && body->parent == NULL &&
+		    strcmp(m->functions.items[i]->domain, QDQ_REGION_DOMAIN) != 0)
+			walk(&k, body, 1);
+	}
+	read_events(&k);
+	r->n_ops = b->ops.count;
+	r->ops = qdq_array(&m->arena, qdq_report_op, r->n_ops);
+	r->op_of = qdq_array(&m->arena, uint32_t, k.n_origins);
+	r->n_origins = k.n_origins;
+	for (size_t i = 0; i < r->n_ops; i++) {
+		add_op(&k, &b->ops.items[i], &r->ops[i]);
+		if (b->ops.items[i].origin->index < k.n_origins)
+			r->op_of[b->ops.items[i].origin->index] = (uint32_t)i + 1;
+	}
+	return r;
+}
+
+const qdq_counts *qdq_report_summary(const qdq_report *r)
+{
+	return &r->counts;
+}
+
+const qdq_report_op *qdq_report_ops(const qdq_report *r, size_t *count)
+{
+	*count = r->n_ops;
+	return r->ops;
+}

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * text.c -- the report for people: one screen, the coverage first, then what is in the way, worst first
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "internal.h"
+
+#define MOST_TYPES 64	/* operator types in one line of verdicts */
+#define MOST_BLOCKERS 6 /* reasons that are listed; each takes three lines */
+
+/* ---- colours ---- */
+
+static const char *bold(bool colour)
+{
+	return colour ? "\033[1m" : "";
+}
+
+static const char *plain(bool colour)
+{
+	return colour ? "\033[0m" : "";
+}
+
+static const char *base_name(const char *path)
+{
+	const char *slash = path == NULL ? NULL : strrchr(path, '/');
+
+	return path == NULL ? "(built)" : slash != NULL ? slash + 1 : path;
+}
+
+static void put_share(qdq_writer *w, uint64_t part, uint64_t whole)
+{
+	double percent = whole == 0 ? 100 : (double)part * 100 / (double)whole;
+
+	/* what is not all must not look like all */
+	qdq_put_real(w, part < whole && percent > 99.99 ? 99.99 : percent, part == whole || part == 0 ? 0 : 2);
+	qdq_put(w, " %");
+}
+
+/* 4.09 G, 512, 1.5 M */
+static void put_amount(qdq_writer *w, uint64_t amount, const char *unit)
+{
+	static const char *const prefixes[] = {"", "k", "M", "G", "T", "P"};
+	double x = (double)amount;
+	size_t i = 0;
+
+	while (x >= 1000 && i + 1 < QDQ_COUNTOF(prefixes)) {
+		x /= 1000;
+		i++;
+	}
+	qdq_put_real(w, x, i == 0 ? 0 : x < 100 ? 2 : 0);
+	qdq_putf(w, " %s%s", prefixes[i], unit);
+}
+
+/* ---- the first two lines ---- */
+
+static void put_head(qdq_writer *w, const qdq_report *r, bool colour)
+{
+	const qdq_counts *c = &r->counts;
+
+	qdq_put(w, base_name(r->m->path));
+	qdq_putf(w, "   opset %d, %llu nodes  ->  ", r->m->opset, (unsigned long long)c->nodes_before);
+	if (r->output != NULL) {
+		qdq_put(w, base_name(r->output));
+		qdq_put(w, "   ");
+	}
+	qdq_putf(w, "%llu nodes   target %s, ", (unsigned long long)c->nodes_after, r->target);
+	qdq_put_real(w, r->milliseconds, r->milliseconds < 10 ? 1 : 0);
+	qdq_putf(w, " ms\n%sINT8: %llu of %llu weighted operators, ", bold(colour),
+		 (unsigned long long)(c->int8_int8 + c->int8_float), (unsigned long long)c->weighted);
+	put_share(w, c->macs_int8, c->macs);
+	qdq_put(w, " of ");
+	put_amount(w, c->macs, "MAC");
+	qdq_put(w, ", ");
+	put_share(w, c->bytes_int8, c->bytes);
+	qdq_putf(w, " of activation bytes%s\n\n", plain(colour));
+}
+
+/* ---- verdicts ---- */
+
+struct type_count {
+	const char *op;
+	uint64_t count, clamps, adds;
+};
+
+struct verdicts {
+	struct type_count types[3][MOST_TYPES];
+	size_t n_types[3];
+	uint64_t totals[3];
+};
+
+static void count_type(struct verdicts *v, qdq_verdict verdict, const char *op, bool clamps, bool adds)
+{
+	struct type_count *types = v->types[verdict];
+	size_t i = 0;
+
+	v->totals[verdict]++;
+	while (i < v->n_types[verdict] && strcmp(types[i].op, op) != 0)
+		i++;
+	if (i == MOST_TYPES)
+		i--; /* the last one stands for all that have no room */
+	else if (i == v->n_types[verdict])
+		types[v->n_types[verdict]++] = (struct type_count){.op = op};
+	types[i].count++;
+	types[i].clamps += clamps;
+	types[i].adds += adds;
+}
+
+/* Computed at build, or unused: nothing that runs. */
+static bool is_gone(const qdq_report_op *op)
+{
+	return op->has_reason && (strcmp(op->code, qdq_reasons[QDQ_REASON_CONSTANT].code) == 0 ||
+				  strcmp(op->code, qdq_reasons[QDQ_REASON_REMOVED].code) == 0);
+}
+
+static int more_first(const void *a, const void *b)
+{
+	const struct type_count *x = a, *y = b;
+
+	return x->count != y->count ? (x->count < y->count ? 1 : -1) : strcmp(x->op, y->op);
+}
+
+static void put_types(qdq_writer *w, struct type_count *types, size_t count)
+{
+	size_t shown = qdq_min_size(count, 8);
+
+	qsort(types, count, sizeof *types, more_first);
+	for (size_t i = 0; i < shown; i++) {
+		const struct type_count *t = &types[i];
+
+		qdq_put(w, i != 0 ? ", " : "   ");
+		if (t->count != 1)
+			qdq_putf(w, "%llu ", (unsigned long long)t->count);
+		qdq_put(w, t->op);
+		if (t->clamps != 0 || t->adds != 0) {
+			qdq_put(w, " (");
+			if (t->clamps != 0)
+				qdq_putf(w, "%llu with activation", (unsigned long long)t->clamps);
+			if (t->adds != 0)
+				qdq_putf(w, "%s%llu with addition", t->clamps != 0 ? ", " : "",
+					 (unsigned long long)t->adds);
+			qdq_put(w, ")");
+		}
+	}
+	if (shown < count)
+		qdq_putf(w, " and %zu more kinds", count - shown);
+	qdq_put(w, "\n");
+}
+
+static void put_verdicts(qdq_writer *w, const qdq_report *r)
+{
+	static const char *const labels[] = {
+	    [QDQ_VERDICT_FLOAT] = "float        ",
+	    [QDQ_VERDICT_INT8_FLOAT] = "int8 -> float",
+	    [QDQ_VERDICT_INT8_INT8] = "int8 -> int8 ",
+	};
+	struct verdicts v = {0};
+
+	for (size_t i = 0; i < r->regions.count; i++) {
+		const qdq_report_region *region = &r->regions.items[i];
+
+		count_type(&v, region->verdict, region->anchor != NULL ? region->anchor : "requantize", region->clamps,
+			   region->adds);
+	}
+	for (size_t i = 0; i < r->n_ops; i++)
+		if (r->ops[i].fused_into == NULL && !is_gone(&r->ops[i]))
+			count_type(&v, r->ops[i].verdict, r->ops[i].op, false, false);
+	for (int i = QDQ_VERDICT_INT8_INT8; i >= QDQ_VERDICT_FLOAT; i--) {
+		qdq_putf(w, "  %s %5llu", labels[i], (unsigned long long)v.totals[i]);
+		put_types(w, v.types[i], v.n_types[i]);
+	}
+}
+
+/* ---- what is in the way ---- */
+
+struct blocker {
+	const char *code;
+	const qdq_report_op *worst;
+	uint64_t count, macs, bytes;
+};
+
+static int costlier(uint64_t macs, uint64_t bytes, uint64_t other_macs, uint64_t other_bytes)
+{
+	if (macs != other_macs)
+		return macs > other_macs ? 1 : -1;
+	return bytes != other_bytes ? (bytes > other_bytes ? 1 : -1) : 0;
+}
+
+static int costliest_first(const void *a, const void *b)
+{
+	const struct blocker *x = a, *y = b;
+	int order = costlier(x->macs, x->bytes, y->macs, y->bytes);
+
+	return order != 0 ? -order : strcmp(x->code, y->code);
+}
+
+static size_t find_blockers(const qdq_report *r, struct blocker *out)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < r->n_ops; i++) {
+		const qdq_report_op *op = &r->ops[i];
+		size_t k = 0;
+
+		if (!op->has_reason || is_gone(op))
+			continue;
+		while (k < count && out[k].code != op->code)
+			k++;
+		if (k == count)
+			out[count++] = (struct blocker){.code = op->code, .worst = op};
+		out[k].count++;
+		out[k].macs += op->macs;
+		out[k].bytes += op->bytes;
+		if (costlier(op->macs, op->bytes, out[k].worst->macs, out[k].worst->bytes) > 0)
+			out[k].worst = op;
+	}
+	qsort(out, count, sizeof *out, costliest_first);
+	return count;
+}
+
+static void put_blocker(qdq_writer *w, const qdq_report *r, const struct blocker *b, bool colour)
+{
+	const qdq_report_op *op = b->worst;
+
+	qdq_putf(w, "  %s%-22s%s ", bold(colour), b->code, plain(colour));
+	put_share(w, b->macs, r->counts.macs != 0 ? r->counts.macs : 1);
+	qdq_put(w, " of MACs, ");
+	put_share(w, b->bytes, r->counts.bytes != 0 ? r->counts.bytes : 1);
+	qdq_put(w, " of bytes\n      ");
+	qdq_put(w, op->op);
+	qdq_put(w, " '");
+	qdq_put(w, op->name);
+	qdq_put(w, "'");
+	if (b->count > 1)
+		qdq_putf(w, " and %llu more", (unsigned long long)b->count - 1);
+	qdq_put(w, ": ");
+	qdq_put(w, op->message);
+	if (op->operand != NULL) {
+		qdq_put(w, " (tensor '");
+		qdq_put(w, op->operand);
+		qdq_put(w, "'");
+		if (op->cause != NULL) {
+			qdq_put(w, ", node '");
+			qdq_put(w, op->cause);
+			qdq_put(w, "'");
+		}
+		qdq_put(w, ")");
+	}
+	qdq_put(w, "\n      fix: ");
+	qdq_put(w, op->fix);
+	qdq_put(w, "\n");
+}
+
+static void put_blockers(qdq_writer *w, const qdq_report *r, bool colour)
+{
+	struct blocker blockers[QDQ_REASON_COUNT];
+	size_t count = find_blockers(r, blockers);
+
+	if (count == 0)
+		return;
+	qdq_put(w, "\nNot fully INT8, by cost\n");
+	for (size_t i = 0; i < count && i < MOST_BLOCKERS; i++)
+		put_blocker(w, r, &blockers[i], colour);
+	if (count > MOST_BLOCKERS)
+		qdq_putf(w, "  and %zu more reasons, which --report=FILE.json lists\n", count - MOST_BLOCKERS);
+}
+
+/* ---- rewrites ---- */
+
+static void put_rewrites(qdq_writer *w, const qdq_report *r)
+{
+	static const struct {
+		const char *rule, *one, *many; /* rule: how its name begins */
+	} kinds[] = {
+	    {"inline_functions.", "call inlined", "calls inlined"},
+	    {"read_qlinear.", "integer form read as Q/DQ", "integer forms read as Q/DQ"},
+	    {"fold.", "constant computed", "constants computed"},
+	    {"fold_bn.", "BatchNormalization folded", "BatchNormalizations folded"},
+	    {"sink_dq.", "DQ sunk", "DQ sunk"},
+	    {"hoist_q.", "Q hoisted", "Q hoisted"},
+	    {"cancel.", "Q or pair cancelled", "Q or pairs cancelled"},
+	    {"fuse.", "region fused", "regions fused"},
+	};
+	uint64_t counts[QDQ_COUNTOF(kinds)] = {0}, by_exactness[3] = {0};
+	bool any = false;
+
+	for (size_t i = 0; i < r->m->events.count; i++) {
+		const qdq_event *e = &r->m->events.items[i];
+
+		if (e->declined)
+			continue;
+		by_exactness[e->exactness]++;
+		for (size_t k = 0; k < QDQ_COUNTOF(kinds); k++)
+			counts[k] += strncmp(e->rule, kinds[k].rule, strlen(kinds[k].rule)) == 0;
+	}
+	qdq_put(w, "\nRewrites: ");
+	for (size_t k = 0; k < QDQ_COUNTOF(kinds); k++) {
+		if (counts[k] == 0)
+			continue;
+		qdq_putf(w, "%s%llu %s", any ? ", " : "", (unsigned long long)counts[k],
+			 counts[k] == 1 ? kinds[k].one : kinds[k].many);
+		any = true;
+	}
+	if (!any)
+		qdq_put(w, "none");
+	else if (by_exactness[QDQ_STEP1] == 0 && by_exactness[QDQ_BOUNDED] == 0)
+		qdq_put(w, " (all exact)");
+	else
+		qdq_putf(w, " (%llu within one step, %llu bounded)", (unsigned long long)by_exactness[QDQ_STEP1],
+			 (unsigned long long)by_exactness[QDQ_BOUNDED]);
+	qdq_put(w, "\n");
+	if (r->symbolic)
+		qdq_put(w, "Dimensions that are not known (such as the batch) count as 1.\n");
+	qdq_put(w, "Details: qdqopt explain ");
+	qdq_put(w, base_name(r->m->path));
+	qdq_put(w, " NODE\n");
+}
+
+qdq_status qdq_report_text(const qdq_report *r, qdq_write_fn *write, void *user, bool colour)
+{
+	qdq_writer w = {.write = write, .user = user};
+
+	put_head(&w, r, colour);
+	put_verdicts(&w, r);
+	put_blockers(&w, r, colour);
+	put_rewrites(&w, r);
+	return qdq_writer_end(&w);
+}
