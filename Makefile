@@ -83,6 +83,11 @@ $(BUILD)/test/replay_%: $(BUILD)/test/fuzz/fuzz_%.o $(BUILD)/test/fuzz/standalon
 	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
 $(BUILD)/test/run_generate: $(BUILD)/test/gen/generate.o
 	$(CC) $(SAN) -o $@ $^
+$(BUILD)/test/small_arena.o: lib/base/arena.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -DFIRST_BLOCK=16 -DLAST_BLOCK=16 -c -o $@ $<
+$(BUILD)/test/run_oom: $(BUILD)/test/oom.o $(BUILD)/test/fixture.o $(BUILD)/test/small_arena.o $(BUILD)/libqdqopt.a
+	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
 .SECONDARY:
 -include $(wildcard $(BUILD)/test/*.d $(BUILD)/test/*/*.d)
 
@@ -93,15 +98,15 @@ check-golden: $(BUILD)/test/run_golden ## golden graphs, printed and run on both
 bless: $(BUILD)/test/run_golden ## write what the golden graphs give now as what they are to give
 	$< --bless test/golden
 check-properties: $(BUILD)/test/run_properties ## idempotence, pass orders, load and save, print and parse
-	$(COUNT) properties $< test/models
+	$(COUNT) properties $< test/models test/golden
 check-oom: $(BUILD)/test/run_oom ## every single allocation fails once
-	$(COUNT) oom $< test/models
+	$(COUNT) oom $< test/models test/golden
 check-asan: ## units, golden graphs and properties under AddressSanitizer and UBSan
 	$(ASAN) build/asan/test/run_unit build/asan/test/run_golden build/asan/test/run_properties build/asan/test/run_oom
 	$(COUNT) asan-unit build/asan/test/run_unit
 	$(COUNT) asan-golden build/asan/test/run_golden test/golden
-	$(COUNT) asan-properties build/asan/test/run_properties test/models
-	$(COUNT) asan-oom build/asan/test/run_oom --quick test/models
+	$(COUNT) asan-properties build/asan/test/run_properties test/models test/golden
+	$(COUNT) asan-oom build/asan/test/run_oom --quick test/models test/golden
 check-tsan: ## two threads, each with its own context, under ThreadSanitizer
 	$(TSAN) build/tsan/test/run_threads
 	$(COUNT) threads build/tsan/test/run_threads test/models
@@ -132,7 +137,7 @@ cover: ## line coverage of lib/ir, lib/rewrite, lib/onnx and passes
 		build/cover/test/run_properties $(REPLAYS:%=build/cover/test/%)
 	-build/cover/test/run_unit >/dev/null
 	-build/cover/test/run_golden test/golden >/dev/null
-	-build/cover/test/run_properties test/models >/dev/null
+	-build/cover/test/run_properties test/models test/golden >/dev/null
 	-for t in $(REPLAYS); do build/cover/test/$$t test/fuzz/corpus/$${t#replay_} >/dev/null; done
 	-for m in $(or $(shell find -L $(MODELS) test/models -name '*.onnx' 2>/dev/null)); do \
 		for o in --exact --emit=qdq --passes=none; do build/cover/qdqopt $$m build/cover/out.onnx --quiet $$o; done; \
