@@ -145,6 +145,8 @@ cover: ## line coverage of lib/ir, lib/rewrite, lib/onnx and passes
 	$(COUNT) coverage test/cover.sh build/cover $(FLOOR)
 docs/ops.md: lib/ir/ops.def test/tools/ops_doc.py ## the operator table, for people
 	python3 test/tools/ops_doc.py > $@
+docs/reasons.md: lib/report/reasons.def test/tools/reasons_doc.py ## the reasons, for people
+	python3 test/tools/reasons_doc.py > $@
 lint: ## layout, direction of includes, length of files, and no warning from either compiler
 	$(COUNT) lint env CLANG=$(CLANG) test/lint.sh
 bench: all $(PYTHON) $(BUILD)/test/run_generate ## time and memory, beside cp and ONNX Runtime
@@ -191,13 +193,3 @@ install: all ## into $(DESTDIR)$(PREFIX)
 
 clean: ## remove build products
 	rm -rf $(BUILD)
-
-# ---- what links without the rewriting driver and the report ----
-FOUNDATION_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard lib/base/*.c lib/ir/*.c lib/onnx/*.c lib/eval/*.c)) \
-	$(BUILD)/gen/onnx.pb-c.o
-FOUNDATION_TESTS := numbers eval
-.PHONY: check-foundation
-check-foundation: $(FOUNDATION_OBJ) $(patsubst %,$(BUILD)/test/unit/%.o,$(FOUNDATION_TESTS)) ## the unit tests of numbers and the evaluator, which need neither driver nor report
-	@printf '#include <check.h>\n#include <stdio.h>\n#include "suites.h"\nint main(void){SRunner*r=srunner_create(numbers_suite());srunner_add_suite(r,eval_suite());srunner_run_all(r,CK_NORMAL);int f=srunner_ntests_failed(r),n=srunner_ntests_run(r);srunner_free(r);printf("%%d passed, %%d failed\\n",n-f,f);return f!=0;}\n' > $(BUILD)/foundation.c
-	$(CC) -std=c11 -Iinclude -Itest/unit -o $(BUILD)/foundation $(BUILD)/foundation.c $^ $(LDLIBS) $$(pkg-config --libs check)
-	$(BUILD)/foundation
