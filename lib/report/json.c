@@ -257,14 +257,18 @@ static void put_declined(json *j, const qdq_report *r)
 	close(j, "]");
 }
 
-static void put_diagnostics(json *j, const qdq_ctx *ctx)
+/* Of this model: a context may have others, of other files. */
+static void put_diagnostics(json *j, const qdq_model *m)
 {
+	const qdq_ctx *ctx = m->ctx;
 	static const char *const severities[] = {"", "error", "warning", "note"};
 
 	open(j, "diagnostics", "[");
 	for (size_t i = 0; i < ctx->diagnostics.count; i++) {
 		const qdq_diagnostic *d = &ctx->diagnostics.items[i];
 
+		if (d->file != NULL && (m->path == NULL || strcmp(d->file, m->path) != 0))
+			continue;
 		open_row(j);
 		string(j, "severity", severities[d->severity]);
 		string(j, "file", d->file);
@@ -300,7 +304,7 @@ qdq_status qdq_report_json(const qdq_report *r, qdq_write_fn *write, void *user)
 	put_regions(&j, r);
 	put_rewrites(&j, r);
 	put_declined(&j, r);
-	put_diagnostics(&j, r->m->ctx);
+	put_diagnostics(&j, r->m);
 	qdq_put(&j.w, "}\n");
 	return qdq_writer_end(&j.w);
 }
