@@ -15,71 +15,105 @@
  */
 #include "moves.h"
 
-static void drop_unread(qdq_node *n)
+/* ---- q -- DQ -- Q  =>  q ---- */
+
+static bool gives_back(qdq_run *r, const qdq_match *match, qdq_reason *why)
 {
-	if (n->outputs[0]->n_uses == 0 && n->outputs[0]->n_outputs == 0)
-		qdq_node_remove(n);
+	qdq_params a, b;
+
+	(void)r;
+	if (!qdq_params_of(qdq_match_node(match, "dq"), &a) || !qdq_params_of(qdq_match_root(match), &b) ||
+	    !qdq_params_equal(&a, &b))
+		return false;
+	if (qdq_params_round_trip(&a))
+		return true;
+	if (a.constant)
+		*why = (qdq_reason){.code = QDQ_REASON_ROUND_TRIP, .operand = qdq_in(qdq_match_root(match), 0)->name};
+	return false;
 }
 
-/* q -- DQ -- Q  =>  q */
-static void cancel_pair(qdq_run *r, qdq_node *q)
+static const qdq_rule rules[] = {
+    {"cancel.pair", "(QuantizeLinear (DequantizeLinear*:dq x _ z?) _ y?)", "x", gives_back, NULL, QDQ_EXACT},
+};
+
+/* ---- one Q for equal parameters ---- */
+
+/* The first Qs of a value, by what their parameters hash to. */
+struct seen {
+	qdq_node *q;
+	struct seen *next;
+};
+
+static uint64_t hash_params(const qdq_params *p)
 {
-	qdq_node *dq = qdq_def(qdq_in(q, 0), QDQ_OP_DequantizeLinear);
+	const qdq_tensor *scale = qdq_value_constant(p->scale);
+	uint64_t h = qdq_hash(&p->codes, sizeof p->codes, p->count);
+
+	/* scales that are equal as constants hash alike, whichever initializer holds them */
+	return scale != NULL ? qdq_hash(scale->data, (size_t)scale->size, h) : qdq_hash(&p->scale, sizeof p->scale, h);
+}
+
+static void merge_into(qdq_run *r, qdq_node *q, qdq_node *into)
+{
 	const qdq_origin *origin = q->origin;
-	qdq_params a, b;
 
-	if (dq == NULL || !qdq_params_of(dq, &a) || !qdq_params_of(q, &b) || !qdq_params_equal(&a, &b))
-		return;
-	if (q->outputs[0]->n_outputs != 0)
-		return;
-	if (!qdq_params_round_trip(&a)) {
-		qdq_reason why = {.code = QDQ_REASON_ROUND_TRIP, .operand = qdq_in(q, 0)->name};
-
-		if (a.constant)
-			qdq_declined(r, "cancel.pair", origin, &why);
-		return;
-	}
-	qdq_value_replace_uses(q->outputs[0], qdq_in(dq, 0));
+	qdq_value_replace_uses(q->outputs[0], into->outputs[0]);
 	qdq_node_remove(q);
-	drop_unread(dq);
-	qdq_applied(r, "cancel.pair", QDQ_EXACT, 0, origin);
+	qdq_applied(r, "cancel.merge", QDQ_EXACT, 0, origin);
 }
 
-/* All other Qs of x with the parameters of q become q. */
-static void merge(qdq_run *r, qdq_node *q)
+/* All Qs of x with equal parameters become the one that stands first. */
+static void merge_readers(qdq_run *r, const qdq_value *x)
 {
-	qdq_value *x = qdq_in(q, 0);
-	qdq_use *next;
+	const qdq_use *u = x->uses, *before;
+	qdq_map by_hash;
 	qdq_params a, b;
 
-	if (x->n_uses < 2 || !qdq_params_of(q, &a))
-		return;
-	for (qdq_use *u = x->uses; u != NULL; u = next) {
-		qdq_node *other = u->node;
-		const qdq_origin *origin = other->origin;
+	qdq_map_init(&by_hash, &r->scratch);
+	while (u->next != NULL) /* uses are listed newest first */
+		u = u->next;
+	for (; u != NULL; u = before) {
+		qdq_node *q = u->node;
+		struct seen *s;
+		const void *key;
 
-		next = u->next;
-		if (other == q || !qdq_is(other, QDQ_OP_QuantizeLinear) || other->graph != q->graph ||
-		    qdq_use_index(u) != 0 || other->outputs[0]->n_outputs != 0 || !qdq_params_of(other, &b) ||
-		    !qdq_params_equal(&a, &b))
+		before = u->prev;
+		if (!qdq_is(q, QDQ_OP_QuantizeLinear) || q->graph != r->graph || qdq_use_index(u) != 0 ||
+		    !qdq_params_of(q, &a))
 			continue;
-		qdq_value_replace_uses(other->outputs[0], q->outputs[0]);
-		qdq_node_remove(other);
-		qdq_applied(r, "cancel.merge", QDQ_EXACT, 0, origin);
+		key = (const void *)(uintptr_t)(hash_params(&a) | 1);
+		for (s = qdq_map_get(&by_hash, key); s != NULL; s = s->next)
+			if (qdq_params_of(s->q, &b) && qdq_params_equal(&a, &b))
+				break;
+		if (s != NULL && s->q->order < q->order && q->outputs[0]->n_outputs == 0) {
+			merge_into(r, q, s->q);
+		} else if (s != NULL && s->q->order > q->order && s->q->outputs[0]->n_outputs == 0) {
+			merge_into(r, s->q, q);
+			s->q = q;
+		} else if (s == NULL) {
+			s = qdq_new(&r->scratch, struct seen);
+			*s = (struct seen){q, qdq_map_get(&by_hash, key)};
+			qdq_map_set(&by_hash, key, s);
+		}
 	}
 }
 
 static void run(qdq_run *r)
 {
+	qdq_map done;
 	qdq_node *next;
 
+	qdq_map_init(&done, &r->scratch);
+	qdq_graph_number(r->graph);
 	for (qdq_node *n = r->graph->first; n != NULL; n = next) {
-		if (qdq_is(n, QDQ_OP_QuantizeLinear))
-			merge(r, n); /* may remove what follows, so ask for `next` afterwards */
+		qdq_value *x = qdq_is(n, QDQ_OP_QuantizeLinear) ? qdq_in(n, 0) : NULL;
+
+		if (x != NULL && x->n_uses > 1 && qdq_map_get(&done, x) == NULL) {
+			qdq_map_set(&done, x, x);
+			merge_readers(r, x); /* n stays: it is the first of them */
+		}
 		next = n->next;
-		if (qdq_is(n, QDQ_OP_QuantizeLinear))
-			cancel_pair(r, n);
 	}
 }
 
-const qdq_pass qdq_pass_cancel = {"cancel", "cancel DQ-Q pairs and merge equal Qs", NULL, 0, run};
+const qdq_pass qdq_pass_cancel = {"cancel", "cancel DQ-Q pairs and merge equal Qs", rules, QDQ_COUNTOF(rules), run};

@@ -108,8 +108,7 @@ static void to_standard(qdq_run *r, qdq_node *n, qdq_op_id op)
 	if (!qdq_params_of(n, &p) || !p.constant || p.real != QDQ_TYPE_FLOAT || p.scale->type != QDQ_TYPE_FLOAT)
 		return;
 	wide = !qdq_type_is_int8(p.codes) && p.codes != QDQ_TYPE_INT32;
-	if (opset < 10 || (wide && opset < 21) ||
-	    (!p.per_tensor && (opset < 13 || qdq_attr_find(n, "axis") == NULL)))
+	if (opset < 10 || (wide && opset < 21) || (!p.per_tensor && (opset < 13 || qdq_attr_find(n, "axis") == NULL)))
 		return;
 	qdq_node_set_op(n, op);
 	if (p.per_tensor)
@@ -184,12 +183,21 @@ static void run(qdq_run *r)
 	for (qdq_node *n = r->graph->first; n != NULL; n = next) {
 		next = n->next;
 		switch (n->op->id) {
-		case QDQ_OP_Constant: constant_to_initializer(r, n); break;
+		case QDQ_OP_Constant:
+			constant_to_initializer(r, n);
+			break;
 		case QDQ_OP_Identity:
-		case QDQ_OP_Dropout: drop_identity(r, n); break;
-		case QDQ_OP_ms_QuantizeLinear: to_standard(r, n, QDQ_OP_QuantizeLinear); break;
-		case QDQ_OP_ms_DequantizeLinear: to_standard(r, n, QDQ_OP_DequantizeLinear); break;
-		default: break;
+		case QDQ_OP_Dropout:
+			drop_identity(r, n);
+			break;
+		case QDQ_OP_ms_QuantizeLinear:
+			to_standard(r, n, QDQ_OP_QuantizeLinear);
+			break;
+		case QDQ_OP_ms_DequantizeLinear:
+			to_standard(r, n, QDQ_OP_DequantizeLinear);
+			break;
+		default:
+			break;
 		}
 	}
 	for (qdq_node *n = r->graph->first; n != NULL; n = next) { /* now that the parameters are initializers */

@@ -80,15 +80,20 @@ static bool same_attr(const qdq_attr *a, const qdq_attr *b)
 	if (a->type != b->type || a->ref != b->ref)
 		return false;
 	switch (a->type) {
-	case QDQ_ATTR_INT: return a->u.i == b->u.i;
-	case QDQ_ATTR_FLOAT: return memcmp(&a->u.f, &b->u.f, sizeof a->u.f) == 0;
-	case QDQ_ATTR_STRING: return a->u.s.size == b->u.s.size && memcmp(a->u.s.data, b->u.s.data, a->u.s.size) == 0;
+	case QDQ_ATTR_INT:
+		return a->u.i == b->u.i;
+	case QDQ_ATTR_FLOAT:
+		return memcmp(&a->u.f, &b->u.f, sizeof a->u.f) == 0;
+	case QDQ_ATTR_STRING:
+		return a->u.s.size == b->u.s.size && memcmp(a->u.s.data, b->u.s.data, a->u.s.size) == 0;
 	case QDQ_ATTR_INTS:
-		return a->count == b->count && (a->count == 0 || memcmp(a->u.ints, b->u.ints, a->count * sizeof *a->u.ints) == 0);
+		return a->count == b->count &&
+		       (a->count == 0 || memcmp(a->u.ints, b->u.ints, a->count * sizeof *a->u.ints) == 0);
 	case QDQ_ATTR_FLOATS:
 		return a->count == b->count &&
 		       (a->count == 0 || memcmp(a->u.floats, b->u.floats, a->count * sizeof *a->u.floats) == 0);
-	default: return false;
+	default:
+		return false;
 	}
 }
 

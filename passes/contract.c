@@ -41,8 +41,10 @@ static int64_t free_axis(const qdq_node *n, uint32_t index)
 	const qdq_value *v = qdq_in(n, index);
 
 	switch (n->op->id) {
-	case QDQ_OP_Conv: return index == 1 ? 0 : is_depthwise(n) ? 1 : -1;
-	case QDQ_OP_ConvTranspose: return index == 1 ? 1 : -1;
+	case QDQ_OP_Conv:
+		return index == 1 ? 0 : is_depthwise(n) ? 1 : -1;
+	case QDQ_OP_ConvTranspose:
+		return index == 1 ? 1 : -1;
 	case QDQ_OP_Gemm:
 		if (index == 0)
 			return qdq_attr_int(n, "transA", 0) != 0 ? 1 : 0;
@@ -51,7 +53,8 @@ static int64_t free_axis(const qdq_node *n, uint32_t index)
 		if (rank_of(v) < 2)
 			return -1;
 		return index == 0 ? rank_of(v) - 2 : rank_of(v) - 1;
-	default: return -1;
+	default:
+		return -1;
 	}
 }
 
@@ -130,7 +133,8 @@ static int64_t greatest_channel(const qdq_node *n, const qdq_params *p, const qd
 	return most;
 }
 
-/* Does the integer sum fit int32 for every input? First by the number of terms; only if that says no, from the weights. */
+/* Does the integer sum fit int32 for every input? First by the number of terms; only if that says no, from the weights.
+ */
 static bool sum_fits(const qdq_node *n, const qdq_params *x, const qdq_params *w, qdq_reason *why)
 {
 	const int64_t limit = INT32_MAX;
@@ -230,7 +234,8 @@ bool qdq_bias_scale_fits(const qdq_node *n)
 	uint64_t channels;
 
 	if (!qdq_params_of(qdq_in(n, 2)->def, &b) || b.codes != QDQ_TYPE_INT32 || !b.constant ||
-	    !qdq_params_of(qdq_in(n, 0)->def, &x) || !x.constant || !qdq_params_of(qdq_in(n, 1)->def, &w) || !w.constant)
+	    !qdq_params_of(qdq_in(n, 0)->def, &x) || !x.constant || !qdq_params_of(qdq_in(n, 1)->def, &w) ||
+	    !w.constant)
 		return true;
 	channels = b.count > w.count ? b.count : w.count;
 	for (uint64_t c = 0; c < channels; c++) {

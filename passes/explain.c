@@ -20,8 +20,8 @@ static void say(qdq_run *r, const qdq_node *n, qdq_reason_code code, const qdq_v
 	if (operand != NULL)
 		why.operand = operand->name;
 	if (cause != NULL)
-		why.cause = qdq_node_label(cause->region != NULL && cause->region->anchor != NULL ? cause->region->anchor
-												  : cause);
+		why.cause = qdq_node_label(
+		    cause->region != NULL && cause->region->anchor != NULL ? cause->region->anchor : cause);
 	qdq_declined(r, "explain", n->origin, &why);
 }
 
@@ -118,7 +118,8 @@ static const qdq_node *float_reader(const qdq_value *v)
 /* Pools, Add, Mul, Concat, clamps: codes are wanted on both sides. */
 static void explain_between(qdq_run *r, const qdq_node *n)
 {
-	uint32_t operands = n->op->family == QDQ_FAMILY_ELEMENTWISE || n->op->family == QDQ_FAMILY_CONCAT ? n->n_inputs : 1;
+	uint32_t operands =
+	    n->op->family == QDQ_FAMILY_ELEMENTWISE || n->op->family == QDQ_FAMILY_CONCAT ? n->n_inputs : 1;
 	uint32_t quantized = 0, real = 0;
 	qdq_reason why = {0}, first = {0};
 

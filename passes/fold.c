@@ -17,7 +17,7 @@
 #include "../lib/eval/eval.h"
 #include "moves.h"
 
-#define GROWTH 8             /* a result may be so many times as large as its inputs … */
+#define GROWTH 8	     /* a result may be so many times as large as its inputs … */
 #define ALWAYS (1024 * 1024) /* … or so many bytes */
 
 /* A result: in scratch memory until somebody needs it. `borrowed`: its data is an initializer's own. */
@@ -96,7 +96,7 @@ static const qdq_tensor **evaluate(const struct folding *f, qdq_node *n)
 	qdq_run *r = f->run;
 	const qdq_tensor *few[8];
 	const qdq_tensor **inputs =
-		n->n_inputs <= QDQ_COUNTOF(few) ? few : qdq_array(&r->scratch, const qdq_tensor *, n->n_inputs);
+	    n->n_inputs <= QDQ_COUNTOF(few) ? few : qdq_array(&r->scratch, const qdq_tensor *, n->n_inputs);
 	const qdq_tensor **outputs;
 	qdq_exactness exactness;
 	uint64_t size;
@@ -141,7 +141,8 @@ static const qdq_tensor *keep(qdq_model *m, const struct folded *result)
 
 	if (t->rank != 0)
 		memcpy(dims, t->dims, (size_t)t->rank * sizeof *dims);
-	*copy = (qdq_tensor){.type = t->type, .rank = t->rank, .dims = dims, .count = t->count, .data = t->data, .size = t->size};
+	*copy = (qdq_tensor){
+	    .type = t->type, .rank = t->rank, .dims = dims, .count = t->count, .data = t->data, .size = t->size};
 	if (result->borrowed) {
 		copy->source = t->source;
 		copy->strings = t->strings;
@@ -149,7 +150,8 @@ static const qdq_tensor *keep(qdq_model *m, const struct folded *result)
 		qdq_bytes *strings = qdq_array(&m->arena, qdq_bytes, t->count);
 
 		for (uint64_t i = 0; i < t->count; i++)
-			strings[i] = (qdq_bytes){qdq_copy(&m->arena, t->strings[i].data, t->strings[i].size), t->strings[i].size};
+			strings[i] = (qdq_bytes){qdq_copy(&m->arena, t->strings[i].data, t->strings[i].size),
+						 t->strings[i].size};
 		copy->strings = strings;
 	} else {
 		copy->data = qdq_copy(&m->arena, t->data, (size_t)t->size);
@@ -218,8 +220,8 @@ static void fold_dimensions(qdq_run *r)
 		const qdq_tensor *t;
 
 		next = n->next;
-		if (v == NULL || v->contents == NULL || v->n_outputs != 0 || n->region != NULL || n->op->id == QDQ_OP_NONE ||
-		    !read_by_others(v))
+		if (v == NULL || v->contents == NULL || v->n_outputs != 0 || n->region != NULL ||
+		    n->op->id == QDQ_OP_NONE || !read_by_others(v))
 			continue;
 		t = known_contents(r->model, v);
 		if (t == NULL)

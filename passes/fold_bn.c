@@ -56,8 +56,9 @@ static const float *pure_factors(qdq_run *r, const qdq_node *bn, uint64_t *chann
 	float epsilon = qdq_attr_float(bn, "epsilon", 1e-5f);
 	float *factors;
 
-	if (bn->n_inputs < 5 || !floats_of(qdq_in(bn, 1), &gamma, channels) || !floats_of(qdq_in(bn, 4), &variance, &count) ||
-	    count != *channels || !all_zero(qdq_in(bn, 2), count) || !all_zero(qdq_in(bn, 3), count))
+	if (bn->n_inputs < 5 || !floats_of(qdq_in(bn, 1), &gamma, channels) ||
+	    !floats_of(qdq_in(bn, 4), &variance, &count) || count != *channels || !all_zero(qdq_in(bn, 2), count) ||
+	    !all_zero(qdq_in(bn, 3), count))
 		return NULL;
 	factors = qdq_array(&r->scratch, float, count);
 	for (uint64_t c = 0; c < count; c++) {

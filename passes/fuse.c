@@ -8,15 +8,13 @@
  *   r -- DQ -------------------------'                   r --'
  *
  *   When    a contraction that can run in INT8 (contract.c), with what follows it as long as one reader takes it: bias,
- *           BatchNormalization, Relu, Clip, the residual Add (int8 or float operand), Q, and Q -> DQ pairs inside, which
- *           stay as rounding steps; several Qs of one result, or a float reader beside them, are several outputs.
- *           Pools, Add, Mul, Concat with codes on both sides. A MOVE or MONO operator between DQ and Q that is not legal
- *           on codes. What is left of DQ -> Q requantizes
- *   Keeps   every node and every name; a DQ that others read is cloned; values of the epilogue never grow
- *   Exact   EXACT: a region is the very nodes that it replaced
- *   Needs   shapes (for the Add)            Breaks  order (restored at the end)
- *   After   cancel                          Before  cleanup, explain
- *   Tests   test/golden/fuse/               Ref     TensorRT developer guide, Q/DQ fusion
+ *           BatchNormalization, Relu, Clip, the residual Add (int8 or float operand), Q, and Q -> DQ pairs inside,
+ * which stay as rounding steps; several Qs of one result, or a float reader beside them, are several outputs. Pools,
+ * Add, Mul, Concat with codes on both sides. A MOVE or MONO operator between DQ and Q that is not legal on codes. What
+ * is left of DQ -> Q requantizes Keeps   every node and every name; a DQ that others read is cloned; values of the
+ * epilogue never grow Exact   EXACT: a region is the very nodes that it replaced Needs   shapes (for the Add) Breaks
+ * order (restored at the end) After   cancel                          Before  cleanup, explain Tests test/golden/fuse/
+ * Ref     TensorRT developer guide, Q/DQ fusion
  */
 #include "moves.h"
 
@@ -31,7 +29,7 @@ struct builder {
 	qdq_run *run;
 	qdq_graph *graph;
 	QDQ_VEC(struct member) members;
-	bool writes_codes;  /* some Q was taken in behind the anchor */
+	bool writes_codes; /* some Q was taken in behind the anchor */
 };
 
 static void take(struct builder *b, qdq_node *n, qdq_use *use)
@@ -147,8 +145,8 @@ static void take_requantizers(struct builder *b, const qdq_value *codes)
 	for (const qdq_use *u = oldest(codes); u != NULL; u = u->prev) {
 		qdq_node *dq = u->node;
 		qdq_node *q = qdq_is(dq, QDQ_OP_DequantizeLinear) && dq->graph == b->graph && is_rounding(dq)
-				      ? reader(b, dq->outputs[0])
-				      : NULL;
+				  ? reader(b, dq->outputs[0])
+				  : NULL;
 
 		if (q != NULL && qdq_is(q, QDQ_OP_QuantizeLinear) && is_rounding(q)) {
 			take(b, dq, NULL);
@@ -209,10 +207,10 @@ static void commit(struct builder *b, qdq_region_kind kind, qdq_node *anchor)
 	const char *base = *named->name != '\0' ? named->name : named->outputs[0]->name;
 	qdq_node **nodes = qdq_array(&r->scratch, qdq_node *, b->members.count);
 	static const char *const rules[QDQ_REGION_KINDS] = {
-		[QDQ_REGION_CONV] = "fuse.conv",       [QDQ_REGION_GEMM] = "fuse.gemm",
-		[QDQ_REGION_MATMUL] = "fuse.matmul",   [QDQ_REGION_POOL] = "fuse.pool",
-		[QDQ_REGION_ELTWISE] = "fuse.eltwise", [QDQ_REGION_CONCAT] = "fuse.concat",
-		[QDQ_REGION_MOVE] = "fuse.move",       [QDQ_REGION_REQUANTIZE] = "fuse.requantize",
+	    [QDQ_REGION_CONV] = "fuse.conv",	   [QDQ_REGION_GEMM] = "fuse.gemm",
+	    [QDQ_REGION_MATMUL] = "fuse.matmul",   [QDQ_REGION_POOL] = "fuse.pool",
+	    [QDQ_REGION_ELTWISE] = "fuse.eltwise", [QDQ_REGION_CONCAT] = "fuse.concat",
+	    [QDQ_REGION_MOVE] = "fuse.move",	   [QDQ_REGION_REQUANTIZE] = "fuse.requantize",
 	};
 
 	for (size_t i = 0; i < b->members.count; i++) {
@@ -233,7 +231,7 @@ static void commit(struct builder *b, qdq_region_kind kind, qdq_node *anchor)
 static void fuse_contraction(qdq_run *r, qdq_node *n)
 {
 	struct builder b = {.run = r, .graph = n->graph};
-	qdq_region_kind kind = n->op->id == QDQ_OP_Gemm     ? QDQ_REGION_GEMM
+	qdq_region_kind kind = n->op->id == QDQ_OP_Gemm	    ? QDQ_REGION_GEMM
 			       : n->op->id == QDQ_OP_MatMul ? QDQ_REGION_MATMUL
 							    : QDQ_REGION_CONV;
 	qdq_reason why;
@@ -252,7 +250,8 @@ static void fuse_contraction(qdq_run *r, qdq_node *n)
 		if (dq == NULL || dq->graph != n->graph)
 			continue;
 		/* a weight's Q that was not folded stays with it */
-		if (i == 1 && q != NULL && qdq_value_constant(qdq_in(q, 0)) != NULL && qdq_only_use(q->outputs[0]) != NULL)
+		if (i == 1 && q != NULL && qdq_value_constant(qdq_in(q, 0)) != NULL &&
+		    qdq_only_use(q->outputs[0]) != NULL)
 			take(&b, q, NULL);
 		take(&b, dq, &n->inputs[i]);
 	}
@@ -271,7 +270,8 @@ static void fuse_between(qdq_run *r, qdq_node *n, qdq_region_kind kind)
 	for (uint32_t i = 0; i < n->n_inputs; i++) {
 		qdq_value *v = qdq_in(n, i);
 		bool data = (n->op->cls == QDQ_CLASS_MOVE || n->op->cls == QDQ_CLASS_MONO) ? qdq_op_data_input(n, i)
-				: n->op->family == QDQ_FAMILY_POOL ? i == 0 : true;
+			    : n->op->family == QDQ_FAMILY_POOL				   ? i == 0
+											   : true;
 
 		if (v == NULL || !data || (kind == QDQ_REGION_ELTWISE && qdq_value_constant(v) != NULL))
 			continue;

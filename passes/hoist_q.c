@@ -84,7 +84,7 @@ static bool worthwhile(const qdq_node *n, bool on_codes)
 		return any_input(n, can_write_codes);
 	if (any_input(n, is_dequantized))
 		return false; /* DQ -- n -- Q is a unit, or sink_dq has taken it */
-	if (qdq_is_clamp(n)) /* an epilogue's business, unless a move stands between it and the epilogue */
+	if (qdq_is_clamp(n))  /* an epilogue's business, unless a move stands between it and the epilogue */
 		return on_codes && qdq_in(n, 0)->def != NULL && !qdq_is_clamp(qdq_in(n, 0)->def) &&
 		       (qdq_in(n, 0)->def->op->cls == QDQ_CLASS_MOVE || qdq_in(n, 0)->def->op->cls == QDQ_CLASS_MONO);
 	return on_codes || any_input(n, can_write_codes);

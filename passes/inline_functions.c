@@ -20,7 +20,7 @@ struct inlining {
 	qdq_run *run;
 	const qdq_node *call;
 	const char *prefix; /* of names */
-	qdq_map values;     /* of the function -> of the graph */
+	qdq_map values;	    /* of the function -> of the graph */
 };
 
 /* ---- which functions ---- */
@@ -28,7 +28,8 @@ struct inlining {
 static bool holds_quantization(const qdq_graph *g, int depth)
 {
 	for (const qdq_node *n = g->first; n != NULL; n = n->next) {
-		if (n->op->family == QDQ_FAMILY_WEIGHTED || n->op->cls == QDQ_CLASS_QUANT || n->op->cls == QDQ_CLASS_QFORM)
+		if (n->op->family == QDQ_FAMILY_WEIGHTED || n->op->cls == QDQ_CLASS_QUANT ||
+		    n->op->cls == QDQ_CLASS_QFORM)
 			return true;
 		if (n->function != NULL && depth < DEPTH && n->function->body != NULL &&
 		    holds_quantization(n->function->body, depth + 1))
@@ -60,7 +61,8 @@ static bool means_the_same(const qdq_model *m, const qdq_function *f, const qdq_
 		int64_t inner = function_version(f, n->domain), outer = version_of(m, n->domain);
 
 		if (inner != outer && outer >= 0 &&
-		    (n->op->id == QDQ_OP_NONE || qdq_op_version(n->op, (int)inner) != qdq_op_version(n->op, (int)outer)))
+		    (n->op->id == QDQ_OP_NONE ||
+		     qdq_op_version(n->op, (int)inner) != qdq_op_version(n->op, (int)outer)))
 			return false;
 		for (uint32_t i = 0; i < n->n_attrs; i++) {
 			const qdq_attr *a = &n->attrs[i];
@@ -202,7 +204,8 @@ static void copy_body(struct inlining *in, const qdq_graph *from, qdq_graph *to,
 
 /* ---- one call ---- */
 
-/* What the body calls `inner` is the call's output y: its definer defines y, or hands it on where it has a name already. */
+/* What the body calls `inner` is the call's output y: its definer defines y, or hands it on where it has a name
+ * already. */
 static void connect_output(struct inlining *in, qdq_map *done, qdq_node *call, qdq_value *y, const qdq_value *inner)
 {
 	qdq_value *v = copy_value(in, call->graph, inner);
@@ -308,5 +311,5 @@ static void run(qdq_run *r)
 		drop_uncalled(r);
 }
 
-const qdq_pass qdq_pass_inline_functions = {"inline_functions", "inline the user's functions that hold Q/DQ or weighted operators",
-					    NULL, 0, run};
+const qdq_pass qdq_pass_inline_functions = {
+    "inline_functions", "inline the user's functions that hold Q/DQ or weighted operators", NULL, 0, run};

@@ -220,21 +220,27 @@ static bool map_axis(const qdq_node *n, int64_t axis, bool toward_output, int64_
 	to = toward_output ? y : x;
 	*out = axis;
 	switch (n->op->axis) {
-	case QDQ_AXIS_SAME: return true;
-	case QDQ_AXIS_PERM: return perm_axis(n, axis, toward_output, out);
-	case QDQ_AXIS_VIEW: return view_axis(from, axis, to, out);
-	case QDQ_AXIS_CHANNEL: return axis == 0 || axis == 1;
+	case QDQ_AXIS_SAME:
+		return true;
+	case QDQ_AXIS_PERM:
+		return perm_axis(n, axis, toward_output, out);
+	case QDQ_AXIS_VIEW:
+		return view_axis(from, axis, to, out);
+	case QDQ_AXIS_CHANNEL:
+		return axis == 0 || axis == 1;
 	case QDQ_AXIS_UNTOUCHED:
 		/* A dimension of unchanged length was neither cut nor repeated; the rank must not change before it. */
 		if (n->op->id == QDQ_OP_Gather || n->op->id == QDQ_OP_GatherElements || n->op->id == QDQ_OP_Compress ||
 		    n->op->id == QDQ_OP_Concat) {
 			int64_t cut = qdq_attr_int(n, "axis", 0);
 
-			if (x->shape == NULL || cut == axis || cut + x->shape->rank == axis || x->shape->rank > y->shape->rank)
+			if (x->shape == NULL || cut == axis || cut + x->shape->rank == axis ||
+			    x->shape->rank > y->shape->rank)
 				return false;
 		}
 		return same_dim(x, axis, y, axis) && x->shape->rank == y->shape->rank;
-	default: return false;
+	default:
+		return false;
 	}
 }
 
@@ -248,8 +254,7 @@ static bool takes_nearest(const qdq_node *n, qdq_reason *why)
 	if (mode.size == 7 && memcmp(mode.data, "nearest", 7) == 0 &&
 	    !(where.size == 18 && memcmp(where.data, "tf_crop_and_resize", 18) == 0))
 		return true;
-	return refuse(why, QDQ_REASON_RESIZE_MODE, NULL,
-		      qdq_copy(&n->graph->model->arena, mode.data, mode.size));
+	return refuse(why, QDQ_REASON_RESIZE_MODE, NULL, qdq_copy(&n->graph->model->arena, mode.data, mode.size));
 }
 
 static bool constants_pass(const qdq_node *n, const qdq_params *p, qdq_reason *why)
@@ -258,11 +263,15 @@ static bool constants_pass(const qdq_node *n, const qdq_params *p, qdq_reason *w
 
 	switch (n->op->id) {
 	case QDQ_OP_Resize:
-	case QDQ_OP_Upsample: return takes_nearest(n, why);
+	case QDQ_OP_Upsample:
+		return takes_nearest(n, why);
 	case QDQ_OP_Clip:
-		return clip_codes(n, p, &low, &high) || refuse(why, QDQ_REASON_BOUND_VALUE, n->outputs[0]->name, "of Clip");
-	case QDQ_OP_Pad: return pad_code(n, p, &low) || refuse(why, QDQ_REASON_PAD_VALUE, n->outputs[0]->name, NULL);
-	default: return true;
+		return clip_codes(n, p, &low, &high) ||
+		       refuse(why, QDQ_REASON_BOUND_VALUE, n->outputs[0]->name, "of Clip");
+	case QDQ_OP_Pad:
+		return pad_code(n, p, &low) || refuse(why, QDQ_REASON_PAD_VALUE, n->outputs[0]->name, NULL);
+	default:
+		return true;
 	}
 }
 

@@ -17,7 +17,8 @@
  */
 #include "moves.h"
 
-/* The one dequantization behind all data inputs of n; false where there is none, or they differ (then *differ is set). */
+/* The one dequantization behind all data inputs of n; false where there is none, or they differ (then *differ is set).
+ */
 static bool common_params(const qdq_node *n, qdq_params *p, bool *differ)
 {
 	bool any = false;
@@ -164,7 +165,8 @@ static bool swap_clamp(qdq_node *n)
 static bool reads_constants(const qdq_node *n)
 {
 	for (uint32_t i = 0; i < n->n_inputs; i++)
-		if (qdq_op_data_input(n, i) && qdq_in(n, i) != NULL && qdq_value_constant(qdq_in(qdq_in(n, i)->def, 0)) == NULL)
+		if (qdq_op_data_input(n, i) && qdq_in(n, i) != NULL &&
+		    qdq_value_constant(qdq_in(qdq_in(n, i)->def, 0)) == NULL)
 			return false;
 	return true;
 }

@@ -174,8 +174,8 @@ uint64_t qdq_run_pass(qdq_model *m, qdq_graph *g, const qdq_pass *pass, const qd
 
 void qdq_applied(qdq_run *r, const char *rule, qdq_exactness exactness, double bound, const qdq_origin *origin)
 {
-	*qdq_push(&r->model->arena, &r->model->events) = (qdq_event){
-		.pass = r->pass->name, .rule = rule, .exactness = exactness, .bound = bound, .node = origin};
+	*qdq_push(&r->model->arena, &r->model->events) =
+	    (qdq_event){.pass = r->pass->name, .rule = rule, .exactness = exactness, .bound = bound, .node = origin};
 	r->changes++;
 }
 

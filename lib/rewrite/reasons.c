@@ -5,7 +5,7 @@
 #include "rewrite.h"
 
 const qdq_reason_info qdq_reasons[QDQ_REASON_COUNT] = {
-	[QDQ_REASON_NONE] = {"", "", "", ""},
+    [QDQ_REASON_NONE] = {"", "", "", ""},
 #define REASON(id, code, message, fix, explanation) [QDQ_REASON_##id] = {code, message, fix, explanation},
 #include "../report/reasons.def"
 #undef REASON

@@ -69,13 +69,13 @@ static const struct {
 	const char *op, *weight, *scales;
 	const char *reason; /* NULL: it runs in INT8 */
 } axes[] = {
-	{"y = Gemm <transB = 1> (a, d)", "float[3,2]", "axis = 0", NULL},
-	{"y = Gemm <transB = 1> (a, d)", "float[3,2]", "axis = 1", "weight-axis"},
-	{"y = Gemm (a, d)", "float[2,3]", "axis = 1", NULL},
-	{"y = Gemm (a, d)", "float[2,3]", "axis = -1", NULL},
-	{"y = Gemm (a, d)", "float[2,3]", "axis = 0", "weight-axis"},
-	{"y = MatMul (a, d)", "float[2,3]", "axis = 1", NULL},
-	{"y = MatMul (a, d)", "float[2,3]", "axis = 0", "weight-axis"},
+    {"y = Gemm <transB = 1> (a, d)", "float[3,2]", "axis = 0", NULL},
+    {"y = Gemm <transB = 1> (a, d)", "float[3,2]", "axis = 1", "weight-axis"},
+    {"y = Gemm (a, d)", "float[2,3]", "axis = 1", NULL},
+    {"y = Gemm (a, d)", "float[2,3]", "axis = -1", NULL},
+    {"y = Gemm (a, d)", "float[2,3]", "axis = 0", "weight-axis"},
+    {"y = MatMul (a, d)", "float[2,3]", "axis = 1", NULL},
+    {"y = MatMul (a, d)", "float[2,3]", "axis = 0", "weight-axis"},
 };
 
 START_TEST(test_axes)
@@ -91,7 +91,8 @@ START_TEST(test_axes)
 	snprintf(text, sizeof text,
 		 "<ir_version: 8, opset_import: [\"\" : 17]>\n"
 		 "g (int8[4,2] x) => (float[4,3] y)\n"
-		 "<float s = {0.5}, int8 z = {0}, int8[%s] w = {1, 2, 3, 4, 5, 6}, float[%d] sw = {1, 2%s}, int8[%d] zw = {0, 0%s}>\n"
+		 "<float s = {0.5}, int8 z = {0}, int8[%s] w = {1, 2, 3, 4, 5, 6}, float[%d] sw = {1, 2%s}, int8[%d] "
+		 "zw = {0, 0%s}>\n"
 		 "{ a = DequantizeLinear(x, s, z) d = DequantizeLinear <%s> (w, sw, zw) %s }",
 		 tall ? "3,2" : "2,3", count, count == 3 ? ", 3" : "", count, count == 3 ? ", 0" : "", axes[_i].scales,
 		 axes[_i].op);
@@ -116,7 +117,8 @@ static bool bias_fits(const char *scales)
 	snprintf(text, sizeof text,
 		 "<ir_version: 8, opset_import: [\"\" : 17]>\n"
 		 "g (int8[4,2] x) => (float[4,2] y)\n"
-		 "<float s = {0.1}, int8 z = {0}, int8[2,2] w = {1, 2, 3, 4}, float[2] sw = {0.3, 0.7}, int8[2] zw = {0, 0},\n"
+		 "<float s = {0.1}, int8 z = {0}, int8[2,2] w = {1, 2, 3, 4}, float[2] sw = {0.3, 0.7}, int8[2] zw = "
+		 "{0, 0},\n"
 		 " int32[2] b = {1, 2}, float[2] sb = {%s}>\n"
 		 "{ a = DequantizeLinear(x, s, z) d = DequantizeLinear <axis = 1> (w, sw, zw)\n"
 		 "  c = DequantizeLinear <axis = 0> (b, sb) y = Gemm (a, d, c) }",

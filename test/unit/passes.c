@@ -78,14 +78,15 @@ static void check_side(const char *name, const char *header, const char *label, 
 		if (strcmp(word, "nothing") == 0)
 			continue;
 		ck_assert_msg(place >= 0, "%s: %s names '%s', which is no pass", name, label, word);
-		ck_assert_msg(behind ? place < mine : place > mine, "%s: %s %s is not how passes.def has it", name, label,
-			      word);
+		ck_assert_msg(behind ? place < mine : place > mine, "%s: %s %s is not how passes.def has it", name,
+			      label, word);
 	}
 }
 
 START_TEST(test_headers)
 {
-	static const char *const fields[] = {"When", "Keeps", "Exact", "Needs", "Breaks", "After", "Before", "Tests", "Ref"};
+	static const char *const fields[] = {"When",  "Keeps",	"Exact", "Needs", "Breaks",
+					     "After", "Before", "Tests", "Ref"};
 	const char *name = qdq_passes[_i]->name;
 	char header[4096], file[64];
 
