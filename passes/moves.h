@@ -33,8 +33,8 @@ qdq_node *qdq_dequantized(const qdq_value *v, qdq_params *p);
  * bits? (passes/contract.c) */
 bool qdq_contract_int8(const qdq_node *n, qdq_reason *why);
 
-/* Has the int32 bias of a contraction that can run in INT8 the scale input scale times weight scale? True where its bias
- * is no int32 constant. (passes/contract.c) */
+/* Has the int32 bias of a contraction that can run in INT8 the scale input scale times weight scale? True where its
+ * bias is no int32 constant. (passes/contract.c) */
 bool qdq_bias_scale_fits(const qdq_node *n);
 
 /* Evaluates n, all of whose inputs are constants, at once: its outputs become initializers and n goes. False: it stays.

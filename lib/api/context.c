@@ -146,7 +146,8 @@ static void forget_types(qdq_graph *g)
 
 			if (v == NULL || v->not_tensor)
 				continue;
-			qdq_value_set_type(v, v->declared ? v->said_type : QDQ_TYPE_NONE, v->declared ? v->said_shape : NULL);
+			qdq_value_set_type(v, v->declared ? v->said_type : QDQ_TYPE_NONE,
+					   v->declared ? v->said_shape : NULL);
 			v->contents = NULL;
 		}
 	}

@@ -53,7 +53,7 @@ void qdq_arena_reset(qdq_arena *a); /* as free, but keeps the first block */
 /* Zeroed, aligned to 16; throws QDQ_ENOMEM. size 0 gives a valid pointer. */
 void *qdq_alloc(qdq_arena *a, size_t size);
 void *qdq_alloc_array(qdq_arena *a, size_t count, size_t size); /* checks the product */
-char *qdq_copy(qdq_arena *a, const char *s, size_t length);     /* with a NUL behind */
+char *qdq_copy(qdq_arena *a, const char *s, size_t length);	/* with a NUL behind */
 char *qdq_format(qdq_arena *a, const char *format, ...) QDQ_PRINTF(2, 3);
 char *qdq_vformat(qdq_arena *a, const char *format, va_list args);
 /* release(object) when the arena is reset or freed. If this throws, release has been called. */
@@ -64,16 +64,16 @@ void qdq_arena_defer(qdq_arena *a, void (*release)(void *object), void *object);
 
 /* ---- vector.c: QDQ_VEC(T) v = {0};  *qdq_push(arena, &v) = x;  v.items[i] ------------------------------------- */
 
-#define QDQ_VEC(T)                                                                                                     \
-	struct {                                                                                                       \
-		T *items;                                                                                              \
-		size_t count, capacity;                                                                                \
+#define QDQ_VEC(T)                      \
+	struct {                        \
+		T *items;               \
+		size_t count, capacity; \
 	}
 void *qdq_vec_grow(qdq_arena *a, void *items, size_t count, size_t *capacity, size_t size);
-#define qdq_push(arena, v)                                                                                             \
-	((v)->items = (v)->count < (v)->capacity                                                                       \
-			      ? (v)->items                                                                             \
-			      : qdq_vec_grow((arena), (v)->items, (v)->count, &(v)->capacity, sizeof *(v)->items),     \
+#define qdq_push(arena, v)                                                                                     \
+	((v)->items = (v)->count < (v)->capacity                                                               \
+			  ? (v)->items                                                                         \
+			  : qdq_vec_grow((arena), (v)->items, (v)->count, &(v)->capacity, sizeof *(v)->items), \
 	 (v)->items + (v)->count++)
 
 /* ---- names.c: interned strings; equal names are equal pointers ----------------------------------------------- */
@@ -88,7 +88,7 @@ typedef struct qdq_names {
 
 void qdq_names_init(qdq_names *names, qdq_arena *arena);
 void qdq_names_reserve(qdq_names *names, size_t count); /* room for so many more, to spare growing on the way */
-qdq_name qdq_intern(qdq_names *names, const char *s);   /* NULL is "" */
+qdq_name qdq_intern(qdq_names *names, const char *s);	/* NULL is "" */
 qdq_name qdq_intern_n(qdq_names *names, const char *s, size_t length);
 /* Beside each name stands a word for whoever needs one for a while (the loader: what the name means), NULL at first.
  * Valid until the next call that interns. `out` gets the interned name. */
@@ -107,7 +107,7 @@ typedef struct qdq_map {
 } qdq_map;
 
 void qdq_map_init(qdq_map *m, qdq_arena *arena);
-void qdq_map_reserve(qdq_map *m, size_t count); /* room for so many more keys */
+void qdq_map_reserve(qdq_map *m, size_t count);	      /* room for so many more keys */
 void *qdq_map_get(const qdq_map *m, const void *key); /* NULL: absent */
 void qdq_map_set(qdq_map *m, const void *key, void *value);
 
@@ -115,14 +115,14 @@ void qdq_map_set(qdq_map *m, const void *key, void *value);
 
 struct qdq_ctx {
 	qdq_options options;
-	size_t memory;      /* bytes held now */
+	size_t memory;	    /* bytes held now */
 	size_t memory_peak; /* bytes held at most */
 	jmp_buf *catcher;   /* of the innermost guard */
 	qdq_arena arena;    /* lives as long as the context: diagnostics, compiled rules */
 	QDQ_VEC(qdq_diagnostic) diagnostics;
 	uint32_t errors; /* how many of them are errors */
 	struct qdq_model *models;
-	const void *rules; /* compiled rule tables, lib/rewrite's */
+	const void *rules;	  /* compiled rule tables, lib/rewrite's */
 	qdq_diagnostic no_memory; /* the one diagnostic that needs no memory */
 };
 
@@ -140,7 +140,7 @@ typedef struct qdq_where {
 void qdq_diag(qdq_ctx *ctx, qdq_severity severity, const qdq_where *where, const char *format, ...) QDQ_PRINTF(4, 5);
 /* An error diagnostic, then qdq_throw(status). */
 QDQ_NORETURN void qdq_fail(qdq_ctx *ctx, qdq_status status, const qdq_where *where, const char *format, ...)
-	QDQ_PRINTF(4, 5);
+    QDQ_PRINTF(4, 5);
 
 /* The caller's allocator, for what lives outside arenas; throws QDQ_ENOMEM. */
 void *qdq_ctx_alloc(qdq_ctx *ctx, size_t size);
@@ -150,12 +150,12 @@ void qdq_ctx_release(qdq_ctx *ctx, void *p, size_t size);
 
 typedef struct qdq_type_info {
 	const char *name;  /* as in ONNX's textual syntax: "float", "int8", "float8e4m3fn" */
-	uint8_t bits;      /* per element; 0 for strings */
+	uint8_t bits;	   /* per element; 0 for strings */
 	uint8_t is_float;  /* any floating type */
 	uint8_t is_signed; /* of an integer type */
 } qdq_type_info;
 
-const qdq_type_info *qdq_type_get(qdq_type type);      /* never NULL: the row of NONE for what it does not know */
+const qdq_type_info *qdq_type_get(qdq_type type);	 /* never NULL: the row of NONE for what it does not know */
 qdq_type qdq_type_find(const char *name, size_t length); /* QDQ_TYPE_NONE where there is none */
 /* Bytes of count elements (4- and 2-bit types are packed); false where the product overflows. */
 bool qdq_type_size(qdq_type type, uint64_t count, uint64_t *size);
@@ -167,7 +167,7 @@ float qdq_f16_to_f32(uint16_t h);
 uint16_t qdq_f32_to_f16(float f); /* round half to even, overflow to infinity */
 float qdq_bf16_to_f32(uint16_t h);
 uint16_t qdq_f32_to_bf16(float f);
-float qdq_f8_to_f32(qdq_type type, uint8_t code);                /* the four float8 types, e8m0 and e2m1 */
+float qdq_f8_to_f32(qdq_type type, uint8_t code); /* the four float8 types, e8m0 and e2m1 */
 uint8_t qdq_f32_to_f8(qdq_type type, float f, bool saturate);
 double qdq_round_half_even(double x);
 

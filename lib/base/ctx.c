@@ -134,12 +134,12 @@ static void store(qdq_ctx *ctx, qdq_severity severity, const qdq_where *w, const
 	if (w == NULL)
 		w = &nowhere;
 	qdq_diagnostic made = {
-		.severity = severity,
-		.file = keep(ctx, w->file),
-		.node = keep(ctx, w->node),
-		.op = keep(ctx, w->op),
-		.operand = keep(ctx, w->operand),
-		.message = qdq_vformat(&ctx->arena, format, args),
+	    .severity = severity,
+	    .file = keep(ctx, w->file),
+	    .node = keep(ctx, w->node),
+	    .op = keep(ctx, w->op),
+	    .operand = keep(ctx, w->operand),
+	    .message = qdq_vformat(&ctx->arena, format, args),
 	};
 	d = qdq_push(&ctx->arena, &ctx->diagnostics);
 	*d = made;

@@ -7,8 +7,9 @@
 
 #include "../ir/ir.h"
 
-/* Before saving or printing in the mode `fused`: makes m->functions hold exactly one function (domain QDQ_REGION_DOMAIN)
- * for each region node, beside the user's own; imports the domain, raises the IR version to 8 (functions). Repeatable. */
+/* Before saving or printing in the mode `fused`: makes m->functions hold exactly one function (domain
+ * QDQ_REGION_DOMAIN) for each region node, beside the user's own; imports the domain, raises the IR version to 8
+ * (functions). Repeatable. */
 void qdq_emit_fused(qdq_model *m);
 /* Mode `qdq`: expands every region in place. */
 void qdq_emit_qdq(qdq_model *m);

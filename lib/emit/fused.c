@@ -85,8 +85,8 @@ void qdq_emit_qdq(qdq_model *m)
 
 static bool has_ports(const qdq_node *n, const qdq_function *f)
 {
-	return f->body->inputs.count == n->n_inputs && f->body->outputs.count == n->n_outputs &&
-	       f->attrs.count == 0 && f->defaults.count == 0 && f->body->first != NULL;
+	return f->body->inputs.count == n->n_inputs && f->body->outputs.count == n->n_outputs && f->attrs.count == 0 &&
+	       f->defaults.count == 0 && f->body->first != NULL;
 }
 
 void qdq_emit_read(qdq_model *m)

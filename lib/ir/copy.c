@@ -8,8 +8,8 @@
 
 struct copy {
 	qdq_model *from, *to;
-	qdq_value **values;       /* by id of the original */
-	qdq_map functions;        /* qdq_function of the original -> of the copy */
+	qdq_value **values; /* by id of the original */
+	qdq_map functions;  /* qdq_function of the original -> of the copy */
 };
 
 static void copy_graph(struct copy *c, const qdq_graph *from, qdq_graph *to);
@@ -125,8 +125,8 @@ static void copy_function(struct copy *c, const qdq_function *from, qdq_function
 		a->ref = qdq_intern(&c->to->names, a->ref);
 	}
 	for (size_t i = 0; i < from->opsets.count; i++)
-		*qdq_push(arena, &to->opsets) = (qdq_opset){qdq_intern(&c->to->names, from->opsets.items[i].domain),
-							    from->opsets.items[i].version};
+		*qdq_push(arena, &to->opsets) =
+		    (qdq_opset){qdq_intern(&c->to->names, from->opsets.items[i].domain), from->opsets.items[i].version};
 	to->doc_string = from->doc_string;
 	to->foreign = from->foreign;
 	to->body = copy_nested(c, from->body, NULL);
@@ -168,8 +168,8 @@ static void copy_model(void *arg)
 	to->foreign = from->foreign;
 	to->graph->name = qdq_intern(&to->names, from->graph->name);
 	for (size_t i = 0; i < from->opsets.count; i++)
-		*qdq_push(&to->arena, &to->opsets) = (qdq_opset){qdq_intern(&to->names, from->opsets.items[i].domain),
-								 from->opsets.items[i].version};
+		*qdq_push(&to->arena, &to->opsets) =
+		    (qdq_opset){qdq_intern(&to->names, from->opsets.items[i].domain), from->opsets.items[i].version};
 	for (size_t i = 0; i < from->dims.count; i++) { /* the same table, so that dimensions keep their numbers */
 		*qdq_push(&to->arena, &to->dims) = from->dims.items[i];
 		to->dims.items[i].symbol = qdq_intern(&to->names, from->dims.items[i].symbol);

@@ -329,7 +329,8 @@ qdq_attr *qdq_attr_set(qdq_node *n, const char *name, qdq_attr_type type)
 	for (i = 0; i < n->n_attrs; i++)
 		if (n->attrs[i].name == interned)
 			break;
-	/* Copies share their attributes' array with nobody, but attributes of a clone were copied flat: write afresh. */
+	/* Copies share their attributes' array with nobody, but attributes of a clone were copied flat: write afresh.
+	 */
 	if (i == n->n_attrs) {
 		grown = qdq_array(&m->arena, qdq_attr, (size_t)n->n_attrs + 1);
 		if (n->n_attrs != 0)
@@ -415,7 +416,7 @@ static qdq_node *definer_in(const qdq_value *v, const qdq_graph *g)
 /* Depth-first from each node in the present order, without recursion. `order`: 0 unseen, 1 on the stack, 2 placed.
  * Captures of nested graphs are walked as if they were inputs of the node that holds them. */
 struct frame {
-	qdq_node *node;         /* of the sorted graph */
+	qdq_node *node;		/* of the sorted graph */
 	const qdq_node *reader; /* the node itself, or one inside its nested graphs */
 	uint32_t input;
 };

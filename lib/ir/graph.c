@@ -173,19 +173,44 @@ static bool element(const qdq_tensor *t, uint64_t i, double *real, int64_t *inte
 	memcpy(&u, p + i * size, size);
 	*integer = 0;
 	switch (t->type) {
-	case QDQ_TYPE_FLOAT: *real = (double)u.f; return true;
-	case QDQ_TYPE_DOUBLE: *real = u.d; return true;
-	case QDQ_TYPE_FLOAT16: *real = (double)qdq_f16_to_f32(u.u16); return true;
-	case QDQ_TYPE_BFLOAT16: *real = (double)qdq_bf16_to_f32(u.u16); return true;
-	case QDQ_TYPE_INT8: *integer = u.i8; break;
-	case QDQ_TYPE_UINT8: *integer = u.u8; break;
-	case QDQ_TYPE_BOOL: *integer = u.u8; break;
-	case QDQ_TYPE_INT16: *integer = u.i16; break;
-	case QDQ_TYPE_UINT16: *integer = u.u16; break;
-	case QDQ_TYPE_INT32: *integer = u.i32; break;
-	case QDQ_TYPE_UINT32: *integer = u.u32; break;
-	case QDQ_TYPE_INT64: *integer = u.i64; break;
-	default: return false;
+	case QDQ_TYPE_FLOAT:
+		*real = (double)u.f;
+		return true;
+	case QDQ_TYPE_DOUBLE:
+		*real = u.d;
+		return true;
+	case QDQ_TYPE_FLOAT16:
+		*real = (double)qdq_f16_to_f32(u.u16);
+		return true;
+	case QDQ_TYPE_BFLOAT16:
+		*real = (double)qdq_bf16_to_f32(u.u16);
+		return true;
+	case QDQ_TYPE_INT8:
+		*integer = u.i8;
+		break;
+	case QDQ_TYPE_UINT8:
+		*integer = u.u8;
+		break;
+	case QDQ_TYPE_BOOL:
+		*integer = u.u8;
+		break;
+	case QDQ_TYPE_INT16:
+		*integer = u.i16;
+		break;
+	case QDQ_TYPE_UINT16:
+		*integer = u.u16;
+		break;
+	case QDQ_TYPE_INT32:
+		*integer = u.i32;
+		break;
+	case QDQ_TYPE_UINT32:
+		*integer = u.u32;
+		break;
+	case QDQ_TYPE_INT64:
+		*integer = u.i64;
+		break;
+	default:
+		return false;
 	}
 	*real = (double)*integer;
 	return true;

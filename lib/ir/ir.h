@@ -64,11 +64,12 @@ typedef struct qdq_tensor {
 	uint64_t size; /* bytes at data */
 	const qdq_bytes *strings;
 	const struct qdq_source *source; /* lib/onnx's: the file that data lies in, NULL: memory */
-	bool external;                   /* came from external data */
-	const void *foreign;             /* lib/onnx's: doc string, unknown fields */
+	bool external;			 /* came from external data */
+	const void *foreign;		 /* lib/onnx's: doc string, unknown fields */
 } qdq_tensor;
 
-/* ---- types that are not a tensor's --------------------------------------------------------------------------------- */
+/* ---- types that are not a tensor's ---------------------------------------------------------------------------------
+ */
 
 typedef enum qdq_kind {
 	QDQ_KIND_TENSOR,
@@ -82,25 +83,26 @@ typedef enum qdq_kind {
 /* A type in full: of a value that is not a tensor, and of an attribute that is a type. */
 typedef struct qdq_type_tree {
 	qdq_kind kind;
-	qdq_type type;                     /* element of TENSOR and SPARSE, key of MAP */
-	const qdq_shape *shape;            /* of TENSOR and SPARSE; NULL: rank unknown */
+	qdq_type type;			   /* element of TENSOR and SPARSE, key of MAP */
+	const qdq_shape *shape;		   /* of TENSOR and SPARSE; NULL: rank unknown */
 	const struct qdq_type_tree *inner; /* of SEQUENCE and OPTIONAL; value of MAP */
-	qdq_name domain, name;             /* of OPAQUE */
+	qdq_name domain, name;		   /* of OPAQUE */
 } qdq_type_tree;
 
-/* ---- operators (ops.def, ops.c) ------------------------------------------------------------------------------------ */
+/* ---- operators (ops.def, ops.c) ------------------------------------------------------------------------------------
+ */
 
 typedef enum qdq_class {
 	QDQ_CLASS_BARRIER,   /* nothing moves through it; also every operator that the table does not know */
-	QDQ_CLASS_MOVE,      /* selects or rearranges elements of its data input(s) */
-	QDQ_CLASS_MONO,      /* order preserving: of elements it compares, it gives one back */
+	QDQ_CLASS_MOVE,	     /* selects or rearranges elements of its data input(s) */
+	QDQ_CLASS_MONO,	     /* order preserving: of elements it compares, it gives one back */
 	QDQ_CLASS_CONTRACT,  /* multiplies and accumulates: Conv, ConvTranspose, Gemm, MatMul */
 	QDQ_CLASS_POINTWISE, /* each output element depends on one element of each input (broadcast) */
 	QDQ_CLASS_REDUCE,    /* sums or means over axes or windows */
-	QDQ_CLASS_NORM,      /* normalizations and softmax */
+	QDQ_CLASS_NORM,	     /* normalizations and softmax */
 	QDQ_CLASS_QUANT,     /* between floats and codes */
 	QDQ_CLASS_QFORM,     /* integer forms: QLinearConv, ConvInteger … */
-	QDQ_CLASS_SHAPE      /* reads no data: Shape, Size */
+	QDQ_CLASS_SHAPE	     /* reads no data: Shape, Size */
 } qdq_class;
 
 /* What the report calls the operator; NONE is not listed there. */
@@ -116,16 +118,16 @@ typedef enum qdq_family {
 
 /* How a per-channel axis of the data input goes through a MOVE or MONO operator. */
 typedef enum qdq_axis_rule {
-	QDQ_AXIS_NONE,      /* it does not */
-	QDQ_AXIS_SAME,      /* same axis, whole: elementwise, Identity */
-	QDQ_AXIS_PERM,      /* Transpose: through perm */
-	QDQ_AXIS_VIEW,      /* Reshape, Flatten, Squeeze, Unsqueeze: where the dimension survives in place */
+	QDQ_AXIS_NONE,	    /* it does not */
+	QDQ_AXIS_SAME,	    /* same axis, whole: elementwise, Identity */
+	QDQ_AXIS_PERM,	    /* Transpose: through perm */
+	QDQ_AXIS_VIEW,	    /* Reshape, Flatten, Squeeze, Unsqueeze: where the dimension survives in place */
 	QDQ_AXIS_UNTOUCHED, /* same axis, if the operator leaves that dimension as it is: Slice, Pad, Tile, Concat … */
 	QDQ_AXIS_CHANNEL    /* pools and Resize: axes 0 and 1 */
 } qdq_axis_rule;
 
 typedef enum qdq_op_id {
-	QDQ_OP_NONE, /* not in the table */
+	QDQ_OP_NONE,   /* not in the table */
 	QDQ_OP_REGION, /* a fused operator: node->region says what it does */
 #define OP(id, ...) QDQ_OP_##id,
 #include "ops.def"
@@ -134,26 +136,27 @@ typedef enum qdq_op_id {
 } qdq_op_id;
 
 typedef enum qdq_attr_type { /* numbers of AttributeProto.AttributeType */
-	QDQ_ATTR_NONE = 0,
-	QDQ_ATTR_FLOAT = 1,
-	QDQ_ATTR_INT = 2,
-	QDQ_ATTR_STRING = 3,
-	QDQ_ATTR_TENSOR = 4,
-	QDQ_ATTR_GRAPH = 5,
-	QDQ_ATTR_FLOATS = 6,
-	QDQ_ATTR_INTS = 7,
-	QDQ_ATTR_STRINGS = 8,
-	QDQ_ATTR_TENSORS = 9,
-	QDQ_ATTR_GRAPHS = 10,
-	QDQ_ATTR_SPARSE_TENSOR = 11,
-	QDQ_ATTR_SPARSE_TENSORS = 12,
-	QDQ_ATTR_TYPE_PROTO = 13,
-	QDQ_ATTR_TYPE_PROTOS = 14
+			     QDQ_ATTR_NONE = 0,
+			     QDQ_ATTR_FLOAT = 1,
+			     QDQ_ATTR_INT = 2,
+			     QDQ_ATTR_STRING = 3,
+			     QDQ_ATTR_TENSOR = 4,
+			     QDQ_ATTR_GRAPH = 5,
+			     QDQ_ATTR_FLOATS = 6,
+			     QDQ_ATTR_INTS = 7,
+			     QDQ_ATTR_STRINGS = 8,
+			     QDQ_ATTR_TENSORS = 9,
+			     QDQ_ATTR_GRAPHS = 10,
+			     QDQ_ATTR_SPARSE_TENSOR = 11,
+			     QDQ_ATTR_SPARSE_TENSORS = 12,
+			     QDQ_ATTR_TYPE_PROTO = 13,
+			     QDQ_ATTR_TYPE_PROTOS = 14
 } qdq_attr_type;
 
 typedef struct qdq_op_info qdq_op_info;
 typedef struct qdq_attr qdq_attr;
-/* Fills in the types and shapes of n's outputs from its inputs; see infer.h. Never fails: what it cannot say stays unknown. */
+/* Fills in the types and shapes of n's outputs from its inputs; see infer.h. Never fails: what it cannot say stays
+ * unknown. */
 typedef struct qdq_infer qdq_infer;
 typedef void qdq_infer_fn(qdq_infer *c, qdq_node *n);
 
@@ -168,7 +171,8 @@ struct qdq_op_info {
 	qdq_class cls;
 	qdq_family family;
 	qdq_axis_rule axis;
-	uint8_t s8_since, u8_since; /* opset from which it takes (and runtimes run it on) int8, uint8 as data; 0 never */
+	uint8_t s8_since,
+	    u8_since; /* opset from which it takes (and runtimes run it on) int8, uint8 as data; 0 never */
 	qdq_infer_fn *infer;
 };
 
@@ -195,23 +199,23 @@ struct qdq_use {
 
 struct qdq_value {
 	qdq_name name;
-	qdq_graph *graph;  /* where it is defined */
-	qdq_node *def;     /* NULL: graph input or constant */
-	qdq_use *uses;     /* newest first */
-	uint32_t n_uses;   /* without graph outputs */
+	qdq_graph *graph;   /* where it is defined */
+	qdq_node *def;	    /* NULL: graph input or constant */
+	qdq_use *uses;	    /* newest first */
+	uint32_t n_uses;    /* without graph outputs */
 	uint32_t n_outputs; /* how many times it is listed in graph->outputs */
-	uint32_t id;       /* dense in the model, for side tables */
-	qdq_type type;     /* element type; NONE: unknown or not a tensor */
-	bool is_input;     /* listed in graph->inputs */
-	bool not_tensor;   /* sequence, map, optional …: see tree */
-	bool declared;     /* the user's file has an entry for it (input, output, value_info), which says: */
+	uint32_t id;	    /* dense in the model, for side tables */
+	qdq_type type;	    /* element type; NONE: unknown or not a tensor */
+	bool is_input;	    /* listed in graph->inputs */
+	bool not_tensor;    /* sequence, map, optional …: see tree */
+	bool declared;	    /* the user's file has an entry for it (input, output, value_info), which says: */
 	qdq_type said_type; /* NONE: nothing */
 	const qdq_shape *said_shape;
-	const qdq_shape *shape;    /* NULL: rank unknown */
+	const qdq_shape *shape;	   /* NULL: rank unknown */
 	const qdq_tensor *tensor;  /* constant data, or the default of a graph input */
 	const qdq_shape *contents; /* of an integer tensor of rank <= 1: its elements as dimensions, where known */
 	const qdq_type_tree *tree; /* of a value that is not a tensor; NULL: not declared */
-	const void *foreign;       /* lib/onnx's ValueInfoProto */
+	const void *foreign;	   /* lib/onnx's ValueInfoProto */
 };
 
 struct qdq_attr {
@@ -232,26 +236,26 @@ struct qdq_attr {
 		const qdq_type_tree *tp; /* NULL: not known */
 		const qdq_type_tree *const *tps;
 	} u;
-	size_t count; /* of the plural forms */
+	size_t count;	     /* of the plural forms */
 	const void *foreign; /* lib/onnx's: doc string, sparse tensors, unknown fields */
 };
 
 /* Where a node came from in the user's file. A node made by a rewrite takes the origin of what it replaces. */
 typedef struct qdq_origin {
 	uint32_t index; /* in the file's graph, in file order; nested graphs continue the count */
-	qdq_name name;  /* may be "" */
+	qdq_name name;	/* may be "" */
 	qdq_name op_type;
 	const struct qdq_origin *next; /* a node that stands for several */
 } qdq_origin;
 
 typedef enum qdq_region_kind {
-	QDQ_REGION_CONV,      /* Conv and ConvTranspose */
+	QDQ_REGION_CONV, /* Conv and ConvTranspose */
 	QDQ_REGION_GEMM,
 	QDQ_REGION_MATMUL,
 	QDQ_REGION_POOL,
 	QDQ_REGION_ELTWISE,
 	QDQ_REGION_CONCAT,
-	QDQ_REGION_MOVE,      /* DQ, a MOVE or MONO operator that is not legal on codes, Q */
+	QDQ_REGION_MOVE,       /* DQ, a MOVE or MONO operator that is not legal on codes, Q */
 	QDQ_REGION_REQUANTIZE, /* nothing but Q and DQ */
 	QDQ_REGION_KINDS
 } qdq_region_kind;
@@ -269,13 +273,13 @@ struct qdq_node {
 	qdq_node *prev, *next;
 	const qdq_op_info *op;
 	qdq_name name, op_type, domain, overload;
-	uint32_t id;    /* dense in the model, for side tables */
+	uint32_t id;	/* dense in the model, for side tables */
 	uint32_t order; /* position in the graph, after qdq_graph_number */
 	uint32_t n_inputs, n_outputs, n_attrs;
 	qdq_use *inputs;
 	qdq_value **outputs; /* NULL element: an output that is left out */
 	qdq_attr *attrs;
-	qdq_region *region; /* of QDQ_OP_REGION */
+	qdq_region *region;		     /* of QDQ_OP_REGION */
 	const struct qdq_function *function; /* of a call of a model-local function */
 	const qdq_origin *origin;
 	const void *foreign; /* lib/onnx's NodeProto: doc string, metadata, unknown fields */
@@ -290,7 +294,7 @@ struct qdq_graph {
 	QDQ_VEC(qdq_value *) inputs;
 	QDQ_VEC(qdq_value *) outputs;
 	QDQ_VEC(qdq_value *) constants; /* initializers in file order; may hold dead ones until clean-up */
-	const void *foreign;            /* lib/onnx's GraphProto */
+	const void *foreign;		/* lib/onnx's GraphProto */
 };
 
 typedef struct qdq_opset {
@@ -326,9 +330,9 @@ typedef struct qdq_event {
 	bool declined;
 	const char *pass, *rule;
 	qdq_exactness exactness;
-	double bound;           /* of BOUNDED: greatest change of a value, in its own unit */
+	double bound;		/* of BOUNDED: greatest change of a value, in its own unit */
 	const qdq_origin *node; /* the user's node that it is about */
-	int reason;             /* qdq_reason_code of lib/report/reasons.def, of a declined one */
+	int reason;		/* qdq_reason_code of lib/report/reasons.def, of a declined one */
 	const char *operand;
 	const char *cause; /* the user's node (or tensor) that causes it */
 	const char *message;
@@ -347,13 +351,13 @@ struct qdq_model {
 	QDQ_VEC(qdq_function *) functions;
 	QDQ_VEC(qdq_dim_expr) dims;
 	qdq_map dim_index;
-	uint32_t n_nodes, n_values; /* ids handed out */
+	uint32_t n_nodes, n_values;	     /* ids handed out */
 	QDQ_VEC(const qdq_origin *) origins; /* every node of the user's file, by index */
 	QDQ_VEC(qdq_event) events;
-	const qdq_about *about; /* NULL: nothing */
+	const qdq_about *about;	       /* NULL: nothing */
 	struct qdq_baseline *baseline; /* lib/report's: the counts of the user's file */
 	bool has_external;
-	bool poisoned; /* a call failed half-way for want of memory: it can only be freed */
+	bool poisoned;	     /* a call failed half-way for want of memory: it can only be freed */
 	double milliseconds; /* that optimizing took, for the report */
 	const char *target;  /* of the last optimization; NULL: none */
 	const void *foreign; /* lib/onnx's ModelProto */
@@ -373,7 +377,7 @@ qdq_value *qdq_graph_add_input(qdq_graph *g, qdq_name name);
 qdq_value *qdq_graph_add_constant(qdq_graph *g, qdq_name name, const qdq_tensor *t);
 void qdq_graph_add_output(qdq_graph *g, qdq_value *v);
 qdq_tensor *qdq_tensor_new(qdq_model *m, qdq_type type, int32_t rank, const int64_t *dims); /* data zeroed, writable */
-bool qdq_tensor_equal(const qdq_tensor *a, const qdq_tensor *b); /* type, shape and bytes */
+bool qdq_tensor_equal(const qdq_tensor *a, const qdq_tensor *b);			    /* type, shape and bytes */
 
 /* The data of a value that is a constant; NULL where it is none (a graph input with a default is none). */
 const qdq_tensor *qdq_value_constant(const qdq_value *v);
@@ -450,13 +454,13 @@ qdq_node *qdq_node_insert(qdq_graph *g, qdq_node *before, qdq_op_id op, const ch
 			  qdq_value *const *inputs, uint32_t n_outputs, const qdq_origin *origin);
 /* A copy before `before`, NAME__2, with the same inputs and attributes, new outputs V__2 and the same origin. */
 qdq_node *qdq_node_clone(qdq_node *n, qdq_node *before);
-void qdq_node_remove(qdq_node *n); /* its outputs must be unused; its inputs lose a use */
+void qdq_node_remove(qdq_node *n);				 /* its outputs must be unused; its inputs lose a use */
 void qdq_node_move(qdq_node *n, qdq_graph *g, qdq_node *before); /* also from graph to graph; its outputs go along */
 void qdq_node_set_op(qdq_node *n, qdq_op_id op); /* another operator with the same operands and attributes */
 void qdq_node_resize_inputs(qdq_node *n, uint32_t n_inputs);
-void qdq_use_set(qdq_use *u, qdq_value *v);                    /* v may be NULL */
-void qdq_value_replace(qdq_value *old, qdq_value *by);         /* all uses, and graph outputs: see below */
-void qdq_value_replace_uses(qdq_value *old, qdq_value *by);    /* all uses, not the graph outputs */
+void qdq_use_set(qdq_use *u, qdq_value *v);		    /* v may be NULL */
+void qdq_value_replace(qdq_value *old, qdq_value *by);	    /* all uses, and graph outputs: see below */
+void qdq_value_replace_uses(qdq_value *old, qdq_value *by); /* all uses, not the graph outputs */
 /* Makes `n` (its output `i`) the definer of v instead of whatever defined it; the old output of n goes away. The way
  * to keep a name: graph outputs must keep theirs. */
 void qdq_value_redefine(qdq_value *v, qdq_node *n, uint32_t i);
@@ -493,7 +497,8 @@ qdq_region_kind qdq_region_classify(const qdq_graph *body, qdq_node **anchor);
 extern const char *const qdq_region_kind_names[QDQ_REGION_KINDS]; /* "conv", "gemm" … */
 #define QDQ_REGION_DOMAIN "qdqopt" /* of the functions that stand for regions in a file */
 
-/* ---- verify.c, infer.c --------------------------------------------------------------------------------------------- */
+/* ---- verify.c, infer.c ---------------------------------------------------------------------------------------------
+ */
 
 /* Checks every invariant of this header; false and error diagnostics where one is broken. */
 bool qdq_graph_verify(qdq_graph *g);
@@ -507,19 +512,20 @@ void qdq_node_infer(qdq_node *n);
  * a type or shape that is not known is "?". */
 void qdq_graph_dump_values(qdq_graph *g, void (*line)(void *user, const char *text), void *user);
 
-/* ---- quant.c: what a Q or DQ node says --------------------------------------------------------------------------------- */
+/* ---- quant.c: what a Q or DQ node says
+ * --------------------------------------------------------------------------------- */
 
 /* Parameters of a QuantizeLinear or DequantizeLinear (ai.onnx or com.microsoft). */
 typedef struct qdq_params {
-	qdq_type codes;      /* type of the quantized side */
-	qdq_type real;       /* type of the float side */
+	qdq_type codes;		 /* type of the quantized side */
+	qdq_type real;		 /* type of the float side */
 	qdq_value *scale, *zero; /* zero NULL: absent (0) */
-	bool constant;       /* scale and zero point are constants */
-	bool per_tensor;     /* one scale */
-	int64_t axis;        /* of a per-channel one, non-negative where the rank is known */
-	int64_t block;       /* block_size; 0 none */
-	uint64_t count;      /* scales */
-	bool positive;       /* every scale is finite and > 0 (only if constant) */
+	bool constant;		 /* scale and zero point are constants */
+	bool per_tensor;	 /* one scale */
+	int64_t axis;		 /* of a per-channel one, non-negative where the rank is known */
+	int64_t block;		 /* block_size; 0 none */
+	uint64_t count;		 /* scales */
+	bool positive;		 /* every scale is finite and > 0 (only if constant) */
 } qdq_params;
 
 bool qdq_params_of(const qdq_node *n, qdq_params *out); /* false: n is no Q or DQ */
@@ -541,7 +547,8 @@ qdq_node *qdq_quantize_insert(qdq_graph *g, qdq_node *before, qdq_value *x, cons
 qdq_node *qdq_dequantize_insert(qdq_graph *g, qdq_node *before, qdq_value *q, const qdq_params *p, const char *hint,
 				const qdq_origin *origin);
 
-/* ---- text.c: ONNX's textual syntax --------------------------------------------------------------------------------------- */
+/* ---- text.c: ONNX's textual syntax
+ * --------------------------------------------------------------------------------------- */
 
 /* `source` must outlive the model. Throws with line and column in the message. */
 qdq_model *qdq_text_parse(qdq_ctx *ctx, const char *source, size_t size, const char *path);
@@ -550,15 +557,15 @@ qdq_model *qdq_text_parse(qdq_ctx *ctx, const char *source, size_t size, const c
 typedef struct qdq_text_external {
 	const char *location;
 	uint64_t offset, length; /* length is what the tensor needs */
-	const char *name;        /* of the tensor, for messages */
+	const char *name;	 /* of the tensor, for messages */
 } qdq_text_external;
 /* As qdq_text_parse; `fetch` gives a tensor its data (and source). Without it external data is an error. */
 qdq_model *qdq_text_parse_with(qdq_ctx *ctx, const char *source, size_t size, const char *path,
 			       void (*fetch)(void *user, qdq_model *m, qdq_tensor *t, const qdq_text_external *e),
 			       void *user);
 
-/* write(user, data, size) is called with pieces of the text; returns the first status that it returns other than QDQ_OK.
- * What the syntax cannot say is left out, and one warning says what that was. */
+/* write(user, data, size) is called with pieces of the text; returns the first status that it returns other than
+ * QDQ_OK. What the syntax cannot say is left out, and one warning says what that was. */
 qdq_status qdq_text_print(qdq_model *m, qdq_status (*write)(void *user, const void *data, size_t size), void *user);
 
 #endif

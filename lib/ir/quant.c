@@ -23,8 +23,8 @@ static qdq_type code_type(const qdq_node *n, const qdq_value *zero)
 	if (zero != NULL)
 		return zero->type;
 	return (qdq_type)qdq_attr_int(n, "output_dtype", QDQ_TYPE_UINT8) == QDQ_TYPE_NONE
-		       ? QDQ_TYPE_UINT8
-		       : (qdq_type)qdq_attr_int(n, "output_dtype", QDQ_TYPE_UINT8);
+		   ? QDQ_TYPE_UINT8
+		   : (qdq_type)qdq_attr_int(n, "output_dtype", QDQ_TYPE_UINT8);
 }
 
 static bool all_positive(const qdq_params *p)
@@ -75,11 +75,20 @@ double qdq_params_scale(const qdq_params *p, uint64_t c)
 
 	c = t->count == 1 ? 0 : c;
 	switch (t->type) {
-	case QDQ_TYPE_FLOAT: memcpy(&f, (const char *)t->data + c * 4, 4); return (double)f;
-	case QDQ_TYPE_DOUBLE: memcpy(&wide, (const char *)t->data + c * 8, 8); return wide;
-	case QDQ_TYPE_FLOAT16: memcpy(&half, (const char *)t->data + c * 2, 2); return (double)qdq_f16_to_f32(half);
-	case QDQ_TYPE_BFLOAT16: memcpy(&half, (const char *)t->data + c * 2, 2); return (double)qdq_bf16_to_f32(half);
-	default: return 0;
+	case QDQ_TYPE_FLOAT:
+		memcpy(&f, (const char *)t->data + c * 4, 4);
+		return (double)f;
+	case QDQ_TYPE_DOUBLE:
+		memcpy(&wide, (const char *)t->data + c * 8, 8);
+		return wide;
+	case QDQ_TYPE_FLOAT16:
+		memcpy(&half, (const char *)t->data + c * 2, 2);
+		return (double)qdq_f16_to_f32(half);
+	case QDQ_TYPE_BFLOAT16:
+		memcpy(&half, (const char *)t->data + c * 2, 2);
+		return (double)qdq_bf16_to_f32(half);
+	default:
+		return 0;
 	}
 }
 
@@ -94,12 +103,21 @@ int64_t qdq_params_zero(const qdq_params *p, uint64_t c)
 		return 0;
 	c = t->count == 1 ? 0 : c;
 	switch (t->type) {
-	case QDQ_TYPE_INT8: return ((const int8_t *)t->data)[c];
-	case QDQ_TYPE_UINT8: return ((const uint8_t *)t->data)[c];
-	case QDQ_TYPE_INT16: memcpy(&i16, (const char *)t->data + c * 2, 2); return i16;
-	case QDQ_TYPE_UINT16: memcpy(&u16, (const char *)t->data + c * 2, 2); return u16;
-	case QDQ_TYPE_INT32: memcpy(&i32, (const char *)t->data + c * 4, 4); return i32;
-	default: return 0;
+	case QDQ_TYPE_INT8:
+		return ((const int8_t *)t->data)[c];
+	case QDQ_TYPE_UINT8:
+		return ((const uint8_t *)t->data)[c];
+	case QDQ_TYPE_INT16:
+		memcpy(&i16, (const char *)t->data + c * 2, 2);
+		return i16;
+	case QDQ_TYPE_UINT16:
+		memcpy(&u16, (const char *)t->data + c * 2, 2);
+		return u16;
+	case QDQ_TYPE_INT32:
+		memcpy(&i32, (const char *)t->data + c * 4, 4);
+		return i32;
+	default:
+		return 0;
 	}
 }
 
@@ -111,8 +129,10 @@ static bool zero_readable(const qdq_params *p)
 	case QDQ_TYPE_UINT8:
 	case QDQ_TYPE_INT16:
 	case QDQ_TYPE_UINT16:
-	case QDQ_TYPE_INT32: return true;
-	default: return p->zero == NULL;
+	case QDQ_TYPE_INT32:
+		return true;
+	default:
+		return p->zero == NULL;
 	}
 }
 

@@ -13,17 +13,18 @@
 #include "ir.h"
 
 const char *const qdq_region_kind_names[QDQ_REGION_KINDS] = {
-	[QDQ_REGION_CONV] = "conv",       [QDQ_REGION_GEMM] = "gemm",
-	[QDQ_REGION_MATMUL] = "matmul",   [QDQ_REGION_POOL] = "pool",
-	[QDQ_REGION_ELTWISE] = "eltwise", [QDQ_REGION_CONCAT] = "concat",
-	[QDQ_REGION_MOVE] = "move",       [QDQ_REGION_REQUANTIZE] = "requantize",
+    [QDQ_REGION_CONV] = "conv",	      [QDQ_REGION_GEMM] = "gemm",
+    [QDQ_REGION_MATMUL] = "matmul",   [QDQ_REGION_POOL] = "pool",
+    [QDQ_REGION_ELTWISE] = "eltwise", [QDQ_REGION_CONCAT] = "concat",
+    [QDQ_REGION_MOVE] = "move",	      [QDQ_REGION_REQUANTIZE] = "requantize",
 };
 
 /* What Netron shows: QConv_17. */
 static const char *const op_types[QDQ_REGION_KINDS] = {
-	[QDQ_REGION_CONV] = "QConv",       [QDQ_REGION_GEMM] = "QGemm",     [QDQ_REGION_MATMUL] = "QMatMul",
-	[QDQ_REGION_POOL] = "QPool",       [QDQ_REGION_ELTWISE] = "QEltwise", [QDQ_REGION_CONCAT] = "QConcat",
-	[QDQ_REGION_MOVE] = "QMove",       [QDQ_REGION_REQUANTIZE] = "Requantize",
+    [QDQ_REGION_CONV] = "QConv",       [QDQ_REGION_GEMM] = "QGemm",
+    [QDQ_REGION_MATMUL] = "QMatMul",   [QDQ_REGION_POOL] = "QPool",
+    [QDQ_REGION_ELTWISE] = "QEltwise", [QDQ_REGION_CONCAT] = "QConcat",
+    [QDQ_REGION_MOVE] = "QMove",       [QDQ_REGION_REQUANTIZE] = "Requantize",
 };
 
 /* ---- ports ---- */
@@ -150,8 +151,12 @@ qdq_node *qdq_region_create(qdq_graph *g, qdq_region_kind kind, qdq_node *anchor
 			    qdq_name name)
 {
 	struct outline o = {
-		.g = g, .kind = kind, .nodes = nodes, .count = count, .name = name,
-		.body = qdq_graph_create(g->model, NULL, name),
+	    .g = g,
+	    .kind = kind,
+	    .nodes = nodes,
+	    .count = count,
+	    .name = name,
+	    .body = qdq_graph_create(g->model, NULL, name),
 	};
 	const qdq_origin *origin = NULL;
 
@@ -197,11 +202,16 @@ static qdq_region_kind kind_of(const qdq_node *n)
 {
 	switch (n->op->id) {
 	case QDQ_OP_Conv:
-	case QDQ_OP_ConvTranspose: return QDQ_REGION_CONV;
-	case QDQ_OP_Gemm: return QDQ_REGION_GEMM;
-	case QDQ_OP_MatMul: return QDQ_REGION_MATMUL;
-	case QDQ_OP_Concat: return QDQ_REGION_CONCAT;
-	default: break;
+	case QDQ_OP_ConvTranspose:
+		return QDQ_REGION_CONV;
+	case QDQ_OP_Gemm:
+		return QDQ_REGION_GEMM;
+	case QDQ_OP_MatMul:
+		return QDQ_REGION_MATMUL;
+	case QDQ_OP_Concat:
+		return QDQ_REGION_CONCAT;
+	default:
+		break;
 	}
 	if (n->op->family == QDQ_FAMILY_POOL)
 		return QDQ_REGION_POOL;

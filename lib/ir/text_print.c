@@ -47,7 +47,8 @@ static void put_attrs(qdq_text_writer *w, const qdq_node *n)
 		before = ", ";
 		qdq_text_put_attr(w, &n->attrs[i]);
 	}
-	if (n->region != NULL && n->function == NULL) { /* a fused operator that has not become a function: for developers' eyes */
+	if (n->region != NULL &&
+	    n->function == NULL) { /* a fused operator that has not become a function: for developers' eyes */
 		const qdq_attr body = {.name = "body", .type = QDQ_ATTR_GRAPH, .ref = "", .u.g = n->region->body};
 
 		qdq_text_puts(w, before);

@@ -19,7 +19,7 @@ typedef struct qdq_report_op {
 	qdq_verdict verdict;
 	const char *const *inputs, *const *outputs; /* type names */
 	size_t n_inputs, n_outputs;
-	uint64_t macs, bytes; /* multiply-accumulates; bytes of data read and written */
+	uint64_t macs, bytes;	/* multiply-accumulates; bytes of data read and written */
 	const char *fused_into; /* name of the region, NULL */
 	bool has_reason;
 	const char *code, *operand, *cause, *message, *fix;

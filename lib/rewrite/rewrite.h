@@ -10,7 +10,8 @@
 
 #include "../ir/ir.h"
 
-/* ---- reasons: why something was not done (lib/report/reasons.def, data that the layers share) ---------------------------------------------- */
+/* ---- reasons: why something was not done (lib/report/reasons.def, data that the layers share)
+ * ---------------------------------------------- */
 
 typedef enum qdq_reason_code {
 	QDQ_REASON_NONE,
@@ -37,10 +38,11 @@ typedef struct qdq_reason {
 	const char *detail;  /* for the message's %s, NULL */
 } qdq_reason;
 
-/* ---- passes -------------------------------------------------------------------------------------------------------- */
+/* ---- passes --------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct qdq_pass_options {
-	bool exact;         /* EXACT rewrites only */
+	bool exact;	    /* EXACT rewrites only */
 	bool allow_bounded; /* BOUNDED ones too */
 } qdq_pass_options;
 
@@ -48,17 +50,17 @@ typedef struct qdq_pass_options {
 typedef struct qdq_run {
 	qdq_ctx *ctx;
 	qdq_model *model;
-	qdq_graph *graph;               /* the one to work on */
+	qdq_graph *graph; /* the one to work on */
 	const qdq_pass_options *options;
 	const struct qdq_pass *pass;
-	qdq_arena scratch;              /* reset after each pass */
-	uint64_t changes;               /* counted by qdq_applied and qdq_changed */
+	qdq_arena scratch; /* reset after each pass */
+	uint64_t changes;  /* counted by qdq_applied and qdq_changed */
 } qdq_run;
 
 typedef struct qdq_rule qdq_rule;
 typedef struct qdq_pass {
-	const char *name;  /* the file's name without .c, the rule prefix, the test folder */
-	const char *title; /* one line for --help and docs */
+	const char *name;      /* the file's name without .c, the rule prefix, the test folder */
+	const char *title;     /* one line for --help and docs */
 	const qdq_rule *rules; /* applied to a fixed point before run; NULL */
 	size_t n_rules;
 	void (*run)(qdq_run *r); /* NULL: rules only */
@@ -79,7 +81,8 @@ static inline void qdq_changed(qdq_run *r)
 }
 void qdq_declined(qdq_run *r, const char *rule, const qdq_origin *origin, const qdq_reason *reason);
 
-/* ---- the pipeline (passes/passes.def) ------------------------------------------------------------------------------- */
+/* ---- the pipeline (passes/passes.def) -------------------------------------------------------------------------------
+ */
 
 #define PASS(name) extern const qdq_pass qdq_pass_##name;
 #define ORDER(before, after, why)
@@ -91,7 +94,8 @@ extern const size_t qdq_n_passes;
 
 typedef struct qdq_driver_options {
 	qdq_pass_options pass;
-	/* Names separated by commas; NULL: the whole pipeline. "none": nothing. "-name" takes one out of the pipeline. */
+	/* Names separated by commas; NULL: the whole pipeline. "none": nothing. "-name" takes one out of the pipeline.
+	 */
 	const char *passes;
 	/* Called after each pass; may print. A status other than QDQ_OK stops the run and is thrown. */
 	qdq_status (*after_pass)(void *user, const char *pass, uint64_t changes);
@@ -105,7 +109,8 @@ uint64_t qdq_run_passes(qdq_model *m, const qdq_driver_options *options);
 /* One pass over one graph, as the driver does it; also for a caller's own pass. */
 uint64_t qdq_run_pass(qdq_model *m, qdq_graph *g, const qdq_pass *pass, const qdq_driver_options *options);
 
-/* ---- rules ------------------------------------------------------------------------------------------------------------ */
+/* ---- rules
+ * ------------------------------------------------------------------------------------------------------------ */
 
 /* What matched. Values by the names of the pattern's variables, nodes by its captures; see rule.c for the language. */
 typedef struct qdq_match qdq_match;
