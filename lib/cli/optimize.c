@@ -57,7 +57,8 @@ static qdq_status write_model(job *j)
 	if (!is_dash(path))
 		return qdq_save_file(j->model, path, &o);
 	status = qdq_save_sink(j->model, write_stream, stdout, &o);
-	return status == QDQ_OK ? flush_stream(stdout, "standard output") : status;
+	/* A full disk shows here already; then nothing has said so yet. */
+	return status == QDQ_OK || ferror(stdout) ? flush_stream(stdout, "standard output") : status;
 }
 
 /* To the file, or to the terminal: to stderr where the model itself went to stdout. */
