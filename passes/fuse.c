@@ -8,13 +8,15 @@
  *   r -- DQ -------------------------'                   r --'
  *
  *   When    a contraction that can run in INT8 (contract.c), with what follows it as long as one reader takes it: bias,
- *           BatchNormalization, Relu, Clip, the residual Add (int8 or float operand), Q, and Q -> DQ pairs inside,
- * which stay as rounding steps; several Qs of one result, or a float reader beside them, are several outputs. Pools,
- * Add, Mul, Concat with codes on both sides. A MOVE or MONO operator between DQ and Q that is not legal on codes. What
- * is left of DQ -> Q requantizes Keeps   every node and every name; a DQ that others read is cloned; values of the
- * epilogue never grow Exact   EXACT: a region is the very nodes that it replaced Needs   shapes (for the Add) Breaks
- * order (restored at the end) After   cancel                          Before  cleanup, explain Tests test/golden/fuse/
- * Ref     TensorRT developer guide, Q/DQ fusion
+ *           BatchNormalization, Relu, Clip, the residual Add (int8 or float operand), Q, and Q -> DQ pairs, which stay
+ *           as rounding steps; several Qs of one result, or a float reader beside them, are several outputs. Pools, Add,
+ *           Mul, Concat with codes on both sides. A MOVE or MONO operator between DQ and Q that is not legal on codes.
+ *           What is left of DQ -> Q requantizes
+ *   Keeps   every node and every name; a DQ that others read is cloned; values of the epilogue never grow
+ *   Exact   EXACT: a region is the very nodes that it replaced
+ *   Needs   shapes (for the Add)            Breaks  order (restored at the end)
+ *   After   cancel                          Before  cleanup, explain
+ *   Tests   test/golden/fuse/               Ref     TensorRT developer guide, Q/DQ fusion
  */
 #include "moves.h"
 

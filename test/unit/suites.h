@@ -11,6 +11,7 @@ Suite *api_suite(void);
 Suite *contract_suite(void);
 Suite *dims_suite(void);
 Suite *eval_suite(void);
+Suite *eval_hostile_suite(void);
 Suite *infer_suite(void);
 Suite *infer_rules_suite(void);
 Suite *numbers_suite(void);
