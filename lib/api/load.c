@@ -25,7 +25,14 @@ static void say_null(void *arg)
 static void complete(struct load *l)
 {
 	qdq_emit_read(l->model);
-	qdq_settle(l->model);
+	qdq_graph_infer(l->model->graph);
+	if (!qdq_model_check(l->model))
+		qdq_throw(l->ctx, QDQ_EMODEL);
+#ifndef NDEBUG
+	if (!qdq_graph_verify(l->model->graph)) /* the loaders' own business to get right */
+		qdq_throw(l->ctx, QDQ_EMODEL);
+#endif
+	qdq_baseline_take(l->model);
 }
 
 /* Runs body, and destroys what it made if it fails. */

@@ -101,7 +101,7 @@ static void *alloc_slow(qdq_arena *a, size_t size)
 		}
 		return (char *)b + HEADER;
 	}
-	b = new_block(a, a->next_block);
+	b = new_block(a, a->next_block - HEADER);
 	if (a->next_block < LAST_BLOCK)
 		a->next_block *= 2;
 	b->older = a->blocks;

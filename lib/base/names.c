@@ -64,27 +64,49 @@ static struct qdq_names_slot *find(const qdq_names *names, const char *s, size_t
 	}
 }
 
+/* Slots and entries lie in one piece of memory outside the arena, which could not give the old one back. */
+static size_t table_size(size_t slots)
+{
+	return slots * sizeof(struct qdq_names_slot) + slots / 2 * sizeof(struct qdq_names_entry);
+}
+
+static void release(void *object)
+{
+	qdq_names *names = object;
+
+	if (names->capacity != 0)
+		qdq_ctx_release(names->arena->ctx, names->slots, table_size(names->capacity));
+	*names = (qdq_names){.arena = names->arena};
+}
+
 /* `wanted` slots, a power of two; half as many entries fit. */
 static void resize(qdq_names *names, size_t wanted)
 {
+	struct qdq_names_slot *slots;
 	struct qdq_names_entry *entries;
 
 	if (wanted / 2 > UINT32_MAX)
 		qdq_fail(names->arena->ctx, QDQ_EMODEL, NULL, "too many names");
-	entries = qdq_array(names->arena, struct qdq_names_entry, wanted / 2);
-	names->slots = qdq_array(names->arena, struct qdq_names_slot, wanted);
+	if (names->capacity == 0)
+		qdq_arena_defer(names->arena, release, names);
+	slots = qdq_ctx_alloc(names->arena->ctx, table_size(wanted));
+	entries = (struct qdq_names_entry *)(void *)(slots + wanted);
+	memset(slots, 0, wanted * sizeof *slots);
 	if (names->count != 0)
 		memcpy(entries, names->entries, names->count * sizeof *entries);
-	names->entries = entries;
-	names->room = wanted / 2;
-	names->capacity = wanted;
 	for (size_t i = 0; i < names->count; i++) {
 		size_t at = (size_t)entries[i].hash & (wanted - 1);
 
-		while (names->slots[at].index != 0)
+		while (slots[at].index != 0)
 			at = (at + 1) & (wanted - 1);
-		names->slots[at] = (struct qdq_names_slot){(uint32_t)(entries[i].hash >> 32), (uint32_t)i + 1};
+		slots[at] = (struct qdq_names_slot){(uint32_t)(entries[i].hash >> 32), (uint32_t)i + 1};
 	}
+	if (names->capacity != 0)
+		qdq_ctx_release(names->arena->ctx, names->slots, table_size(names->capacity));
+	names->entries = entries;
+	names->slots = slots;
+	names->room = wanted / 2;
+	names->capacity = wanted;
 }
 
 void qdq_names_reserve(qdq_names *names, size_t count)
@@ -148,18 +170,21 @@ qdq_name qdq_find_name(const qdq_names *names, const char *s)
 
 qdq_name qdq_unique_name(qdq_names *names, const char *base)
 {
-	size_t length = strlen(base);
-	uint32_t suffix;
+	size_t length = strlen(base), before = names->count;
+	struct qdq_names_entry *e = intern(names, base, length);
+	uint32_t suffix = e->suffix;
+	qdq_name made;
 	char *s;
 
-	if (length != 0 && qdq_find_name(names, base) == NULL)
-		return qdq_intern_n(names, base, length);
+	if (length != 0 && names->count != before)
+		return e->name; /* new with this very call */
 	s = qdq_alloc(names->arena, length + 16);
-	suffix = intern(names, base, length)->suffix;
 	do {
+		before = names->count;
 		suffix++;
 		snprintf(s, length + 16, "%s__%u", base, suffix);
-	} while (qdq_find_name(names, s) != NULL);
+		made = qdq_intern(names, s);
+	} while (names->count == before);
 	intern(names, base, length)->suffix = suffix;
-	return qdq_intern(names, s);
+	return made;
 }

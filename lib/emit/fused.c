@@ -31,7 +31,7 @@ static void drop_ours(qdq_model *m)
 }
 
 /* A function imports what its body uses: every domain of the model but ours. */
-static qdq_function *as_function(qdq_model *m, qdq_node *n)
+static qdq_function *as_function(qdq_model *m, qdq_node *n, const qdq_function *before)
 {
 	qdq_function *f = qdq_new(&m->arena, qdq_function);
 
@@ -39,6 +39,11 @@ static qdq_function *as_function(qdq_model *m, qdq_node *n)
 	f->name = n->op_type;
 	f->overload = n->overload;
 	f->body = n->region->body;
+	if (before != NULL) { /* the same for all of them */
+		f->opsets.items = before->opsets.items;
+		f->opsets.count = f->opsets.capacity = before->opsets.count;
+		return f;
+	}
 	for (size_t i = 0; i < m->opsets.count; i++)
 		if (m->opsets.items[i].domain != n->domain)
 			*qdq_push(&m->arena, &f->opsets) = m->opsets.items[i];
@@ -47,19 +52,18 @@ static qdq_function *as_function(qdq_model *m, qdq_node *n)
 
 void qdq_emit_fused(qdq_model *m)
 {
-	bool any = false;
+	const qdq_function *last = NULL;
 
 	drop_ours(m);
 	for (qdq_node *n = m->graph->first; n != NULL; n = n->next) {
 		if (n->region == NULL)
 			continue;
-		if (!any)
+		if (last == NULL)
 			import_domain(m, n->domain);
-		any = true;
-		n->function = as_function(m, n);
+		n->function = last = as_function(m, n, last);
 		*qdq_push(&m->arena, &m->functions) = (qdq_function *)(uintptr_t)n->function;
 	}
-	if (any && m->ir_version < FUNCTIONS_SINCE_IR)
+	if (last != NULL && m->ir_version < FUNCTIONS_SINCE_IR)
 		m->ir_version = FUNCTIONS_SINCE_IR;
 }
 

@@ -12,6 +12,7 @@
 #define LAST_CHUNK ((size_t)1 << 20)
 #define TAG_GRAPH (7u << 3 | QDQ_WIRE_BYTES) /* of ModelProto */
 #define TAG_NODE (1u << 3 | QDQ_WIRE_BYTES)  /* of GraphProto */
+#define TAG_FUNCTION (25u << 3 | QDQ_WIRE_BYTES) /* of ModelProto */
 
 /* ---- fragments ---- */
 
@@ -46,9 +47,12 @@ static void pack_message(qdq_save *s, const ProtobufCMessage *message)
 	add_fragment(s, message->descriptor, data, size);
 }
 
-/* ---- the main graph ---- */
+/* ---- many messages, one after the other ---- */
 
+/* Elements of one repeated field. */
 typedef struct chunk {
+	const ProtobufCMessageDescriptor *message; /* that has the field */
+	uint32_t tag;
 	char *data;
 	size_t used, room;
 	size_t next_room;
@@ -56,21 +60,20 @@ typedef struct chunk {
 
 static void finish_chunk(qdq_save *s, chunk *c)
 {
-	add_fragment(s, &onnx__graph_proto__descriptor, c->data, c->used);
+	add_fragment(s, c->message, c->data, c->used);
 	c->used = 0;
 	c->data = NULL;
 	c->room = 0;
 }
 
-/* One more field `node`. */
-static void pack_node(qdq_save *s, chunk *c, const Onnx__NodeProto *node)
+/* One more element. */
+static void pack_element(qdq_save *s, chunk *c, const ProtobufCMessage *element)
 {
-	size_t size = protobuf_c_message_get_packed_size(&node->base);
-	uint8_t head[11];
-	size_t head_size;
+	size_t size = protobuf_c_message_get_packed_size(element);
+	uint8_t head[20];
+	size_t head_size = qdq_wire_put_varint(head, c->tag);
 
-	head[0] = TAG_NODE;
-	head_size = 1 + qdq_wire_put_varint(head + 1, size);
+	head_size += qdq_wire_put_varint(head + head_size, size);
 	if (size > c->room - c->used || head_size > c->room - c->used - size) {
 		finish_chunk(s, c);
 		c->room = size + head_size > c->next_room ? size + head_size : c->next_room;
@@ -79,13 +82,15 @@ static void pack_node(qdq_save *s, chunk *c, const Onnx__NodeProto *node)
 		c->data = qdq_alloc(&s->keep, c->room);
 	}
 	memcpy(c->data + c->used, head, head_size);
-	protobuf_c_message_pack(&node->base, (uint8_t *)c->data + c->used + head_size);
+	protobuf_c_message_pack(element, (uint8_t *)c->data + c->used + head_size);
 	c->used += head_size + size;
 }
 
+/* ---- the main graph ---- */
+
 static void build_graph(qdq_save *s, qdq_graph *g)
 {
-	chunk c = {.next_room = FIRST_CHUNK};
+	chunk c = {.message = &onnx__graph_proto__descriptor, .tag = TAG_NODE, .next_room = FIRST_CHUNK};
 	uint64_t before = s->total;
 
 	s->graph_begin = s->fragments.count;
@@ -93,7 +98,7 @@ static void build_graph(qdq_save *s, qdq_graph *g)
 		Onnx__NodeProto node;
 
 		qdq_save_node(s, n, &node);
-		pack_node(s, &c, &node);
+		pack_element(s, &c, &node.base);
 		qdq_arena_reset(&s->scratch);
 	}
 	finish_chunk(s, &c);
@@ -125,29 +130,48 @@ static void build_head(qdq_save *s)
 	pack_message(s, &out.base);
 }
 
+static void build_functions(qdq_save *s)
+{
+	chunk c = {.message = &onnx__model_proto__descriptor, .tag = TAG_FUNCTION, .next_room = FIRST_CHUNK};
+
+	for (size_t i = 0; i < s->m->functions.count; i++) {
+		pack_element(s, &c, &qdq_save_function(s, s->m->functions.items[i])->base);
+		qdq_arena_reset(&s->scratch);
+	}
+	finish_chunk(s, &c);
+}
+
+/* What comes behind it: imports, metadata, training information; functions; and what has later numbers. */
 static void build_tail(qdq_save *s)
 {
 	const qdq_onnx_model *record = s->m->foreign;
+	bool has_record = record != NULL && record->proto != NULL;
 	qdq_model *m = s->m;
-	Onnx__ModelProto out;
+	Onnx__ModelProto out, last;
 
 	onnx__model_proto__init(&out);
-	if (record == NULL || record->proto == NULL) {
+	onnx__model_proto__init(&last);
+	if (!has_record) {
 		qdq_save_metadata(s, m->about, &out);
 	} else {
 		out = *record->proto;
 		out.has_ir_version = out.has_model_version = false;
 		out.producer_name = out.producer_version = out.domain = out.doc_string = NULL;
 		out.graph = NULL;
+		last.configuration = out.configuration;
+		last.n_configuration = out.n_configuration;
+		last.base.unknown_fields = out.base.unknown_fields;
+		last.base.n_unknown_fields = out.base.n_unknown_fields;
+		out.n_configuration = 0;
+		out.base.n_unknown_fields = 0;
 	}
 	out.opset_import = qdq_save_opsets(s, m->opsets.items, m->opsets.count, out.n_opset_import, out.opset_import);
 	out.n_opset_import = m->opsets.count;
-	out.n_functions = m->functions.count;
-	out.functions = qdq_array(&s->scratch, Onnx__FunctionProto *, m->functions.count);
-	for (size_t i = 0; i < m->functions.count; i++)
-		out.functions[i] = qdq_save_function(s, m->functions.items[i]);
+	out.n_functions = 0;
 	pack_message(s, &out.base);
 	qdq_arena_reset(&s->scratch);
+	build_functions(s);
+	pack_message(s, &last.base);
 }
 
 void qdq_save_build(qdq_save *s)
