@@ -104,11 +104,12 @@ static void run(qdq_run *r)
 	qdq_node *next;
 
 	qdq_map_init(&done, &r->scratch);
-	qdq_graph_number(r->graph);
 	for (qdq_node *n = r->graph->first; n != NULL; n = next) {
 		qdq_value *x = qdq_is(n, QDQ_OP_QuantizeLinear) ? qdq_in(n, 0) : NULL;
 
 		if (x != NULL && x->n_uses > 1 && qdq_map_get(&done, x) == NULL) {
+			if (done.count == 0)
+				qdq_graph_number(r->graph);
 			qdq_map_set(&done, x, x);
 			merge_readers(r, x); /* n stays: it is the first of them */
 		}

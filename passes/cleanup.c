@@ -159,9 +159,13 @@ static void merge_equal(qdq_run *r)
 
 static void run(qdq_run *r)
 {
+	uint64_t before;
+
 	drop_dead(r);
+	before = r->changes;
 	merge_equal(r);
-	drop_dead(r);
+	if (r->changes != before)
+		drop_dead(r);
 	qdq_graph_drop_constants(r->graph);
 }
 

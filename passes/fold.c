@@ -215,6 +215,8 @@ static void fold_dimensions(qdq_run *r)
 {
 	qdq_node *next;
 
+	if (!qdq_model_has_class(r->model, QDQ_CLASS_SHAPE))
+		return; /* all contents come from constants */
 	for (qdq_node *n = r->graph->first; n != NULL; n = next) {
 		qdq_value *v = n->n_outputs == 1 ? n->outputs[0] : NULL;
 		const qdq_tensor *t;

@@ -138,6 +138,8 @@ static void run(qdq_run *r)
 {
 	qdq_node *next;
 
+	if (!qdq_model_has(r->model, QDQ_OP_BatchNormalization))
+		return;
 	for (qdq_node *n = r->graph->first; n != NULL; n = next) {
 		next = n->next;
 		if (n->op->id == QDQ_OP_BatchNormalization)

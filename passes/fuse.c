@@ -340,25 +340,14 @@ static void fuse_other(qdq_run *r, qdq_node *n)
 		fuse_between(r, n, QDQ_REGION_MOVE);
 }
 
-/* Runs `fuse` over the graph from its end: a residual Add goes to the arm that is computed last. */
-static void each_backward(qdq_run *r, void (*fuse)(qdq_run *r, qdq_node *n), bool (*wanted)(const qdq_node *n))
+typedef QDQ_VEC(qdq_node *) node_list;
+
+/* Fuses from the end of the graph: a residual Add goes to the arm that is computed last. */
+static void each_backward(qdq_run *r, void (*fuse)(qdq_run *r, qdq_node *n), const node_list *nodes)
 {
-	QDQ_VEC(qdq_node *) nodes = {0};
-
-	for (qdq_node *n = r->graph->first; n != NULL; n = n->next)
-		if (wanted(n))
-			*qdq_push(&r->scratch, &nodes) = n;
-	while (nodes.count != 0) {
-		qdq_node *n = nodes.items[--nodes.count];
-
-		if (n->graph == r->graph)
-			fuse(r, n);
-	}
-}
-
-static bool is_contraction(const qdq_node *n)
-{
-	return n->op->cls == QDQ_CLASS_CONTRACT;
+	for (size_t i = nodes->count; i-- > 0;)
+		if (nodes->items[i]->graph == r->graph) /* no region has it yet */
+			fuse(r, nodes->items[i]);
 }
 
 static bool is_other(const qdq_node *n)
@@ -367,18 +356,22 @@ static bool is_other(const qdq_node *n)
 	       n->op->family == QDQ_FAMILY_ELEMENTWISE;
 }
 
-static bool is_quantizer(const qdq_node *n)
-{
-	return n->op->id == QDQ_OP_QuantizeLinear;
-}
-
 static void run(qdq_run *r)
 {
+	node_list contractions = {0}, others = {0}, quantizers = {0};
 	uint64_t before = r->changes;
 
-	each_backward(r, fuse_contraction, is_contraction);
-	each_backward(r, fuse_other, is_other);
-	each_backward(r, fuse_requantize, is_quantizer);
+	for (qdq_node *n = r->graph->first; n != NULL; n = n->next) {
+		if (n->op->cls == QDQ_CLASS_CONTRACT)
+			*qdq_push(&r->scratch, &contractions) = n;
+		else if (n->op->id == QDQ_OP_QuantizeLinear)
+			*qdq_push(&r->scratch, &quantizers) = n;
+		else if (is_other(n))
+			*qdq_push(&r->scratch, &others) = n;
+	}
+	each_backward(r, fuse_contraction, &contractions);
+	each_backward(r, fuse_other, &others);
+	each_backward(r, fuse_requantize, &quantizers);
 	if (r->changes != before && !qdq_graph_sort(r->graph))
 		qdq_fail(r->ctx, QDQ_EMODEL, &(qdq_where){.file = r->model->path}, "fusing made a cycle");
 }

@@ -102,6 +102,7 @@ static bool no_constants(const qdq_node *n)
 struct hoisting {
 	qdq_run *run;
 	QDQ_VEC(qdq_node *) work;
+	bool numbered; /* nodes know their order */
 	qdq_map stuck; /* values with readers other than equal Qs: not looked at twice */
 };
 
@@ -161,6 +162,9 @@ static void hoist(struct hoisting *h, qdq_node *q)
 		qdq_map_set(&h->stuck, x, x);
 		return;
 	}
+	if (!h->numbered)
+		qdq_graph_number(r->graph);
+	h->numbered = true;
 	quantize_inputs(h, n, &inner, on_codes, q);
 	if (on_codes) {
 		qdq_value *y = q->outputs[0];
@@ -179,7 +183,6 @@ static void run(qdq_run *r)
 	struct hoisting h = {.run = r};
 
 	qdq_map_init(&h.stuck, &r->scratch);
-	qdq_graph_number(r->graph);
 	for (qdq_node *n = r->graph->first; n != NULL; n = n->next)
 		if (qdq_is(n, QDQ_OP_QuantizeLinear))
 			*qdq_push(&r->scratch, &h.work) = n;

@@ -290,6 +290,8 @@ static void run(qdq_run *r)
 	qdq_node *next;
 	bool any = false;
 
+	if (r->model->functions.count == 0)
+		return;
 	for (qdq_node *n = r->graph->first; n != NULL; n = next) {
 		const qdq_function *f = n->function;
 		qdq_node *previous = n->prev;

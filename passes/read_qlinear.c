@@ -319,6 +319,8 @@ static void run(qdq_run *r)
 {
 	qdq_node *next;
 
+	if (!qdq_model_has_class(r->model, QDQ_CLASS_QFORM))
+		return;
 	for (qdq_node *n = r->graph->first; n != NULL; n = next) {
 		const qdq_qlinear_form *form = qdq_qlinear_form_of(n);
 

@@ -21,7 +21,7 @@ static void *alloc_huge(size_t size)
 	if (posix_memalign(&p, HUGE_PAGE, size) != 0)
 		return NULL;
 #ifdef MADV_HUGEPAGE
-	if (getenv("NOTHP") == NULL) (void)madvise(p, size, MADV_HUGEPAGE); /* a wish */
+	(void)madvise(p, size, MADV_HUGEPAGE); /* a wish */
 #endif
 	return p;
 }

@@ -93,6 +93,7 @@ qdq_node *qdq_node_create(qdq_graph *g, qdq_node *before, const char *domain, co
 	n->overload = qdq_intern(&m->names, "");
 	n->name = name;
 	n->op = qdq_op_find(n->domain, n->op_type);
+	m->present[n->op->id] = true;
 	n->id = m->n_nodes++;
 	n->n_inputs = n_inputs;
 	n->n_outputs = n_outputs;
@@ -202,6 +203,7 @@ void qdq_node_set_op(qdq_node *n, qdq_op_id op)
 	qdq_model *m = n->graph->model;
 
 	n->op = &qdq_ops[op];
+	m->present[op] = true;
 	n->op_type = qdq_intern(&m->names, n->op->name);
 	n->domain = qdq_intern(&m->names, n->op->domain);
 }

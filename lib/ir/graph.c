@@ -299,3 +299,11 @@ qdq_where qdq_node_where(const qdq_node *n, const char *operand)
 {
 	return (qdq_where){n->graph->model->path, qdq_node_label(n), n->op_type, operand};
 }
+
+bool qdq_model_has_class(const qdq_model *m, qdq_class cls)
+{
+	for (int op = 0; op < QDQ_OP_COUNT; op++)
+		if (m->present[op] && qdq_ops[op].cls == cls)
+			return true;
+	return false;
+}

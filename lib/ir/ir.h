@@ -351,7 +351,9 @@ struct qdq_model {
 	QDQ_VEC(qdq_function *) functions;
 	QDQ_VEC(qdq_dim_expr) dims;
 	qdq_map dim_index;
-	uint32_t n_nodes, n_values;	     /* ids handed out */
+	uint32_t n_nodes, n_values; /* ids handed out */
+	uint32_t n_regions;         /* numbers handed out to fused operators */
+	bool present[QDQ_OP_COUNT]; /* operators that there have been: a pass can tell that it has no work */
 	QDQ_VEC(const qdq_origin *) origins; /* every node of the user's file, by index */
 	QDQ_VEC(qdq_event) events;
 	const qdq_about *about;	       /* NULL: nothing */
@@ -435,6 +437,13 @@ static inline qdq_value *qdq_value_here(const qdq_model *m, qdq_value *v)
 	if (m->twins == NULL || v == NULL)
 		return v;
 	return v->id < m->n_twins ? m->twins[v->id] : NULL;
+}
+
+/* Has the model had any operator of this class (of this kind)? False: there is none. */
+bool qdq_model_has_class(const qdq_model *m, qdq_class cls);
+static inline bool qdq_model_has(const qdq_model *m, qdq_op_id op)
+{
+	return m->present[op];
 }
 
 /* A name for messages: the node's, or "#17" by its place in the user's file. */

@@ -142,7 +142,7 @@ static void outline(void *arg, qdq_arena *scratch)
 	for (size_t i = 0; i < ports.outputs.count; i++)
 		ports.outputs.items[i]->graph = o->g;
 	o->made = qdq_node_create(o->g, before, QDQ_REGION_DOMAIN,
-				  qdq_unique_name(&m->names, qdq_format(scratch, "%s_1", op_types[o->kind])), o->name,
+				  qdq_unique_name(&m->names, qdq_format(scratch, "%s_%u", op_types[o->kind], ++m->n_regions)), o->name,
 				  (uint32_t)ports.inputs.count, ports.inputs.items, (uint32_t)ports.outputs.count,
 				  ports.outputs.items);
 }
