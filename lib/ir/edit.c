@@ -80,6 +80,18 @@ static void check_room(qdq_model *m)
 			 m->ctx->options.max_nodes);
 }
 
+static qdq_node *new_node(qdq_model *m)
+{
+	if (m->n_spare_nodes == 0) {
+		uint32_t row = qdq_row_length(m->n_nodes);
+
+		m->spare_nodes = qdq_array(&m->arena, qdq_node, row);
+		m->n_spare_nodes = row;
+	}
+	m->n_spare_nodes--;
+	return m->spare_nodes++;
+}
+
 qdq_node *qdq_node_create(qdq_graph *g, qdq_node *before, const char *domain, const char *op_type, qdq_name name,
 			  uint32_t n_inputs, qdq_value *const *inputs, uint32_t n_outputs, qdq_value *const *outputs)
 {
@@ -87,7 +99,7 @@ qdq_node *qdq_node_create(qdq_graph *g, qdq_node *before, const char *domain, co
 	qdq_node *n;
 
 	check_room(m);
-	n = qdq_new(&m->arena, qdq_node);
+	n = new_node(m);
 	n->domain = qdq_intern(&m->names, domain);
 	n->op_type = qdq_intern(&m->names, op_type);
 	n->overload = qdq_intern(&m->names, "");

@@ -68,9 +68,21 @@ qdq_graph *qdq_graph_create(qdq_model *m, qdq_node *parent, qdq_name name)
 	return g;
 }
 
+static qdq_value *new_value(qdq_model *m)
+{
+	if (m->n_spare_values == 0) {
+		uint32_t row = qdq_row_length(m->n_values);
+
+		m->spare_values = qdq_array(&m->arena, qdq_value, row);
+		m->n_spare_values = row;
+	}
+	m->n_spare_values--;
+	return m->spare_values++;
+}
+
 qdq_value *qdq_value_create(qdq_graph *g, qdq_name name)
 {
-	qdq_value *v = qdq_new(&g->model->arena, qdq_value);
+	qdq_value *v = new_value(g->model);
 
 	v->name = name;
 	v->graph = g;

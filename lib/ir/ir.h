@@ -353,6 +353,10 @@ struct qdq_model {
 	qdq_map dim_index;
 	uint32_t n_nodes, n_values; /* ids handed out */
 	uint32_t n_regions;         /* numbers handed out to fused operators */
+	/* Nodes and values lie in rows, so that a walk over the graph reads memory in its order. */
+	qdq_node *spare_nodes;
+	qdq_value *spare_values;
+	uint32_t n_spare_nodes, n_spare_values;
 	bool present[QDQ_OP_COUNT]; /* operators that there have been: a pass can tell that it has no work */
 	QDQ_VEC(const qdq_origin *) origins; /* every node of the user's file, by index */
 	QDQ_VEC(qdq_event) events;
@@ -367,6 +371,12 @@ struct qdq_model {
 	qdq_value **twins;
 	uint32_t n_twins;
 };
+
+/* How many nodes or values are allocated together where there are `count`. */
+static inline uint32_t qdq_row_length(uint32_t count)
+{
+	return count < 64 ? 8 : count < 4096 ? 64 : 1024;
+}
 
 /* ---- graph.c: making and reading ------------------------------------------------------------------------------- */
 
