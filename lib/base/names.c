@@ -188,3 +188,11 @@ qdq_name qdq_unique_name(qdq_names *names, const char *base)
 	intern(names, base, length)->suffix = suffix;
 	return made;
 }
+
+bool qdq_any_name_has(const qdq_names *names, const char *part)
+{
+	for (size_t i = 0; i < names->count; i++)
+		if (strstr(names->entries[i].name, part) != NULL)
+			return true;
+	return false;
+}

@@ -30,6 +30,35 @@ static void drop_ours(qdq_model *m)
 	m->functions.count = kept;
 }
 
+/* ---- names of ports ---- */
+
+/* `<region>.in0` … and `.out0` …, which nothing else in the file may be called, since some importers inline functions
+ * without renaming. Where no name of the model looks like that (`clear`), they need not be interned. */
+static qdq_name port_name(qdq_model *m, bool clear, qdq_name region, const char *side, size_t i)
+{
+	const char *base = qdq_format(&m->arena, "%s.%s%zu", region, side, i);
+
+	return clear ? base : qdq_unique_name(&m->names, base);
+}
+
+static void name_port(qdq_model *m, bool clear, qdq_value *port, qdq_name region, const char *side, size_t i)
+{
+	if (*port->name == '\0' || (!clear && qdq_find_name(&m->names, port->name) != port->name))
+		port->name = port_name(m, clear, region, side, i);
+}
+
+static void name_ports(qdq_model *m, bool clear, const qdq_node *n)
+{
+	const qdq_graph *body = n->region->body;
+
+	for (size_t i = 0; i < body->inputs.count; i++)
+		name_port(m, clear, body->inputs.items[i], n->name, "in", i);
+	for (size_t i = 0; i < body->outputs.count; i++)
+		name_port(m, clear, body->outputs.items[i], n->name, "out", i);
+}
+
+/* ---- writing ---- */
+
 /* A function imports what its body uses: every domain of the model but ours. */
 static qdq_function *as_function(qdq_model *m, qdq_node *n, const qdq_function *before)
 {
@@ -53,13 +82,17 @@ static qdq_function *as_function(qdq_model *m, qdq_node *n, const qdq_function *
 void qdq_emit_fused(qdq_model *m)
 {
 	const qdq_function *last = NULL;
+	bool clear = false;
 
 	drop_ours(m);
 	for (qdq_node *n = m->graph->first; n != NULL; n = n->next) {
 		if (n->region == NULL)
 			continue;
-		if (last == NULL)
+		if (last == NULL) {
 			import_domain(m, n->domain);
+			clear = !qdq_any_name_has(&m->names, ".fused.");
+		}
+		name_ports(m, clear, n);
 		n->function = last = as_function(m, n, last);
 		*qdq_push(&m->arena, &m->functions) = (qdq_function *)(uintptr_t)n->function;
 	}

@@ -7,8 +7,7 @@
  *      b --------'                               b --'
  *
  * The nodes themselves move into the body, under their own names. A value that crosses the border exists twice: the
- * outer one keeps its name (and stays graph output), the inner one is a port whose name nothing else has, since some
- * importers inline functions without renaming.
+ * outer one keeps its name (and stays graph output), the inner one is a port, which has none until it is written.
  */
 #include "ir.h"
 
@@ -29,10 +28,10 @@ static const char *const op_types[QDQ_REGION_KINDS] = {
 
 /* ---- ports ---- */
 
-static qdq_value *new_port(qdq_graph *body, const qdq_value *outer, const char *base)
+/* It gets its name when it is written: see lib/emit. */
+static qdq_value *new_port(qdq_graph *body, const qdq_value *outer)
 {
-	qdq_model *m = body->model;
-	qdq_value *inner = qdq_value_create(body, qdq_unique_name(&m->names, base));
+	qdq_value *inner = qdq_value_create(body, qdq_intern(&body->model->names, ""));
 
 	inner->type = outer->type;
 	inner->shape = outer->shape;
@@ -48,14 +47,14 @@ struct ports {
 };
 
 /* The inner value of an outer one that the body reads; made at its first use. */
-static qdq_value *input_port(qdq_graph *body, struct ports *p, qdq_arena *scratch, qdq_value *outer, qdq_name name)
+static qdq_value *input_port(qdq_graph *body, struct ports *p, qdq_arena *scratch, qdq_value *outer)
 {
 	qdq_value *inner;
 
 	for (size_t i = 0; i < p->inputs.count; i++) /* a region reads a handful of values */
 		if (p->inputs.items[i] == outer)
 			return body->inputs.items[i];
-	inner = new_port(body, outer, qdq_format(scratch, "%s.in%zu", name, p->inputs.count));
+	inner = new_port(body, outer);
 	inner->is_input = true;
 	*qdq_push(&body->model->arena, &body->inputs) = inner;
 	*qdq_push(scratch, &p->inputs) = outer;
@@ -73,10 +72,10 @@ static bool escapes(const qdq_value *v, const qdq_graph *body)
 	return false;
 }
 
-static void output_port(qdq_graph *body, struct ports *p, qdq_arena *scratch, qdq_node *n, uint32_t i, qdq_name name)
+static void output_port(qdq_graph *body, struct ports *p, qdq_arena *scratch, qdq_node *n, uint32_t i)
 {
 	qdq_value *outer = n->outputs[i];
-	qdq_value *inner = new_port(body, outer, qdq_format(scratch, "%s.out%zu", name, p->outputs.count));
+	qdq_value *inner = new_port(body, outer);
 	qdq_use *next;
 
 	inner->def = n;
@@ -133,11 +132,11 @@ static void outline(void *arg, qdq_arena *scratch)
 			qdq_use *u = &n->inputs[j];
 
 			if (u->value != NULL && u->value->graph != o->body)
-				qdq_use_set(u, input_port(o->body, &ports, scratch, u->value, o->name));
+				qdq_use_set(u, input_port(o->body, &ports, scratch, u->value));
 		}
 		for (uint32_t j = 0; j < n->n_outputs; j++)
 			if (n->outputs[j] != NULL && escapes(n->outputs[j], o->body))
-				output_port(o->body, &ports, scratch, n, j, o->name);
+				output_port(o->body, &ports, scratch, n, j);
 	}
 	for (size_t i = 0; i < ports.outputs.count; i++)
 		ports.outputs.items[i]->graph = o->g;

@@ -67,6 +67,12 @@ static void check_uses(verify *k, const qdq_value *v)
 		fault(k, v->def, v, "counts %u uses, but its list has %u", v->n_uses, count);
 }
 
+/* Ports of a region get their names when they are written. */
+static bool is_port(const qdq_value *v)
+{
+	return v->graph->parent != NULL && v->graph->parent->region != NULL && (v->is_input || v->n_outputs != 0);
+}
+
 static void define(verify *k, qdq_graph *g, const qdq_node *n, const qdq_value *v)
 {
 	if (v->graph != g)
@@ -79,6 +85,8 @@ static void define(verify *k, qdq_graph *g, const qdq_node *n, const qdq_value *
 	if (k->scope[v->id] != NULL)
 		fault(k, n, v, "is defined twice");
 	k->scope[v->id] = g;
+	if (*v->name == '\0' && is_port(v))
+		return;
 	if (*v->name == '\0')
 		fault(k, n, v, "a value has no name");
 	else if (qdq_map_get(k->names, v->name) != NULL)
