@@ -64,10 +64,12 @@ static struct qdq_names_slot *find(const qdq_names *names, const char *s, size_t
 	}
 }
 
+#define ROOM(slots) ((slots) / 4 * 3) /* entries that so many slots are for */
+
 /* Slots and entries lie in one piece of memory outside the arena, which could not give the old one back. */
 static size_t table_size(size_t slots)
 {
-	return slots * sizeof(struct qdq_names_slot) + slots / 2 * sizeof(struct qdq_names_entry);
+	return slots * sizeof(struct qdq_names_slot) + ROOM(slots) * sizeof(struct qdq_names_entry);
 }
 
 static void release(void *object)
@@ -79,13 +81,13 @@ static void release(void *object)
 	*names = (qdq_names){.arena = names->arena};
 }
 
-/* `wanted` slots, a power of two; half as many entries fit. */
+/* `wanted` slots, a power of two. */
 static void resize(qdq_names *names, size_t wanted)
 {
 	struct qdq_names_slot *slots;
 	struct qdq_names_entry *entries;
 
-	if (wanted / 2 > UINT32_MAX)
+	if (ROOM(wanted) > UINT32_MAX)
 		qdq_fail(names->arena->ctx, QDQ_EMODEL, NULL, "too many names");
 	if (names->capacity == 0)
 		qdq_arena_defer(names->arena, release, names);
@@ -105,7 +107,7 @@ static void resize(qdq_names *names, size_t wanted)
 		qdq_ctx_release(names->arena->ctx, names->slots, table_size(names->capacity));
 	names->entries = entries;
 	names->slots = slots;
-	names->room = wanted / 2;
+	names->room = ROOM(wanted);
 	names->capacity = wanted;
 }
 
@@ -113,7 +115,7 @@ void qdq_names_reserve(qdq_names *names, size_t count)
 {
 	size_t wanted = 256;
 
-	while (wanted / 2 <= names->count + count && wanted < SIZE_MAX / 4)
+	while (ROOM(wanted) <= names->count + count && wanted < SIZE_MAX / 4)
 		wanted *= 2;
 	if (wanted > names->capacity)
 		resize(names, wanted);
