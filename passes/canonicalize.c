@@ -113,6 +113,7 @@ static void to_standard(qdq_run *r, qdq_node *n, qdq_op_id op)
 	qdq_node_set_op(n, op);
 	if (p.per_tensor)
 		qdq_attr_remove(n, "axis");
+	add_zero_point(r, n);
 	qdq_changed(r);
 }
 
@@ -176,6 +177,7 @@ static void clip_before_q(qdq_run *r, qdq_node *clip)
 	qdq_node_remove(clip);
 }
 
+/* One walk: what a node reads, its parameters too, stands before it and is in its form already. */
 static void run(qdq_run *r)
 {
 	qdq_node *next;
@@ -196,16 +198,17 @@ static void run(qdq_run *r)
 		case QDQ_OP_ms_DequantizeLinear:
 			to_standard(r, n, QDQ_OP_DequantizeLinear);
 			break;
+		case QDQ_OP_QuantizeLinear:
+		case QDQ_OP_DequantizeLinear:
+			add_zero_point(r, n);
+			break;
+		case QDQ_OP_Clip:
+			if (r->model->opset >= 12)
+				clip_before_q(r, n);
+			break;
 		default:
 			break;
 		}
-	}
-	for (qdq_node *n = r->graph->first; n != NULL; n = next) { /* now that the parameters are initializers */
-		next = n->next;
-		if (n->op->id == QDQ_OP_QuantizeLinear || n->op->id == QDQ_OP_DequantizeLinear)
-			add_zero_point(r, n);
-		else if (n->op->id == QDQ_OP_Clip && r->model->opset >= 12)
-			clip_before_q(r, n);
 	}
 }
 

@@ -121,6 +121,16 @@ void qdq_names_reserve(qdq_names *names, size_t count)
 		resize(names, wanted);
 }
 
+void qdq_prefetch_name(const qdq_names *names, const char *s)
+{
+#if defined(__GNUC__)
+	if (s != NULL && names->capacity != 0)
+		__builtin_prefetch(&names->slots[(size_t)qdq_hash(s, strlen(s), 0) & (names->capacity - 1)], 1);
+#else
+	(void)names, (void)s;
+#endif
+}
+
 static struct qdq_names_entry *intern(qdq_names *names, const char *s, size_t length)
 {
 	uint64_t hash = qdq_hash(s, length, 0);

@@ -364,6 +364,9 @@ static void load_node(qdq_load *l, qdq_graph *g, const Onnx__NodeProto *p, qdq_o
 		qdq_load_fail(l, NULL, "a node has no operator");
 	if (p->n_input > UINT32_MAX || p->n_output > UINT32_MAX || p->n_attribute > UINT32_MAX)
 		qdq_load_fail(l, NULL, "a node has too many inputs, outputs or attributes");
+	qdq_prefetch_name(&m->names, p->name); /* new names miss the cache; meanwhile the inputs are looked up */
+	if (p->n_output != 0)
+		qdq_prefetch_name(&m->names, p->output[0]);
 	l->values.count = 0;
 	read_inputs(l, p);
 	make_outputs(l, g, p);
