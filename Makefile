@@ -76,7 +76,7 @@ check: ## everything; the last line says how many tests passed and failed
 
 $(BUILD)/test/unit/%.o: CFLAGS += -Wno-pedantic
 $(BUILD)/test/run_unit: $(UNIT_OBJ) $(BUILD)/libqdqopt.a
-	$(CC) $(SAN) -o $@ $^ $(LDLIBS) $(shell pkg-config --libs check)
+	$(CC) $(SAN) -o $@ $^ $(LDLIBS) $(shell pkg-config --libs check libcjson)
 $(BUILD)/test/run_%: $(BUILD)/test/%.o $(BUILD)/test/fixture.o $(BUILD)/libqdqopt.a
 	$(CC) $(SAN) -o $@ $^ $(LDLIBS) -lpthread
 $(BUILD)/test/replay_%: $(BUILD)/test/fuzz/fuzz_%.o $(BUILD)/test/fuzz/standalone.o $(BUILD)/libqdqopt.a

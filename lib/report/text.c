@@ -59,6 +59,14 @@ static void put_head(qdq_writer *w, const qdq_report *r, bool colour)
 {
 	const qdq_counts *c = &r->counts;
 
+	qdq_putf(w, "%sINT8: %llu of %llu weighted operators, ", bold(colour),
+		 (unsigned long long)(c->int8_int8 + c->int8_float), (unsigned long long)c->weighted);
+	put_share(w, c->macs_int8, c->macs);
+	qdq_put(w, " of ");
+	put_amount(w, c->macs, "MAC");
+	qdq_put(w, ", ");
+	put_share(w, c->bytes_int8, c->bytes);
+	qdq_putf(w, " of activation bytes%s\n", plain(colour));
 	qdq_put(w, base_name(r->m->path));
 	qdq_putf(w, "   opset %d, %llu nodes  ->  ", r->m->opset, (unsigned long long)c->nodes_before);
 	if (r->output != NULL) {
@@ -67,14 +75,7 @@ static void put_head(qdq_writer *w, const qdq_report *r, bool colour)
 	}
 	qdq_putf(w, "%llu nodes   target %s, ", (unsigned long long)c->nodes_after, r->target);
 	qdq_put_real(w, r->milliseconds, r->milliseconds < 10 ? 1 : 0);
-	qdq_putf(w, " ms\n%sINT8: %llu of %llu weighted operators, ", bold(colour),
-		 (unsigned long long)(c->int8_int8 + c->int8_float), (unsigned long long)c->weighted);
-	put_share(w, c->macs_int8, c->macs);
-	qdq_put(w, " of ");
-	put_amount(w, c->macs, "MAC");
-	qdq_put(w, ", ");
-	put_share(w, c->bytes_int8, c->bytes);
-	qdq_putf(w, " of activation bytes%s\n\n", plain(colour));
+	qdq_put(w, " ms\n\n");
 }
 
 /* ---- verdicts ---- */

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * report.c -- verdicts, multiply-accumulates and reasons of small networks; text, JSON and explanations
+ */
+#include <cjson/cJSON.h>
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../../lib/report/report.h"
+#include "suites.h"
+
+static struct {
+	qdq_ctx *ctx;
+	qdq_model *m;
+	const qdq_report *r;
+	char *text;
+	size_t size;
+} t;
+
+static void setup(void)
+{
+	memset(&t, 0, sizeof t);
+	ck_assert_int_eq(qdq_ctx_new(&t.ctx, NULL), QDQ_OK);
+}
+
+static void teardown(void)
+{
+	qdq_ctx_free(t.ctx);
+	free(t.text);
+}
+
+static qdq_status collect(void *user, const void *data, size_t size)
+{
+	(void)user;
+	t.text = realloc(t.text, t.size + size + 1);
+	memcpy(t.text + t.size, data, size);
+	t.size += size;
+	t.text[t.size] = '\0';
+	return QDQ_OK;
+}
+
+static qdq_status refuse(void *user, const void *data, size_t size)
+{
+	(void)user, (void)data, (void)size;
+	return QDQ_EFILE;
+}
+
+static void load(const char *text, const char *passes)
+{
+	qdq_optimize_options o = {.version = QDQ_OPTIMIZE_OPTIONS_VERSION, .passes = passes};
+
+	ck_assert_msg(qdq_load_memory(&t.m, t.ctx, text, strlen(text), "dir/net.onnxtxt") == QDQ_OK, "%s",
+		      qdq_diagnostic_count(t.ctx) != 0 ? qdq_diagnostic_get(t.ctx, 0)->message : "");
+	ck_assert_int_eq(qdq_optimize(t.m, &o), QDQ_OK);
+	ck_assert_int_eq(qdq_report_new(&t.r, t.m, "dir/out.onnx"), QDQ_OK);
+}
+
+static qdq_op_report op(const char *name)
+{
+	qdq_op_report found;
+
+	ck_assert_msg(qdq_report_find(&found, t.r, name) == QDQ_OK, "%s is not in the report", name);
+	return found;
+}
+
+#define HEAD "<ir_version: 8, opset_import: [\"\" : 17, \"my\" : 1]>\n"
+
+/* conv is all INT8, gemm writes float, act and plain are float, odd folds away, lost is read by nobody */
+static const char network[] = HEAD
+    "g (float[N,2,4,4] x) => (float[N,3] y, float[N,2,4,4] z)\n"
+    "<float s = {0.5}, int8 zp = {0}, int8[2,1,3,3] w = {1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9},\n"
+    " int8[3,32] v = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,"
+    " 14, 15, 16, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,"
+    " 15, 16, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,"
+    " 16}, float[2] k = {1, 2}, float[2,2,1,1] u = {1, 2, 3, 4}>\n"
+    "{ q = QuantizeLinear(x, s, zp) d = DequantizeLinear(q, s, zp) dw = DequantizeLinear(w, s, zp)\n"
+    "  [conv] c = Conv <group = 2, pads = [1, 1, 1, 1]> (d, dw) [relu] r = Relu(c)\n"
+    "  [qc] qc = QuantizeLinear(r, s, zp) e = DequantizeLinear(qc, s, zp)\n"
+    "  [flat] f = Flatten(e) dv = DequantizeLinear(v, s, zp) [gemm] y = Gemm <transB = 1> (f, dv)\n"
+    "  [act] a = Sigmoid(x) [odd] o = Mul(k, k) [lost] l = Tanh(o) [plain] z = Conv(a, u) }\n";
+
+START_TEST(test_verdicts)
+{
+	qdq_counts c;
+
+	load(network, NULL);
+	ck_assert_int_eq(op("conv").verdict, QDQ_VERDICT_INT8_INT8);
+	ck_assert_ptr_null(op("conv").code);
+	ck_assert_int_eq(op("relu").verdict, QDQ_VERDICT_INT8_INT8);
+	ck_assert_str_eq(op("relu").fused_into, "conv.fused");
+	ck_assert_int_eq(op("gemm").verdict, QDQ_VERDICT_INT8_FLOAT);
+	ck_assert_str_eq(op("gemm").code, "output-float");
+	ck_assert_int_eq(op("act").verdict, QDQ_VERDICT_FLOAT);
+	ck_assert_str_eq(op("act").code, "float-only-op");
+	ck_assert_str_eq(op("plain").code, "not-quantized");
+	ck_assert_str_eq(op("plain").node, "act");
+	ck_assert_str_eq(op("odd").code, "computed-at-build");
+	ck_assert_str_eq(op("lost").code, "computed-at-build");
+	ck_assert_uint_eq(qdq_report_op_count(t.r), 7);
+	qdq_report_get_counts(&c, t.r);
+	ck_assert_uint_eq(c.weighted, 3);
+	ck_assert_uint_eq(c.int8_int8, 1);
+	ck_assert_uint_eq(c.int8_float, 1);
+	ck_assert_uint_eq(c.float_only, 1);
+	ck_assert_uint_eq(c.nodes_before, 14);
+	ck_assert_uint_eq(c.q_before, 2);
+	ck_assert_uint_eq(c.dq_before, 4);
+	ck_assert_uint_eq(c.q_after, 1);
+	ck_assert_uint_eq(c.dq_after, 0);
+	ck_assert_uint_eq(c.nodes_after, 6); /* Q, conv.fused, Flatten, gemm.fused, Sigmoid, Conv */
+}
+END_TEST
+
+/* N counts as 1. conv: 2*4*4 outputs of 9; gemm: 3 of 32; plain: 32 of 2. */
+START_TEST(test_macs)
+{
+	qdq_counts c;
+
+	load(network, NULL);
+	ck_assert_uint_eq(op("conv").macs, 288);
+	ck_assert_uint_eq(op("gemm").macs, 96);
+	ck_assert_uint_eq(op("plain").macs, 64);
+	ck_assert_uint_eq(op("relu").macs, 0);
+	ck_assert_uint_eq(op("conv").bytes, 2 * 32 * 4);
+	ck_assert_uint_eq(op("gemm").bytes, (32 + 3) * 4);
+	qdq_report_get_counts(&c, t.r);
+	ck_assert_uint_eq(c.macs, 448);
+	ck_assert_uint_eq(c.macs_int8, 384);
+	ck_assert(qdq_report_coverage(t.r) > 85.71 && qdq_report_coverage(t.r) < 85.72);
+}
+END_TEST
+
+static const char transposed[] =
+    HEAD "g (float[2,4,5,5] x, float[4,3,2,2] w, float[3,7,6] p, float[3,6,2] q, float[6,4] a, float[6,8] b) =>\n"
+	 "  (float[2,6,10,10] y, float[3,7,2] m, float[4,8] n)\n"
+	 "{ [up] y = ConvTranspose <group = 2, strides = [2, 2]> (x, w) [mm] m = MatMul(p, q)\n"
+	 "  [ta] n = Gemm <transA = 1> (a, b) }\n";
+
+/* ConvTranspose: 2*4*5*5 inputs of 3*2*2 each; MatMul 3*7*2 of 6; Gemm 4*8 of 6. */
+START_TEST(test_macs_of_others)
+{
+	load(transposed, NULL);
+	ck_assert_uint_eq(op("up").macs, 200 * 12);
+	ck_assert_uint_eq(op("mm").macs, 42 * 6);
+	ck_assert_uint_eq(op("ta").macs, 32 * 6);
+	ck_assert_str_eq(op("up").code, "input-float");
+}
+END_TEST
+
+/* Without the last pass nothing is silent either; a report before any optimization is one too. */
+START_TEST(test_without_reasons)
+{
+	load(network, "none");
+	ck_assert_str_eq(op("conv").code, "not-examined");
+	ck_assert_int_eq(op("conv").verdict, QDQ_VERDICT_FLOAT);
+	load(network, "fuse");
+	ck_assert_int_eq(op("conv").verdict, QDQ_VERDICT_INT8_INT8);
+	ck_assert_str_eq(op("gemm").code, "not-examined");
+}
+END_TEST
+
+/* ---- JSON ---- */
+
+static double number(const cJSON *object, const char *key)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+
+	ck_assert_msg(cJSON_IsNumber(item), "%s is no number", key);
+	return item->valuedouble;
+}
+
+static const char *string(const cJSON *object, const char *key)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+
+	ck_assert_msg(cJSON_IsString(item), "%s is no string", key);
+	return item->valuestring;
+}
+
+static const cJSON *element(const cJSON *root, const char *list, const char *name)
+{
+	const cJSON *items = cJSON_GetObjectItemCaseSensitive(root, list), *item;
+
+	ck_assert_msg(cJSON_IsArray(items), "%s is no list", list);
+	cJSON_ArrayForEach(item, items) if (strcmp(string(item, "name"), name) == 0) return item;
+	ck_abort_msg("%s has no %s", list, name);
+}
+
+START_TEST(test_json)
+{
+	static const char *const parts[] = {"schema",  "model",	   "target",   "summary",    "ops",
+					    "regions", "rewrites", "declined", "diagnostics"};
+	const cJSON *summary, *item, *reason;
+	cJSON *root;
+
+	load(network, NULL);
+	ck_assert_int_eq(qdq_report_print(t.r, QDQ_REPORT_JSON, collect, NULL), QDQ_OK);
+	root = cJSON_Parse(t.text);
+	ck_assert_msg(root != NULL, "not JSON: %s", t.text);
+	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+		ck_assert_msg(cJSON_HasObjectItem(root, parts[i]), "no %s", parts[i]);
+	ck_assert(number(root, "schema") == 1);
+	ck_assert_str_eq(string(root, "target"), "cuda");
+	ck_assert_str_eq(string(cJSON_GetObjectItem(root, "model"), "name"), "net.onnxtxt");
+	summary = cJSON_GetObjectItem(root, "summary");
+	ck_assert(number(summary, "weighted") ==
+		  number(summary, "int8_int8") + number(summary, "int8_float") + number(summary, "float"));
+	ck_assert(number(summary, "macs_int8") == 384);
+	item = element(root, "ops", "gemm");
+	ck_assert_str_eq(string(item, "verdict"), "int8->float");
+	ck_assert_str_eq(string(item, "fused_into"), "gemm.fused");
+	ck_assert_int_eq(cJSON_GetArraySize(cJSON_GetObjectItem(item, "inputs")), 2);
+	reason = cJSON_GetObjectItem(item, "reason");
+	ck_assert_str_eq(string(reason, "code"), "output-float");
+	ck_assert_str_eq(string(reason, "operand"), "y");
+	ck_assert(number(reason, "macs") == 96);
+	ck_assert(cJSON_IsNull(cJSON_GetObjectItem(element(root, "ops", "conv"), "reason")));
+	item = element(root, "regions", "conv.fused");
+	ck_assert_str_eq(string(item, "kind"), "conv");
+	ck_assert_int_eq(cJSON_GetArraySize(cJSON_GetObjectItem(item, "ops")), 2);
+	ck_assert(number(item, "macs") == 288);
+	ck_assert_int_gt(cJSON_GetArraySize(cJSON_GetObjectItem(root, "rewrites")), 2);
+	cJSON_Delete(root);
+}
+END_TEST
+
+/* Names are the user's: quotes, controls and what is no UTF-8 must not break the file. */
+START_TEST(test_json_names)
+{
+	const char *name = "a\"b\\c\n\x01\xc3\xbc\xff\xed\xa0\x80";
+	qdq_value *x, *y;
+	qdq_node *n;
+	const int64_t dims[] = {2};
+	cJSON *root;
+
+	ck_assert_int_eq(qdq_model_new(&t.m, t.ctx, 17), QDQ_OK);
+	ck_assert_int_eq(qdq_add_input(&x, t.m, "x", QDQ_TYPE_FLOAT, 1, dims, NULL), QDQ_OK);
+	ck_assert_int_eq(qdq_add_node(&n, t.m, NULL, NULL, "Tanh", name, 1, &x, 1), QDQ_OK);
+	y = qdq_node_output(n, 0);
+	ck_assert_int_eq(qdq_add_output(t.m, y), QDQ_OK);
+	ck_assert_int_eq(qdq_optimize(t.m, NULL), QDQ_OK);
+	ck_assert_int_eq(qdq_report_new(&t.r, t.m, NULL), QDQ_OK);
+	ck_assert_int_eq(qdq_report_print(t.r, QDQ_REPORT_JSON, collect, NULL), QDQ_OK);
+	root = cJSON_Parse(t.text);
+	ck_assert_ptr_nonnull(root);
+	ck_assert_str_eq(string(cJSON_GetArrayItem(cJSON_GetObjectItem(root, "ops"), 0), "name"),
+			 "a\"b\\c\n\x01\xc3\xbc\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
+	cJSON_Delete(root);
+}
+END_TEST
+
+/* ---- text ---- */
+
+START_TEST(test_text)
+{
+	size_t lines = 0;
+
+	load(network, NULL);
+	ck_assert_int_eq(qdq_report_print(t.r, QDQ_REPORT_TEXT, collect, NULL), QDQ_OK);
+	ck_assert_msg(strncmp(t.text, "INT8: 2 of 3 weighted operators, 85.71 % of 448 MAC", 51) == 0, "%s", t.text);
+	ck_assert_ptr_nonnull(strstr(t.text, "net.onnxtxt   opset 17, 14 nodes  ->  out.onnx   6 nodes   target cuda"));
+	ck_assert_ptr_nonnull(strstr(t.text, "Conv (1 with activation)"));
+	ck_assert_ptr_nonnull(strstr(t.text, "Gemm 'gemm': no Q reads its output (tensor 'y')"));
+	/* by cost: gemm is 96 of 448, plain 64 */
+	ck_assert_ptr_nonnull(strstr(t.text, "not-quantized"));
+	ck_assert(strstr(t.text, "output-float") < strstr(t.text, "not-quantized"));
+	ck_assert_ptr_nonnull(strstr(t.text, "count as 1"));
+	ck_assert_ptr_null(strchr(t.text, '\033'));
+	for (const char *c = t.text; *c != '\0'; c++)
+		lines += *c == '\n';
+	ck_assert_uint_le(lines, 30);
+	ck_assert_int_eq(qdq_report_print(t.r, QDQ_REPORT_TEXT_COLOUR, collect, NULL), QDQ_OK);
+	ck_assert_ptr_nonnull(strchr(t.text, '\033'));
+	ck_assert_int_eq(qdq_report_print(t.r, QDQ_REPORT_TEXT, refuse, NULL), QDQ_EFILE);
+	ck_assert_int_eq(qdq_report_print(t.r, QDQ_REPORT_JSON, refuse, NULL), QDQ_EFILE);
+}
+END_TEST
+
+static size_t count_of(const char *part)
+{
+	size_t count = 0;
+
+	for (const char *at = t.text; at != NULL && (at = strstr(at, part)) != NULL; at++)
+		count++;
+	return count;
+}
+
+START_TEST(test_explain)
+{
+	load(network, NULL);
+	ck_assert_int_eq(qdq_report_explain_node(t.r, "gemm", collect, NULL), QDQ_OK);
+	ck_assert_ptr_nonnull(strstr(t.text, "Gemm 'gemm'   int8 -> float"));
+	ck_assert_ptr_nonnull(strstr(t.text, "output-float: no Q reads its output; tensor 'y'"));
+	ck_assert_ptr_nonnull(strstr(t.text, "fuse.gemm (exact)"));
+	t.size = 0;
+	ck_assert_int_eq(qdq_report_explain_node(t.r, "*o*", collect, NULL), QDQ_OK);
+	ck_assert_uint_eq(count_of("'conv'   int8"), 1);
+	ck_assert_uint_eq(count_of("'odd'   float"), 1);
+	ck_assert_uint_eq(count_of("'lost'   float"), 1);
+	ck_assert_uint_eq(count_of("'gemm'   int8"), 0);
+	t.size = 0;
+	ck_assert_int_eq(qdq_report_explain_node(t.r, "fla?", collect, NULL), QDQ_OK);
+	ck_assert_ptr_nonnull(strstr(t.text, "no verdict of its own"));
+	ck_assert_ptr_nonnull(strstr(t.text, "sink_dq.move (exact)"));
+	ck_assert_int_eq(qdq_report_explain_node(t.r, "nothing?", collect, NULL), QDQ_EUSAGE);
+}
+END_TEST
+
+Suite *report_suite(void)
+{
+	Suite *s = suite_create("report");
+	TCase *c = tcase_create("all");
+
+	tcase_add_checked_fixture(c, setup, teardown);
+	tcase_add_test(c, test_verdicts);
+	tcase_add_test(c, test_macs);
+	tcase_add_test(c, test_macs_of_others);
+	tcase_add_test(c, test_without_reasons);
+	tcase_add_test(c, test_json);
+	tcase_add_test(c, test_json_names);
+	tcase_add_test(c, test_text);
+	tcase_add_test(c, test_explain);
+	suite_add_tcase(s, c);
+	return s;
+}
