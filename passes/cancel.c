@@ -117,4 +117,5 @@ static void run(qdq_run *r)
 	}
 }
 
-const qdq_pass qdq_pass_cancel = {"cancel", "cancel DQ-Q pairs and merge equal Qs", rules, QDQ_COUNTOF(rules), run};
+const qdq_pass qdq_pass_cancel = {"cancel", "cancel DQ-Q pairs and merge equal Qs", rules, QDQ_COUNTOF(rules), run,
+				  false};

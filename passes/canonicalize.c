@@ -212,4 +212,5 @@ static void run(qdq_run *r)
 	}
 }
 
-const qdq_pass qdq_pass_canonicalize = {"canonicalize", "one form for what can be written in several", NULL, 0, run};
+const qdq_pass qdq_pass_canonicalize = {"canonicalize", "one form for what can be written in several", NULL, 0, run,
+					false};

@@ -169,4 +169,4 @@ static void run(qdq_run *r)
 	qdq_graph_drop_constants(r->graph);
 }
 
-const qdq_pass qdq_pass_cleanup = {"cleanup", "drop what nobody reads and compute nothing twice", NULL, 0, run};
+const qdq_pass qdq_pass_cleanup = {"cleanup", "drop what nobody reads and compute nothing twice", NULL, 0, run, false};

@@ -208,4 +208,4 @@ static void run(qdq_run *r)
 	}
 }
 
-const qdq_pass qdq_pass_explain = {"explain", "record why operators are not INT8", NULL, 0, run};
+const qdq_pass qdq_pass_explain = {"explain", "record why operators are not INT8", NULL, 0, run, false};

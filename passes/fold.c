@@ -245,7 +245,7 @@ static void run(qdq_run *r)
 	settle(&f);
 }
 
-const qdq_pass qdq_pass_fold = {"fold", "compute at build what depends on constants alone", NULL, 0, run};
+const qdq_pass qdq_pass_fold = {"fold", "compute at build what depends on constants alone", NULL, 0, run, false};
 
 bool qdq_fold_node(qdq_run *r, qdq_node *n)
 {

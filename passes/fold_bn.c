@@ -147,4 +147,5 @@ static void run(qdq_run *r)
 	}
 }
 
-const qdq_pass qdq_pass_fold_bn = {"fold_bn", "fold BatchNormalization into scales where that is exact", NULL, 0, run};
+const qdq_pass qdq_pass_fold_bn = {"fold_bn", "fold BatchNormalization into scales where that is exact", NULL, 0, run,
+				   false};

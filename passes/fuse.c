@@ -356,6 +356,22 @@ static bool is_other(const qdq_node *n)
 	       n->op->family == QDQ_FAMILY_ELEMENTWISE;
 }
 
+/* Room for one event each, so that the list need not grow again and again. */
+static void reserve_events(qdq_run *r, size_t count)
+{
+	qdq_model *m = r->model;
+	size_t wanted = m->events.count + count;
+	qdq_event *events;
+
+	if (wanted <= m->events.capacity)
+		return;
+	events = qdq_array(&m->arena, qdq_event, wanted);
+	if (m->events.count != 0)
+		memcpy(events, m->events.items, m->events.count * sizeof *events);
+	m->events.items = events;
+	m->events.capacity = wanted;
+}
+
 static void run(qdq_run *r)
 {
 	node_list contractions = {0}, others = {0}, quantizers = {0};
@@ -369,6 +385,7 @@ static void run(qdq_run *r)
 		else if (is_other(n))
 			*qdq_push(&r->scratch, &others) = n;
 	}
+	reserve_events(r, contractions.count);
 	each_backward(r, fuse_contraction, &contractions);
 	each_backward(r, fuse_other, &others);
 	each_backward(r, fuse_requantize, &quantizers);
@@ -376,4 +393,4 @@ static void run(qdq_run *r)
 		qdq_fail(r->ctx, QDQ_EMODEL, &(qdq_where){.file = r->model->path}, "fusing made a cycle");
 }
 
-const qdq_pass qdq_pass_fuse = {"fuse", "outline operators and their Q/DQ into fused operators", NULL, 0, run};
+const qdq_pass qdq_pass_fuse = {"fuse", "outline operators and their Q/DQ into fused operators", NULL, 0, run, false};

@@ -194,4 +194,4 @@ static void run(qdq_run *r)
 	}
 }
 
-const qdq_pass qdq_pass_hoist_q = {"hoist_q", "move QuantizeLinear toward the inputs", NULL, 0, run};
+const qdq_pass qdq_pass_hoist_q = {"hoist_q", "move QuantizeLinear toward the inputs", NULL, 0, run, false};

@@ -314,4 +314,4 @@ static void run(qdq_run *r)
 }
 
 const qdq_pass qdq_pass_inline_functions = {
-    "inline_functions", "inline the user's functions that hold Q/DQ or weighted operators", NULL, 0, run};
+    "inline_functions", "inline the user's functions that hold Q/DQ or weighted operators", NULL, 0, run, true};

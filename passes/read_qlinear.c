@@ -330,5 +330,5 @@ static void run(qdq_run *r)
 	}
 }
 
-const qdq_pass qdq_pass_read_qlinear = {"read_qlinear", "integer forms as Q/DQ around the float operator", NULL, 0,
-					run};
+const qdq_pass qdq_pass_read_qlinear = {
+    "read_qlinear", "integer forms as Q/DQ around the float operator", NULL, 0, run, true};

@@ -235,4 +235,4 @@ static void run(qdq_run *r)
 	}
 }
 
-const qdq_pass qdq_pass_sink_dq = {"sink_dq", "move DequantizeLinear toward the outputs", NULL, 0, run};
+const qdq_pass qdq_pass_sink_dq = {"sink_dq", "move DequantizeLinear toward the outputs", NULL, 0, run, false};

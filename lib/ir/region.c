@@ -56,7 +56,7 @@ static qdq_value *input_port(qdq_graph *body, struct ports *p, qdq_arena *scratc
 			return body->inputs.items[i];
 	inner = new_port(body, outer);
 	inner->is_input = true;
-	*qdq_push(&body->model->arena, &body->inputs) = inner;
+	*qdq_push(scratch, &body->inputs) = inner; /* until keep_ports */
 	*qdq_push(scratch, &p->inputs) = outer;
 	return inner;
 }
@@ -106,6 +106,17 @@ static qdq_node *behind(qdq_node *const *nodes, size_t count)
 	return n;
 }
 
+/* The list of inputs grew in scratch memory; a model has many regions, so it is kept without spare room. */
+static void keep_ports(qdq_graph *body, const struct ports *p)
+{
+	qdq_value **inputs = qdq_array(&body->model->arena, qdq_value *, p->inputs.count);
+
+	if (p->inputs.count != 0)
+		memcpy(inputs, body->inputs.items, p->inputs.count * sizeof *inputs);
+	body->inputs.items = inputs;
+	body->inputs.capacity = p->inputs.count;
+}
+
 struct outline {
 	qdq_graph *g;
 	qdq_region_kind kind;
@@ -140,10 +151,11 @@ static void outline(void *arg, qdq_arena *scratch)
 	}
 	for (size_t i = 0; i < ports.outputs.count; i++)
 		ports.outputs.items[i]->graph = o->g;
-	o->made = qdq_node_create(o->g, before, QDQ_REGION_DOMAIN,
-				  qdq_unique_name(&m->names, qdq_format(scratch, "%s_%u", op_types[o->kind], ++m->n_regions)), o->name,
-				  (uint32_t)ports.inputs.count, ports.inputs.items, (uint32_t)ports.outputs.count,
-				  ports.outputs.items);
+	keep_ports(o->body, &ports);
+	o->made = qdq_node_create(
+	    o->g, before, QDQ_REGION_DOMAIN,
+	    qdq_unique_name(&m->names, qdq_format(scratch, "%s_%u", op_types[o->kind], ++m->n_regions)), o->name,
+	    (uint32_t)ports.inputs.count, ports.inputs.items, (uint32_t)ports.outputs.count, ports.outputs.items);
 }
 
 qdq_node *qdq_region_create(qdq_graph *g, qdq_region_kind kind, qdq_node *anchor, qdq_node *const *nodes, size_t count,

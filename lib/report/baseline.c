@@ -167,18 +167,33 @@ const char **qdq_type_names(qdq_arena *a, const qdq_node *n, bool outputs, size_
 
 /* ---- the walk ---- */
 
+static uint32_t put_types(uint8_t *out, const qdq_node *n, bool outputs)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < (outputs ? n->n_outputs : n->n_inputs); i++) {
+		const qdq_value *v = outputs ? n->outputs[i] : qdq_in(n, i);
+
+		if (v != NULL)
+			out[count++] = (uint8_t)v->type;
+	}
+	return count;
+}
+
 static void take(qdq_model *m, struct qdq_baseline *b, const qdq_node *n)
 {
+	uint8_t *types;
 	qdq_base_op *op;
 
 	if (n->op->family == QDQ_FAMILY_NONE || n->origin == NULL)
 		return;
+	types = qdq_alloc(&m->arena, (size_t)n->n_inputs + n->n_outputs);
 	op = qdq_push(&m->arena, &b->ops);
-	*op = (qdq_base_op){.origin = n->origin, .name = qdq_node_label(n), .op = n->op_type, .family = n->op->family};
+	*op = (qdq_base_op){.origin = n->origin, .family = n->op->family, .types = types};
 	op->macs = qdq_node_macs(n, &b->symbolic);
 	op->bytes = qdq_node_bytes(n, &b->symbolic);
-	op->inputs = qdq_type_names(&m->arena, n, false, &op->n_inputs);
-	op->outputs = qdq_type_names(&m->arena, n, true, &op->n_outputs);
+	op->n_inputs = put_types(types, n, false);
+	op->n_outputs = put_types(types + op->n_inputs, n, true);
 }
 
 static void walk(qdq_model *m, struct qdq_baseline *b, const qdq_graph *g, int depth)

@@ -7,14 +7,13 @@
 
 #include "report.h"
 
-/* A compute operator of the user's file, as it was there. */
+/* A compute operator of the user's file, as it was there. A model may have a million of them: it is kept small. */
 typedef struct qdq_base_op {
 	const qdq_origin *origin;
-	const char *name, *op; /* the node's name, or "#17" */
-	qdq_family family;
-	const char **inputs, **outputs; /* type names */
-	size_t n_inputs, n_outputs;
+	const uint8_t *types; /* qdq_type of the inputs, then of the outputs, that there were */
 	uint64_t macs, bytes;
+	uint32_t n_inputs, n_outputs;
+	qdq_family family;
 } qdq_base_op;
 
 struct qdq_baseline {

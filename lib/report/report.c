@@ -182,17 +182,31 @@ static void count_op(qdq_report *r, const qdq_report_op *op)
 		c->float_only++;
 }
 
+static const char *name_of(qdq_model *m, const qdq_origin *o)
+{
+	return *o->name != '\0' ? o->name : qdq_format(&m->arena, "#%u", o->index);
+}
+
+static const char *const *type_names(qdq_model *m, const uint8_t *types, uint32_t count)
+{
+	const char **names = qdq_array(&m->arena, const char *, count);
+
+	for (uint32_t i = 0; i < count; i++)
+		names[i] = types[i] == QDQ_TYPE_NONE ? "?" : qdq_type_get((qdq_type)types[i])->name;
+	return names;
+}
+
 static void add_op(struct making *k, const qdq_base_op *base, qdq_report_op *op)
 {
 	static const struct place nowhere;
 	const struct place *p = base->origin->index < k->n_origins ? &k->places[base->origin->index] : &nowhere;
 
-	*op = (qdq_report_op){.name = base->name,
-			      .op = base->op,
+	*op = (qdq_report_op){.name = name_of(k->m, base->origin),
+			      .op = base->origin->op_type,
 			      .family = base->family,
 			      .verdict = p->found ? p->verdict : QDQ_VERDICT_FLOAT,
-			      .inputs = base->inputs,
-			      .outputs = base->outputs,
+			      .inputs = type_names(k->m, base->types, base->n_inputs),
+			      .outputs = type_names(k->m, base->types + base->n_inputs, base->n_outputs),
 			      .n_inputs = base->n_inputs,
 			      .n_outputs = base->n_outputs,
 			      .macs = base->macs,
@@ -203,7 +217,7 @@ static void add_op(struct making *k, const qdq_base_op *base, qdq_report_op *op)
 	if (p->region != NULL) {
 		size_t i = (size_t)(uintptr_t)qdq_map_get(&k->by_region, p->region);
 
-		*qdq_push(&k->m->arena, &k->r->regions.items[i - 1].ops) = base->name;
+		*qdq_push(&k->m->arena, &k->r->regions.items[i - 1].ops) = op->name;
 	}
 	count_op(k->r, op);
 }

@@ -2,8 +2,8 @@
  *
  * driver.c -- runs passes, and records what they did or declined
  *
- * After each pass that changed something types and shapes are inferred anew, so that the next one sees them; in debug
- * builds the graph is verified. A pass's scratch memory lives as long as the pass.
+ * A pass gives what it makes types and shapes, or says that it does not: then they are inferred behind it, so that the
+ * next one sees them. In debug builds the graph is verified after each. A pass's scratch memory lives as long as it runs.
  */
 #include "rewrite.h"
 
@@ -42,7 +42,7 @@ static uint64_t run_pass(qdq_run *r, const qdq_pass *pass, const qdq_driver_opti
 		qdq_rules_apply(r, pass->rules, pass->n_rules);
 	if (pass->run != NULL)
 		pass->run(r);
-	if (r->changes != 0)
+	if (r->changes != 0 && pass->untyped)
 		qdq_graph_infer(r->graph);
 	if (options->verify || ALWAYS_VERIFY)
 		verify(r);

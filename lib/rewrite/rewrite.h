@@ -64,6 +64,7 @@ typedef struct qdq_pass {
 	const qdq_rule *rules; /* applied to a fixed point before run; NULL */
 	size_t n_rules;
 	void (*run)(qdq_run *r); /* NULL: rules only */
+	bool untyped;		 /* what it makes has no types or shapes yet: they are inferred behind it */
 } qdq_pass;
 
 /* Would this exactness be allowed now? */
