@@ -4,27 +4,10 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "base.h"
 
 /* ---- memory ---- */
-
-#define HUGE_PAGE ((size_t)2 << 20)
-#define HUGE_PAGES 8
-
-/* Tables of large models are read at random: huge pages spare most of the misses in the TLB. */
-static void *alloc_huge(size_t size)
-{
-	void *p;
-
-	if (posix_memalign(&p, HUGE_PAGE, size) != 0)
-		return NULL;
-#ifdef MADV_HUGEPAGE
-	(void)madvise(p, size, MADV_HUGEPAGE); /* a wish */
-#endif
-	return p;
-}
 
 static void *default_alloc(void *user, void *ptr, size_t old_size, size_t new_size)
 {
@@ -33,7 +16,7 @@ static void *default_alloc(void *user, void *ptr, size_t old_size, size_t new_si
 		free(ptr);
 		return NULL;
 	}
-	return ptr == NULL && new_size >= HUGE_PAGES * HUGE_PAGE ? alloc_huge(new_size) : realloc(ptr, new_size);
+	return realloc(ptr, new_size);
 }
 
 void *qdq_ctx_alloc(qdq_ctx *ctx, size_t size)

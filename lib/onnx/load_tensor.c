@@ -149,7 +149,7 @@ static void store(reader *r, char *out, uint64_t value, unsigned width)
 /* One typed field into out; returns the bytes written. */
 static size_t decode(reader *r, const qdq_field *f, char *out, unsigned width)
 {
-	const uint8_t *at = f->data, *end = at + f->size;
+	const uint8_t *at, *end;
 	size_t done = 0;
 
 	if (f->id == QDQ_FIELD_FLOAT_DATA || f->id == QDQ_FIELD_DOUBLE_DATA) {
@@ -160,6 +160,8 @@ static size_t decode(reader *r, const qdq_field *f, char *out, unsigned width)
 		store(r, out, f->value, width);
 		return width;
 	}
+	at = f->data; /* of a varint there is none */
+	end = at + f->size;
 	while (at != end) {
 		uint64_t value;
 		size_t used = qdq_wire_varint(at, end, &value);
