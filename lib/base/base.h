@@ -147,6 +147,8 @@ QDQ_NORETURN void qdq_fail(qdq_ctx *ctx, qdq_status status, const qdq_where *whe
 /* The caller's allocator, for what lives outside arenas; throws QDQ_ENOMEM. */
 void *qdq_ctx_alloc(qdq_ctx *ctx, size_t size);
 void qdq_ctx_release(qdq_ctx *ctx, void *p, size_t size);
+/* Tells the system that a large piece will be read all over: huge pages spare most of the misses in the TLB. */
+void qdq_expect_random(void *p, size_t size);
 
 /* ---- numbers.c: types, halves, rounding ------------------------------------------------------------------------ */
 

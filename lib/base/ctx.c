@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "base.h"
 
@@ -71,6 +72,19 @@ qdq_status qdq_ctx_new(qdq_ctx **out, const qdq_options *options)
 	qdq_arena_init(&ctx->arena, ctx);
 	*out = ctx;
 	return QDQ_OK;
+}
+
+void qdq_expect_random(void *p, size_t size)
+{
+	const uintptr_t page = (uintptr_t)2 << 20;
+	uintptr_t from = ((uintptr_t)p + page - 1) / page * page, to = ((uintptr_t)p + size) / page * page;
+
+#ifdef MADV_HUGEPAGE
+	if (to > from + 2 * page)
+		(void)madvise((void *)from, to - from, MADV_HUGEPAGE); /* a wish: whatever memory it is */
+#else
+	(void)from, (void)to;
+#endif
 }
 
 /* ---- guards ---- */

@@ -93,6 +93,7 @@ static void resize(qdq_names *names, size_t wanted)
 		qdq_arena_defer(names->arena, release, names);
 	slots = qdq_ctx_alloc(names->arena->ctx, table_size(wanted));
 	entries = (struct qdq_names_entry *)(void *)(slots + wanted);
+	qdq_expect_random(slots, wanted * sizeof *slots);
 	memset(slots, 0, wanted * sizeof *slots);
 	if (names->count != 0)
 		memcpy(entries, names->entries, names->count * sizeof *entries);
