@@ -160,6 +160,16 @@ START_TEST(test_without_reasons)
 }
 END_TEST
 
+/* What nobody reads is not silent either. */
+START_TEST(test_unused)
+{
+	load(HEAD "g (float[2] x) => (float[2] y) { [dead] d = Tanh(x) [live] y = Sigmoid(x) }\n", NULL);
+	ck_assert_str_eq(op("dead").code, "unused");
+	ck_assert_int_eq(op("dead").verdict, QDQ_VERDICT_FLOAT);
+	ck_assert_str_eq(op("live").code, "float-only-op");
+}
+END_TEST
+
 /* ---- JSON ---- */
 
 static double number(const cJSON *object, const char *key)
@@ -317,6 +327,7 @@ Suite *report_suite(void)
 	tcase_add_test(c, test_macs);
 	tcase_add_test(c, test_macs_of_others);
 	tcase_add_test(c, test_without_reasons);
+	tcase_add_test(c, test_unused);
 	tcase_add_test(c, test_json);
 	tcase_add_test(c, test_json_names);
 	tcase_add_test(c, test_text);
