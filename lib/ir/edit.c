@@ -398,19 +398,43 @@ void qdq_attr_remove(qdq_node *n, const char *name)
 
 /* ---- origins and order ---- */
 
+/* Whether the list names the node already. Only its start is looked at: twins stand side by side, and a node that
+ * stands for a million others is not walked for each of them. */
+static bool is_named(const qdq_origin *list, const qdq_origin *o)
+{
+	for (int patience = 16; list != NULL && patience > 0; list = list->next, patience--)
+		if (list->index == o->index)
+			return true;
+	return false;
+}
+
+static const qdq_origin *prepend(qdq_model *m, const qdq_origin *o, const qdq_origin *next)
+{
+	qdq_origin *copy = qdq_new(&m->arena, qdq_origin);
+
+	*copy = *o;
+	copy->next = next;
+	return copy;
+}
+
 const qdq_origin *qdq_origin_join(qdq_model *m, const qdq_origin *a, const qdq_origin *b)
 {
-	qdq_origin *head;
+	const qdq_origin *x = a, *y = b, *rest;
 
-	if (a == NULL || a == b)
-		return b;
-	for (const qdq_origin *o = b; o != NULL; o = o->next)
-		if (o->index == a->index)
-			return a->next == NULL ? b : qdq_origin_join(m, a->next, b);
-	head = qdq_new(&m->arena, qdq_origin);
-	*head = *a;
-	head->next = qdq_origin_join(m, a->next, b);
-	return head;
+	if (a == NULL || b == NULL || a == b)
+		return a != NULL ? a : b;
+	while (x->next != NULL && y->next != NULL) {
+		x = x->next;
+		y = y->next;
+	}
+	/* a's first stays first; behind it the shorter list is put before the longer, which both share from now on */
+	rest = y->next == NULL ? a->next : b;
+	for (const qdq_origin *o = y->next == NULL ? b : a->next; o != NULL; o = o->next)
+		if (o->index != a->index && !is_named(rest, o))
+			rest = prepend(m, o, rest);
+	if (rest == a->next)
+		return a;
+	return is_named(rest, a) ? rest : prepend(m, a, rest);
 }
 
 void qdq_graph_number(qdq_graph *g)

@@ -20,6 +20,7 @@ Suite *onnx_graph_suite(void);
 Suite *onnx_io_suite(void);
 Suite *onnx_save_suite(void);
 Suite *ops_suite(void);
+Suite *origins_suite(void);
 Suite *passes_suite(void);
 Suite *rules_suite(void);
 Suite *report_suite(void);
