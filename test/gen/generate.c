@@ -4,11 +4,12 @@
  *
  *   chain     x -- Q -- DQ -- Conv -- Relu -- Q -- DQ -- Conv -- …
  *   fork      one tensor, read by NODES / 6 arms Q -- DQ -- Conv -- Relu, added up in pairs
- *   scales    one tensor, quantized with NODES / 3 different scales, each read by a MaxPool; a few graph outputs
- *   residual  a deep stack of Conv -- Q -- DQ -- Add -- Relu blocks
+ *   concat    one DQ, read by 2/3 NODES arms Conv -- Relu, Relu, MaxPool, concatenated by 64: Concat -- Q -- DQ -- pool
+ *   scales    one tensor, quantized with NODES / 4 different scales, each read by a MaxPool; added up
+ *   residual  a deep stack of blocks Conv -- Relu -- Q -- DQ -- Conv -- Q -- DQ -- Add -- Relu -- Q -- DQ
  *
- * Writes the wire format of ONNX directly, so that a million nodes take a second. Weights are shared and small. The
- * same arguments give the same bytes.
+ * Writes the wire format of ONNX directly, so that a million nodes take a second. Weights are shared and small, tensors
+ * float[1,4,4,4]. The graph has at least NODES nodes, and a block more at most; the same arguments give the same bytes.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -66,9 +67,8 @@ static void put_text(buffer *b, unsigned field, const char *s)
 /* ---- the parts of a model; field numbers are those of onnx.proto ---- */
 
 typedef struct model {
-	buffer graph, scratch, inner;
+	buffer graph, scratch, inner; /* the graph; the part of it that is being made; an attribute of that */
 	unsigned long nodes;
-	char input[32]; /* where the next node's name goes, as a tensor */
 } model;
 
 static void put_info(model *m, unsigned field, const char *name)
@@ -104,23 +104,41 @@ static void put_ints(model *m, const char *name, int count, uint64_t value)
 	put_bytes(&m->scratch, 5, m->inner.data, m->inner.size);
 }
 
-/* A node that defines the tensor `t<number>`, which is written to out. Inputs NULL end. */
-static void put_node(model *m, const char *op, const char *a, const char *b, const char *c, char out[32])
+static void put_axis(model *m, uint64_t axis)
 {
-	const char *inputs[3] = {a, b, c};
+	m->inner.size = 0;
+	put_text(&m->inner, 1, "axis");
+	put_int(&m->inner, 20, 2); /* INT */
+	put_int(&m->inner, 3, axis);
+	put_bytes(&m->scratch, 5, m->inner.data, m->inner.size);
+}
+
+/* The rest of a node whose inputs lie in scratch. It defines the tensor `t<number>`, which is written to out. */
+static void end_node(model *m, const char *op, char out[32])
+{
 	char name[32];
 
 	snprintf(name, sizeof name, "n%lu", m->nodes);
-	m->scratch.size = 0;
-	for (int i = 0; i < 3 && inputs[i] != NULL; i++)
-		put_text(&m->scratch, 1, inputs[i]);
 	snprintf(out, 32, "t%lu", m->nodes++);
 	put_text(&m->scratch, 2, out);
 	put_text(&m->scratch, 3, name);
 	put_text(&m->scratch, 4, op);
 	if (strcmp(op, "MaxPool") == 0)
 		put_ints(m, "kernel_shape", 2, 1);
+	if (strcmp(op, "Concat") == 0)
+		put_axis(m, 2);
 	put_bytes(&m->graph, 1, m->scratch.data, m->scratch.size);
+}
+
+/* Inputs end with NULL. */
+static void put_node(model *m, const char *op, const char *a, const char *b, const char *c, char out[32])
+{
+	const char *inputs[3] = {a, b, c};
+
+	m->scratch.size = 0;
+	for (int i = 0; i < 3 && inputs[i] != NULL; i++)
+		put_text(&m->scratch, 1, inputs[i]);
+	end_node(m, op, out);
 }
 
 /* ---- pieces of networks ---- */
@@ -138,7 +156,7 @@ static void conv(model *m, const char *x, char out[32])
 	char w[32];
 
 	put_node(m, "DequantizeLinear", "w", "sw", "z", w);
-	put_node(m, "Conv", x, w, NULL, out);
+	put_node(m, "Conv", x, w, "b", out);
 }
 
 static void arm(model *m, const char *x, char out[32])
@@ -167,6 +185,28 @@ static void fork_wide(model *m, unsigned long nodes, char out[32])
 		arm(m, "x", two);
 		put_node(m, "Add", one, two, NULL, one);
 		put_node(m, "Add", out, one, NULL, out);
+	}
+}
+
+static void fork_concat(model *m, unsigned long nodes, char out[32])
+{
+	char arms[64][32], d[32], c[32], e[32];
+
+	strcpy(out, "x");
+	pair(m, "x", "s", d);
+	while (m->nodes < nodes) {
+		for (int i = 0; i < 64; i++) {
+			if (i % 4 == 0)
+				conv(m, d, c);
+			put_node(m, i % 4 < 2 ? "Relu" : "MaxPool", i % 4 == 0 ? c : d, NULL, NULL, arms[i]);
+		}
+		m->scratch.size = 0;
+		for (int i = 0; i < 64; i++)
+			put_text(&m->scratch, 1, arms[i]);
+		end_node(m, "Concat", c);
+		pair(m, c, "s", e);
+		put_node(m, "GlobalAveragePool", e, NULL, NULL, c);
+		put_node(m, "Add", out, c, NULL, out);
 	}
 }
 
@@ -232,8 +272,12 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		void (*build)(model *m, unsigned long nodes, char out[32]);
-	} kinds[] = {{"chain", chain}, {"fork", fork_wide}, {"scales", fork_scales}, {"residual", residual}};
-	const float s = 0.05f, sw = 0.02f;
+	} kinds[] = {{"chain", chain},
+		     {"fork", fork_wide},
+		     {"concat", fork_concat},
+		     {"scales", fork_scales},
+		     {"residual", residual}};
+	const float s = 0.05f, sw = 0.02f, bias[] = {0.5f, 1, 1.5f, 2};
 	const uint64_t dims[] = {4, 4, 1, 1};
 	char out[32], name[32], weights[16];
 	model m = {0};
@@ -243,7 +287,7 @@ int main(int argc, char **argv)
 	while (argc == 4 && kind < sizeof kinds / sizeof *kinds && strcmp(kinds[kind].name, argv[1]) != 0)
 		kind++;
 	if (argc != 4 || kind == sizeof kinds / sizeof *kinds) {
-		fprintf(stderr, "usage: generate chain|fork|scales|residual NODES OUT.onnx\n");
+		fprintf(stderr, "usage: generate chain|fork|concat|scales|residual NODES OUT.onnx\n");
 		return 2;
 	}
 	for (int i = 0; i < 16; i++)
@@ -255,6 +299,7 @@ int main(int argc, char **argv)
 	put_tensor(&m, "sw", 1, NULL, 0, &sw, sizeof sw);
 	put_tensor(&m, "z", 3, NULL, 0, "\0", 1);
 	put_tensor(&m, "w", 3, dims, 4, weights, sizeof weights);
+	put_tensor(&m, "b", 1, dims, 1, bias, sizeof bias);
 	put_info(&m, 11, "x");
 	put_info(&m, 12, out);
 	status = write_model(&m, argv[3]);
