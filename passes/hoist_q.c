@@ -7,9 +7,10 @@
  *   b --+-- Concat -- Q -- y           =>   b -- Q --+-- Concat -- y
  *   x -- DepthToSpace -- Q -- y        =>   x -- Q -- [DQ -- DepthToSpace -- Q] -- y    where codes are not legal
  *
- *   When    class MOVE or MONO, read by this Q alone; constant 8-bit parameters, scale > 0 for MONO; over a fork where
- *           all readers are Qs with equal parameters (they become one first); over Concat where at least one input
- *           comes from an operator that can write codes (else Concat requantizes by itself, see fuse)
+ *   When    class MOVE or MONO, read by this Q alone (all parts of a Split by equal Qs); constant 8-bit parameters,
+ *           scale > 0 for MONO; over a fork where all readers are Qs with equal parameters (they become one first); over
+ *           Concat where at least one input comes from an operator that can write codes (else Concat requantizes by
+ *           itself, see fuse)
  *   Keeps   the name of y
  *   Exact   EXACT: Q is monotone and works on single elements
  *   Needs   shapes (per-channel axes)       Breaks  nothing
@@ -31,10 +32,10 @@ static qdq_value *existing(const qdq_value *x, const qdq_params *p)
 	return NULL;
 }
 
-/* Is x read by Qs with the parameters of q only? They become q. */
-static bool alone(qdq_node *q, const qdq_params *p)
+/* Is what q reads read by Qs with its parameters only? */
+static bool alone(const qdq_node *q, const qdq_params *p)
 {
-	qdq_value *x = qdq_in(q, 0);
+	const qdq_value *x = qdq_in(q, 0);
 	qdq_params other;
 
 	if (x->n_outputs != 0)
@@ -44,14 +45,19 @@ static bool alone(qdq_node *q, const qdq_params *p)
 		    (u->node != q && u->node->outputs[0]->n_outputs != 0) || !qdq_params_of(u->node, &other) ||
 		    !qdq_params_equal(p, &other))
 			return false;
-	for (qdq_use *u = x->uses, *next; u != NULL; u = next) {
+	return true;
+}
+
+/* They become q, which is about to vanish into what defines x: nothing reads it before it is defined. */
+static void merge_equals(qdq_node *q)
+{
+	for (qdq_use *u = qdq_in(q, 0)->uses, *next; u != NULL; u = next) {
 		next = u->next;
 		if (u->node != q) {
 			qdq_value_replace_uses(u->node->outputs[0], q->outputs[0]);
 			qdq_node_remove(u->node);
 		}
 	}
-	return true;
 }
 
 /* Could the definer of x write codes, if a Q stood behind it? */
@@ -137,6 +143,52 @@ static void quantize_inputs(struct hoisting *h, qdq_node *n, const qdq_params *p
 	}
 }
 
+/* The Q that reads output i of n, where nobody else does; NULL where there is none. */
+static qdq_node *reading_q(const qdq_node *n, uint32_t i)
+{
+	const qdq_value *y = n->outputs[i];
+	const qdq_use *u = y->uses;
+
+	return u != NULL && qdq_is(u->node, QDQ_OP_QuantizeLinear) && qdq_use_index(u) == 0 ? u->node : NULL;
+}
+
+static bool is_live(const qdq_value *y)
+{
+	return y != NULL && (y->n_uses != 0 || y->n_outputs != 0);
+}
+
+/* Split: the other parts must be quantized alike. *several: there are such parts. */
+static bool others_alike(const qdq_node *n, const qdq_params *p, bool *several)
+{
+	*several = false;
+	for (uint32_t i = 1; i < n->n_outputs; i++) {
+		qdq_params other;
+		qdq_node *q;
+
+		if (!is_live(n->outputs[i]))
+			continue;
+		q = reading_q(n, i);
+		if (q == NULL || q->graph != n->graph || !qdq_params_of(q, &other) || !qdq_params_equal(p, &other) ||
+		    !alone(q, &other))
+			return false;
+		*several = true;
+	}
+	return true;
+}
+
+/* What q makes of output i of n is what n makes now. */
+static void write_codes(qdq_node *n, uint32_t i, qdq_node *q, qdq_type codes)
+{
+	const qdq_shape *shape = n->outputs[i]->shape;
+	qdq_value *y = q->outputs[0];
+
+	merge_equals(q);
+	qdq_use_set(&q->inputs[0], NULL);
+	qdq_value_redefine(y, n, i);
+	qdq_value_set_type(y, codes, shape);
+	qdq_node_remove(q);
+}
+
 static void hoist(struct hoisting *h, qdq_node *q)
 {
 	qdq_run *r = h->run;
@@ -144,7 +196,7 @@ static void hoist(struct hoisting *h, qdq_node *q)
 	qdq_node *n = x != NULL ? x->def : NULL;
 	qdq_params p, inner;
 	qdq_reason why;
-	bool on_codes;
+	bool on_codes, several;
 
 	if (n == NULL || n->graph != q->graph || qdq_out(n, 0) != x || !qdq_params_of(q, &p) || !no_constants(n))
 		return;
@@ -158,7 +210,7 @@ static void hoist(struct hoisting *h, qdq_node *q)
 		return;
 	if (!worthwhile(n, on_codes) || qdq_map_get(&h->stuck, x) != NULL)
 		return;
-	if (!alone(q, &p)) {
+	if (!alone(q, &p) || !others_alike(n, &p, &several) || (several && !on_codes)) {
 		qdq_map_set(&h->stuck, x, x);
 		return;
 	}
@@ -167,13 +219,15 @@ static void hoist(struct hoisting *h, qdq_node *q)
 	h->numbered = true;
 	quantize_inputs(h, n, &inner, on_codes, q);
 	if (on_codes) {
-		qdq_value *y = q->outputs[0];
+		qdq_type real = x->type;
 
 		qdq_constants_to_codes(n, &inner);
-		qdq_use_set(&q->inputs[0], NULL);
-		qdq_value_redefine(y, n, 0);
-		qdq_value_set_type(y, p.codes, x->shape);
-		qdq_node_remove(q);
+		write_codes(n, 0, q, p.codes);
+		for (uint32_t i = 1; i < n->n_outputs; i++)
+			if (is_live(n->outputs[i]))
+				write_codes(n, i, reading_q(n, i), p.codes);
+			else if (n->outputs[i] != NULL && n->outputs[i]->type == real)
+				qdq_value_set_type(n->outputs[i], p.codes, n->outputs[i]->shape);
 	}
 	qdq_applied(r, on_codes ? "hoist_q.move" : "hoist_q.unit", QDQ_EXACT, 0, n->origin);
 }
