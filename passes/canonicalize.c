@@ -35,30 +35,13 @@ static void constant_to_initializer(qdq_run *r, qdq_node *n)
 	qdq_changed(r);
 }
 
-/* Does Dropout only hand its input on? */
-static bool passes_through(const qdq_node *n)
-{
-	const qdq_value *mask = qdq_out(n, 1);
-	const qdq_value *training = qdq_in(n, 2);
-	const qdq_tensor *t;
-
-	if (n->op->id == QDQ_OP_Identity)
-		return true;
-	if (mask != NULL && (mask->n_uses != 0 || mask->n_outputs != 0))
-		return false;
-	if (training == NULL)
-		return n->graph->model->opset >= 7 || qdq_attr_int(n, "is_test", 0) != 0;
-	t = qdq_value_constant(training);
-	return t != NULL && t->type == QDQ_TYPE_BOOL && t->size == 1 && *(const uint8_t *)t->data == 0;
-}
-
 static void drop_identity(qdq_run *r, qdq_node *n)
 {
 	qdq_value *x = qdq_in(n, 0);
 	qdq_value *y = qdq_out(n, 0);
 	qdq_node *definer;
 
-	if (x == NULL || y == NULL || x->graph != n->graph || !passes_through(n))
+	if (x == NULL || y == NULL || x->graph != n->graph || !qdq_passes_through(n))
 		return;
 	if (y->n_outputs == 0) {
 		qdq_value_replace_uses(y, x);

@@ -144,8 +144,10 @@ static bool sum_fits(const qdq_node *n, const qdq_params *x, const qdq_params *w
 	const qdq_node *dq = qdq_in(n, 1)->def;
 	const qdq_tensor *weight = qdq_value_constant(qdq_in(dq, 0));
 
-	if (length < 0 || (!qdq_mul_overflow(length, term, &bound) && bound <= limit))
+	if (length >= 0 && !qdq_mul_overflow(length, term, &bound) && bound <= limit)
 		return true;
+	if (length < 0 && weight == NULL)
+		return true; /* a symbolic length, as attention has it: whoever binds it knows the bound */
 	if (weight != NULL && qdq_type_is_int8(weight->type)) {
 		int64_t most = greatest_channel(n, w, weight);
 

@@ -253,7 +253,7 @@ static void fuse_contraction(qdq_run *r, qdq_node *n)
 			continue;
 		/* a weight's Q that was not folded stays with it */
 		if (i == 1 && q != NULL && qdq_value_constant(qdq_in(q, 0)) != NULL &&
-		    qdq_only_use(q->outputs[0]) != NULL)
+		    qdq_only_use(q->outputs[0]) != NULL && qdq_only_use(dq->outputs[0]) != NULL)
 			take(&b, q, NULL);
 		take(&b, dq, &n->inputs[i]);
 	}

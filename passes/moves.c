@@ -205,6 +205,155 @@ static bool perm_axis(const qdq_node *n, int64_t axis, bool toward_output, int64
 	return false;
 }
 
+/* ---- does an operator leave an axis as it is? ---- */
+
+/* Element i of a constant list of integers; false where it is none, or shorter. */
+static bool listed(const qdq_value *v, uint64_t i, int64_t *out)
+{
+	const qdq_tensor *t = qdq_value_constant(v);
+	int32_t narrow;
+
+	if (t == NULL || i >= t->count)
+		return false;
+	if (t->type == QDQ_TYPE_INT64) {
+		memcpy(out, (const char *)t->data + i * 8, 8);
+		return true;
+	}
+	if (t->type != QDQ_TYPE_INT32)
+		return false;
+	memcpy(&narrow, (const char *)t->data + i * 4, 4);
+	*out = narrow;
+	return true;
+}
+
+/* Where `axis` stands in a list of axes (an input); -1: nowhere, -2: that is not known. */
+static int64_t position(const qdq_value *axes, int64_t axis, int64_t rank)
+{
+	const qdq_tensor *t = qdq_value_constant(axes);
+	int64_t a;
+
+	if (t == NULL)
+		return -2;
+	for (uint64_t i = 0; i < t->count; i++) {
+		if (!listed(axes, i, &a))
+			return -2;
+		if (a == axis || a + rank == axis)
+			return (int64_t)i;
+	}
+	return -1;
+}
+
+static bool slice_leaves(const qdq_node *n, int64_t axis, int64_t rank)
+{
+	const qdq_tensor *starts;
+	size_t count;
+	const int64_t *axes;
+
+	if (n->graph->model->opset >= 10) {
+		if (qdq_in(n, 3) != NULL)
+			return position(qdq_in(n, 3), axis, rank) == -1;
+		starts = qdq_value_constant(qdq_in(n, 1));
+		return starts != NULL && axis >= (int64_t)starts->count;
+	}
+	axes = qdq_attr_ints(n, "axes", &count);
+	if (axes == NULL) {
+		qdq_attr_ints(n, "starts", &count);
+		return axis >= (int64_t)count;
+	}
+	for (size_t i = 0; i < count; i++)
+		if (axes[i] == axis || axes[i] + rank == axis)
+			return false;
+	return true;
+}
+
+static bool pad_leaves(const qdq_node *n, int64_t axis, int64_t rank)
+{
+	int64_t at = axis, count = rank, before, after;
+	size_t given;
+	const int64_t *pads;
+
+	if (n->graph->model->opset < 11) {
+		pads = qdq_attr_ints(n, "pads", &given);
+		return pads != NULL && given == 2 * (size_t)rank && pads[axis] == 0 && pads[axis + rank] == 0;
+	}
+	if (qdq_in(n, 3) != NULL) {
+		at = position(qdq_in(n, 3), axis, rank);
+		if (at < 0)
+			return at == -1;
+		count = (int64_t)qdq_value_constant(qdq_in(n, 3))->count;
+	}
+	return listed(qdq_in(n, 1), (uint64_t)at, &before) && listed(qdq_in(n, 1), (uint64_t)(at + count), &after) &&
+	       before == 0 && after == 0;
+}
+
+/* Equal lengths are not enough: elements may have been reversed, shifted, picked or compared along the axis. */
+static bool leaves(const qdq_node *n, int64_t axis, int64_t rank)
+{
+	int64_t own;
+
+	switch (n->op->id) {
+	case QDQ_OP_Slice:
+		return slice_leaves(n, axis, rank);
+	case QDQ_OP_Pad:
+		return pad_leaves(n, axis, rank);
+	case QDQ_OP_ReverseSequence:
+		own = qdq_attr_int(n, "time_axis", 0);
+		break;
+	case QDQ_OP_TopK:
+		own = qdq_attr_int(n, "axis", -1);
+		break;
+	case QDQ_OP_Gather:
+	case QDQ_OP_GatherElements:
+	case QDQ_OP_Compress:
+	case QDQ_OP_Concat:
+	case QDQ_OP_Split:
+	case QDQ_OP_ArgMax:
+	case QDQ_OP_ArgMin:
+		own = qdq_attr_int(n, "axis", 0);
+		break;
+	default:
+		return true;
+	}
+	return own != axis && own + rank != axis;
+}
+
+/* Resize and Upsample along other axes only: the scale of this one is 1. */
+static bool not_resized(const qdq_node *n, int64_t axis)
+{
+	const qdq_value *scales;
+	const qdq_tensor *t;
+	float scale;
+
+	if (n->op->id != QDQ_OP_Resize && n->op->id != QDQ_OP_Upsample)
+		return true;
+	if (qdq_attr_find(n, "axes") != NULL || n->graph->model->opset < 9)
+		return false; /* rare forms */
+	scales = qdq_in(n, n->op->id == QDQ_OP_Resize && n->graph->model->opset >= 11 ? 2 : 1);
+	t = scales != NULL ? qdq_value_constant(scales) : NULL;
+	if (t == NULL || t->count == 0)
+		return qdq_in(n, 3) != NULL; /* sizes: lengths are equal, so the scale is 1 */
+	if (t->type != QDQ_TYPE_FLOAT || (uint64_t)axis >= t->count)
+		return false;
+	memcpy(&scale, (const char *)t->data + (size_t)axis * sizeof scale, sizeof scale);
+	return scale == 1;
+}
+
+/* Elementwise, of several inputs perhaps: none may be broadcast into place. */
+static bool same_place(const qdq_node *n, int64_t axis)
+{
+	const qdq_value *y = qdq_out(n, 0);
+
+	if (n->n_inputs == 1 || n->op->id != QDQ_OP_Where)
+		return true;
+	for (uint32_t i = 0; i < n->n_inputs; i++) {
+		const qdq_value *x = qdq_op_data_input(n, i) ? qdq_in(n, i) : NULL;
+
+		if (x != NULL && (!same_dim(x, axis, y, axis) || x->shape->rank != y->shape->rank))
+			return false;
+	}
+	return true;
+}
+
 /* The axis on the other side of n. */
 static bool map_axis(const qdq_node *n, int64_t axis, bool toward_output, int64_t *out)
 {
@@ -221,23 +370,16 @@ static bool map_axis(const qdq_node *n, int64_t axis, bool toward_output, int64_
 	*out = axis;
 	switch (n->op->axis) {
 	case QDQ_AXIS_SAME:
-		return true;
+		return same_place(n, axis);
 	case QDQ_AXIS_PERM:
 		return perm_axis(n, axis, toward_output, out);
 	case QDQ_AXIS_VIEW:
 		return view_axis(from, axis, to, out);
 	case QDQ_AXIS_CHANNEL:
-		return axis == 0 || axis == 1;
+		return (axis == 0 || axis == 1) && same_dim(x, axis, y, axis) && not_resized(n, axis);
 	case QDQ_AXIS_UNTOUCHED:
-		/* A dimension of unchanged length was neither cut nor repeated; the rank must not change before it. */
-		if (n->op->id == QDQ_OP_Gather || n->op->id == QDQ_OP_GatherElements || n->op->id == QDQ_OP_Compress ||
-		    n->op->id == QDQ_OP_Concat) {
-			int64_t cut = qdq_attr_int(n, "axis", 0);
-
-			if (x->shape == NULL || cut == axis || cut + x->shape->rank == axis ||
-			    x->shape->rank > y->shape->rank)
-				return false;
-		}
+		if (x->shape == NULL || !leaves(n, axis, x->shape->rank))
+			return false;
 		return same_dim(x, axis, y, axis) && x->shape->rank == y->shape->rank;
 	default:
 		return false;
@@ -257,6 +399,23 @@ static bool takes_nearest(const qdq_node *n, qdq_reason *why)
 	return refuse(why, QDQ_REASON_RESIZE_MODE, NULL, qdq_copy(&n->graph->model->arena, mode.data, mode.size));
 }
 
+/* Does Dropout only hand its input on? */
+bool qdq_passes_through(const qdq_node *n)
+{
+	const qdq_value *mask = qdq_out(n, 1);
+	const qdq_value *training = qdq_in(n, 2);
+	const qdq_tensor *t;
+
+	if (n->op->id == QDQ_OP_Identity)
+		return true;
+	if (mask != NULL && (mask->n_uses != 0 || mask->n_outputs != 0))
+		return false;
+	if (training == NULL)
+		return n->graph->model->opset >= 7 || qdq_attr_int(n, "is_test", 0) != 0;
+	t = qdq_value_constant(training);
+	return t != NULL && t->type == QDQ_TYPE_BOOL && t->size == 1 && *(const uint8_t *)t->data == 0;
+}
+
 static bool constants_pass(const qdq_node *n, const qdq_params *p, qdq_reason *why)
 {
 	int64_t low, high;
@@ -268,6 +427,11 @@ static bool constants_pass(const qdq_node *n, const qdq_params *p, qdq_reason *w
 	case QDQ_OP_Clip:
 		return clip_codes(n, p, &low, &high) ||
 		       refuse(why, QDQ_REASON_BOUND_VALUE, n->outputs[0]->name, "of Clip");
+	case QDQ_OP_Dropout:
+		return qdq_passes_through(n);
+	case QDQ_OP_CenterCropPad: /* fills with 0, which must be the code 0 */
+		return (exact_code(p, 0, &low) && low == 0) ||
+		       refuse(why, QDQ_REASON_PAD_VALUE, n->outputs[0]->name, NULL);
 	case QDQ_OP_Pad:
 		return pad_code(n, p, &low) || refuse(why, QDQ_REASON_PAD_VALUE, n->outputs[0]->name, NULL);
 	default:
@@ -283,6 +447,32 @@ static bool index_is_read(const qdq_node *n)
 	return n->op->cls == QDQ_CLASS_MONO && indices != NULL && (indices->n_uses != 0 || indices->n_outputs != 0);
 }
 
+/* Does DQ tell all codes apart, in their order? Not where it overflows, or rounds to few bits. */
+static bool is_strict(const qdq_params *p)
+{
+	for (uint64_t c = 0; c < p->count; c++) {
+		float previous = -INFINITY;
+
+		for (int64_t q = qdq_type_min(p->codes); q <= qdq_type_max(p->codes); q++) {
+			float x = (float)(q - qdq_params_zero(p, c)) * (float)qdq_params_scale(p, c);
+
+			if (p->scale->type == QDQ_TYPE_FLOAT16)
+				x = qdq_f16_to_f32(qdq_f32_to_f16(x));
+			else if (p->scale->type == QDQ_TYPE_BFLOAT16)
+				x = qdq_bf16_to_f32(qdq_f32_to_bf16(x));
+			if (!(x > previous) || isinf(x))
+				return false;
+			previous = x;
+		}
+	}
+	return true;
+}
+
+static bool gives_indices(const qdq_node *n)
+{
+	return index_is_read(n) || n->outputs[0]->type == QDQ_TYPE_INT64;
+}
+
 bool qdq_passes_operator(const qdq_node *n, const qdq_params *p, bool toward_output, qdq_params *out, qdq_reason *why)
 {
 	*why = (qdq_reason){0};
@@ -294,6 +484,8 @@ bool qdq_passes_operator(const qdq_node *n, const qdq_params *p, bool toward_out
 		return refuse(why, QDQ_REASON_SCALE_SIGN, p->scale->name, NULL);
 	if (!toward_output && index_is_read(n))
 		return refuse(why, QDQ_REASON_SEVERAL_READERS, qdq_out(n, 1)->name, "the output of indices");
+	if (toward_output && n->op->cls == QDQ_CLASS_MONO && gives_indices(n) && !is_strict(p))
+		return refuse(why, QDQ_REASON_ROUND_TRIP, p->scale->name, NULL);
 	if (!constants_pass(n, p, why))
 		return false;
 	*out = *p;

@@ -20,6 +20,9 @@ bool qdq_runs_on_codes(const qdq_node *n, const qdq_params *p);
  * data inputs have been set to codes. */
 void qdq_constants_to_codes(qdq_node *n, const qdq_params *p);
 
+/* Identity, or a Dropout that only hands its input on (not in training). */
+bool qdq_passes_through(const qdq_node *n);
+
 /* Elementwise and of class MONO: Relu, Clip. */
 bool qdq_is_clamp(const qdq_node *n);
 
