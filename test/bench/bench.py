@@ -3,14 +3,17 @@
 # bench.py -- time and memory of the tool, beside cp and ONNX Runtime measured in the same run
 #
 # Whole processes, medians of interleaved runs, file cache warm, no fsync. ONNX Runtime's offline optimization is timed
-# inside a Python process that has it imported already (creating the session and writing the model), as is fair to it.
+# inside a Python process that has it imported already (creating the session and writing the model), as is fair to it;
+# its peak memory is that of the process. Each floor stands beside its figure; the last lines count them.
 #
 #   python test/bench/bench.py [--runs N] [--json FILE]      environment: QDQOPT, GENERATE, MODELS
 import argparse
+import ctypes
 import json
 import math
 import os
 import re
+import resource
 import statistics
 import subprocess
 import sys
@@ -19,15 +22,16 @@ import time
 
 QDQOPT = os.environ.get("QDQOPT", "build/qdqopt")
 GENERATE = os.environ.get("GENERATE", "build/test/run_generate")
-MODELS = os.environ.get("MODELS", "../shared/models")
+MODELS = os.environ.get("MODELS") or "../shared/models"
 SEVEN = ("resnet50.trt", "mobilenet_v2.u8", "efficientnet_b0.s8", "yolo_n.trt", "unet.s8", "bert_tiny.trt", "vit_tiny.trt")
-KINDS = ("chain", "fork", "scales", "residual")
+KINDS = ("chain", "fork", "concat", "scales", "residual")
 MEGA = 1 << 20
+MEMORY = 8 << 30  # what a process may have
 
 PEER = """
-import os, sys, time
+import sys, time
 import onnxruntime as ort
-path, out = sys.argv[1:3]
+path, out, seconds = sys.argv[1:4]
 options = ort.SessionOptions()
 options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
 options.log_severity_level = 4
@@ -35,27 +39,55 @@ options.intra_op_num_threads = 2
 options.optimized_model_filepath = out
 before = time.perf_counter()
 ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-print(time.perf_counter() - before)
+after = time.perf_counter()
+with open(seconds, "w") as file:
+    file.write(repr(after - before))
 """
 
 
-def run(arguments):
-    """Wall time in seconds and peak memory in bytes of one process."""
-    before = time.perf_counter()
-    quiet = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
-    pid = os.posix_spawnp(arguments[0], arguments, os.environ, file_actions=quiet)
-    _, status, usage = os.wait4(pid, 0)
-    seconds = time.perf_counter() - before
+QUIET = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+
+
+class Failed(Exception):
+    pass
+
+
+def check(arguments, status):
     if status != 0:
-        sys.exit("%s: exit status %d" % (" ".join(arguments), os.waitstatus_to_exitcode(status)))
-    return seconds, usage.ru_maxrss * 1024
+        raise Failed("%s: exit status %d" % (" ".join(arguments), os.waitstatus_to_exitcode(status)))
 
 
-def peer(path, out):
-    done = subprocess.run([sys.executable, "-c", PEER, path, out], capture_output=True, text=True)
-    if done.returncode != 0:
-        sys.exit("ONNX Runtime: " + done.stderr[-300:])
-    return float(done.stdout.split()[-1])
+def run(arguments):
+    """Wall time of one process, in seconds."""
+    before = time.perf_counter()
+    pid = os.posix_spawnp(arguments[0], arguments, os.environ, file_actions=QUIET)
+    _, status, _ = os.wait4(pid, 0)
+    seconds = time.perf_counter() - before
+    check(arguments, status)
+    return seconds
+
+
+def peak(arguments):
+    """Peak memory of one process, in bytes.
+
+    The kernel counts what a process held before it called exec: of one that Python starts, Python's own memory. So a
+    shell starts it, which is small, and leaves it to this process, which takes orphans in (see main).
+    """
+    shell = os.posix_spawn("/bin/sh", ["sh", "-c", '"$@" &', "sh", *arguments], os.environ, file_actions=QUIET)
+    while True:
+        pid, status, usage = os.wait4(-1, 0)
+        if pid != shell:
+            check(arguments, status)
+            return usage.ru_maxrss * 1024
+
+
+def peer(path, out, note, measure=run):
+    """ONNX Runtime: seconds as it notes them, or what else measure gives."""
+    figure = measure([sys.executable, "-c", PEER, path, out, note])
+    if measure is not run:
+        return figure
+    with open(note) as file:
+        return float(file.read())
 
 
 def optimizing(path, out):
@@ -64,83 +96,111 @@ def optimizing(path, out):
     return float(re.search(r"target \w+, ([0-9.]+) ms", text).group(1))
 
 
-def verdict(good):
-    return "met" if good else "MISSED"
+class Floors:
+    def __init__(self):
+        self.list = []
+
+    def check(self, what, value, limit):
+        """'met' or 'MISSED': value is at most limit."""
+        self.list.append(dict(floor=what, value=value if value < math.inf else None, limit=limit, met=value <= limit))
+        return "met" if value <= limit else "MISSED"
 
 
-def real_models(folder, runs, result):
-    ratios, out = [], os.path.join(folder, "out.onnx")
-    print("%-20s %8s %9s %9s %8s %8s %9s %8s %s" %
-          ("model", "MB", "qdqopt ms", "alone ms", "cp ms", "x cp", "ORT ms", "ORT/us", "peak / file"))
+def measure(path, folder, runs):
+    """Medians of interleaved runs: milliseconds of the tool, cp, ONNX Runtime, and of optimizing alone; peak memory."""
+    out, copy, other, note = (os.path.join(folder, name) for name in ("out.onnx", "copy.onnx", "other.onnx", "seconds"))
+    rounds = []
+    for _ in range(runs + 1):
+        rounds.append((run([QDQOPT, path, out, "--quiet"]) * 1e3, run(["cp", "--reflink=never", path, copy]) * 1e3,
+                       peer(path, other, note) * 1e3, optimizing(path, out)))
+    return [statistics.median(times) for times in zip(*rounds[1:])] + [  # the first round warms up
+        max(peak([QDQOPT, path, out, "--quiet"]) for _ in range(3)), peer(path, other, note, peak)]
+
+
+def real_models(folder, runs, floors):
+    rows, skipped = [], []
+    print("%-19s %6s | %7s %7s %6s | %6s %5s | %7s %6s | %6s %6s %7s" %
+          ("", "file", "qdqopt", "optim.", "floor", "cp", "", "ORT", "times", "peak", "/ file", "ORT's"))
+    print("%-19s %6s | %7s %7s %6s | %6s %5s | %7s %6s | %6s %6s %7s" %
+          ("model", "MB", "ms", "ms", "5 ms", "ms", "x cp", "ms", "ours", "MB", "floor", "MB"))
     for name in SEVEN:
         path = os.path.join(MODELS, name + ".onnx")
         if not os.path.exists(path):
-            print("%-20s skipped: MODELS=%s does not have it" % (name, MODELS))
+            skipped.append(name)
             continue
         size = os.path.getsize(path)
-        ours, copies, theirs, alone = [], [], [], []
-        run([QDQOPT, path, out, "--quiet"])
-        for _ in range(runs):
-            ours.append(run([QDQOPT, path, out, "--quiet"]))
-            copies.append(run(["cp", "--reflink=never", path, os.path.join(folder, "copy.onnx")])[0])
-            alone.append(optimizing(path, out))
-        for _ in range(max(3, runs // 3)):
-            theirs.append(peer(path, os.path.join(folder, "ort.onnx")))
-        us, cp, ort = (statistics.median(x) for x in ([t for t, _ in ours], copies, theirs))
-        peak = max(memory for _, memory in ours)
-        ratios.append(ort / us)
+        us, cp, ort, alone, memory, their_memory = measure(path, folder, runs)
         limit = 3.2 * size + (0 if name == "resnet50.trt" else 16 * MEGA)
-        row = dict(name=name, size=size, ms=us * 1e3, alone_ms=statistics.median(alone), cp_ms=cp * 1e3, ort_ms=ort * 1e3,
-                   peak=peak)
-        result["models"].append(row)
-        print("%-20s %8.1f %9.2f %9.2f %8.2f %8.2f %9.1f %8.1f %.2f (memory %s, optimizing %s%s)" %
-              (name, size / MEGA, us * 1e3, row["alone_ms"], cp * 1e3, us / cp, ort * 1e3, ort / us, peak / size,
-               verdict(peak <= limit), verdict(row["alone_ms"] <= 5),
-               ", 1.8x cp " + verdict(us <= 1.8 * cp) if name == "resnet50.trt" else ""))
-    if ratios:
-        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
-        result["geometric_mean_of_ort"] = mean
-        print("\ngeometric mean: 1/%.1f of ONNX Runtime's offline optimization (floor 1/6: %s)\n" % (mean, verdict(mean >= 6)))
+        rows.append(dict(name=name, size=size, ms=us, optimizing_ms=alone, cp_ms=cp, ort_ms=ort, peak=memory,
+                         ort_peak=their_memory))
+        print("%-19s %6.1f | %7.2f %7.2f %6s | %6.2f %5.2f | %7.1f %6.1f | %6.1f %6s %7.1f" %
+              (name, size / MEGA, us, alone, floors.check(name + ": ms of optimizing", alone, 5), cp, us / cp, ort, ort / us,
+               memory / MEGA, floors.check(name + ": peak memory", memory, limit), their_memory / MEGA), flush=True)
+    for name in skipped:
+        print("%-19s skipped: MODELS=%s does not have it" % (name, MODELS))
+    if rows:
+        mean = math.exp(statistics.fmean(math.log(row["ms"] / row["ort_ms"]) for row in rows))
+        print("\nof ONNX Runtime's time (geometric mean): 1/%.1f, floor 1/6: %s" %
+              (1 / mean, floors.check("of ONNX Runtime's time", mean, 1 / 6)))
+    for row in rows:
+        if row["name"] == "resnet50.trt":
+            ratio, memory = row["ms"] / row["cp_ms"], row["peak"] / row["size"]
+            print("resnet50.trt: %.2f times cp, floor 1.8: %s; peak %.2f times the file, floor 3.2: %s" %
+                  (ratio, floors.check("resnet50.trt: times cp", ratio, 1.8), memory, "met" if memory <= 3.2 else "MISSED"))
+    return rows
 
 
-def generated(folder, runs, result):
+def generated(folder, runs, floors):
     path, out = os.path.join(folder, "generated.onnx"), os.path.join(folder, "out.onnx")
-    print("%-10s %9s %9s %9s %9s %9s" % ("kind", "nodes", "seconds", "x before", "MB", "bytes/node"))
+    command = [QDQOPT, path, out, "--quiet"]
+    rows = []
+    print("\n%-10s %8s %8s %9s %8s %8s %7s" % ("graph", "nodes", "file MB", "seconds", "x before", "peak MB", "/ file"))
     for kind in KINDS:
-        before = None
+        before = seconds = math.inf
         for nodes in (10**4, 10**5, 10**6):
-            subprocess.run([GENERATE, kind, str(nodes), path], check=True)
-            times = []
-            for i in range(max(3, runs // 3) + 1):
-                seconds, memory = run([QDQOPT, path, out, "--quiet"])
-                if i != 0:  # the first one warms up
-                    times.append(seconds)
-            seconds = statistics.median(times)
-            growth = "" if before is None else "%9.1f" % (seconds / before)
-            remark = ""
+            run([GENERATE, kind, str(nodes), path])
+            size = os.path.getsize(path)
+            try:
+                seconds = statistics.median([run(command) for _ in range(max(3, runs // 3) + 1)][1:])
+                memory = peak(command)
+                growth = "" if before == math.inf else "%.1f" % (seconds / before)
+                print("%-10s %8d %8.1f %9.3f %8s %8.0f %7.1f" %
+                      (kind, nodes, size / MEGA, seconds, growth, memory / MEGA, memory / size), end="")
+                rows.append(dict(kind=kind, nodes=nodes, size=size, seconds=seconds, peak=memory))
+            except Failed as failed:
+                seconds = math.inf
+                print("%-10s %8d %8.1f failed: %s" % (kind, nodes, size / MEGA, failed), end="")
             if nodes == 10**6:
-                remark = "   at most 12x: %s, at most 6 s: %s" % (verdict(seconds <= 12 * before), verdict(seconds <= 6))
-            print("%-10s %9d %9.3f %9s %9.0f %9.0f%s" %
-                  (kind, nodes, seconds, growth, memory / MEGA, memory / nodes, remark), flush=True)
-            result["generated"].append(dict(kind=kind, nodes=nodes, seconds=seconds, peak=memory))
+                ratio = seconds / before if seconds < math.inf else math.inf
+                print("  12 x: %s, 6 s: %s" % (floors.check(kind + ": times 10^5", ratio, 12),
+                                               floors.check(kind + ": seconds", seconds, 6)), end="")
+            print(flush=True)
             before = seconds
+    return rows
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=15)
-    parser.add_argument("--json")
+    parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args()
-    result = dict(models=[], generated=[])
+    floors = Floors()
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER, for peak()
     with open("/proc/cpuinfo") as info:
         cpu = re.search(r"model name\s*: (.*)", info.read())
-    print("%s, %s, %d cores, %d runs\n" % (time.strftime("%Y-%m-%d"), cpu.group(1) if cpu else "?", os.cpu_count(), options.runs))
+    cpu = cpu.group(1) if cpu else "unknown processor"
+    load = os.getloadavg()[0]
+    print("%s, %s, %d cores, load %.1f before, %d runs\n" % (time.strftime("%Y-%m-%d"), cpu, os.cpu_count(), load, options.runs))
     with tempfile.TemporaryDirectory() as folder:
-        real_models(folder, options.runs, result)
-        generated(folder, options.runs, result)
+        models = real_models(folder, options.runs, floors)
+        graphs = generated(folder, options.runs, floors)
+    missed = [floor["floor"] for floor in floors.list if not floor["met"]]
+    print("\nfloors: %d met, %d missed%s" % (len(floors.list) - len(missed), len(missed), "".join("\n  " + m for m in missed)))
     if options.json:
         with open(options.json, "w") as file:
-            json.dump(result, file, indent=1)
+            json.dump(dict(date=time.strftime("%Y-%m-%d"), cpu=cpu, cores=os.cpu_count(), load=load, runs=options.runs,
+                           models=models, generated=graphs, floors=floors.list), file, indent=1)
 
 
 main()
