@@ -280,11 +280,6 @@ static void drop_uncalled(qdq_run *r)
 	m->functions.count = kept;
 }
 
-static bool is_ours(const qdq_function *f)
-{
-	return strcmp(f->domain, QDQ_REGION_DOMAIN) == 0;
-}
-
 static void run(qdq_run *r)
 {
 	qdq_node *next;
@@ -297,7 +292,7 @@ static void run(qdq_run *r)
 		qdq_node *previous = n->prev;
 
 		next = n->next;
-		if (f == NULL || f->body == NULL || is_ours(f) || !holds_quantization(f->body, 0))
+		if (f == NULL || f->body == NULL || n->region != NULL || !holds_quantization(f->body, 0))
 			continue;
 		if (!means_the_same(r->model, f, f->body, 0)) {
 			qdq_reason why = {.code = QDQ_REASON_UNKNOWN_OP, .detail = f->name};

@@ -15,9 +15,11 @@ static void import_domain(qdq_model *m, qdq_name domain)
 	*qdq_push(&m->arena, &m->opsets) = (qdq_opset){domain, DOMAIN_VERSION};
 }
 
+/* The function of a region: made anew for each file. A function of our domain that is none, since it is called twice or
+ * from a nested graph, is the user's like any other. */
 static bool is_ours(const qdq_function *f)
 {
-	return strcmp(f->domain, QDQ_REGION_DOMAIN) == 0;
+	return strcmp(f->domain, QDQ_REGION_DOMAIN) == 0 && (f->body == NULL || f->body->parent != NULL);
 }
 
 static void drop_ours(qdq_model *m)
@@ -28,6 +30,14 @@ static void drop_ours(qdq_model *m)
 		if (!is_ours(m->functions.items[i]))
 			m->functions.items[kept++] = m->functions.items[i];
 	m->functions.count = kept;
+}
+
+static bool domain_is_called(const qdq_model *m)
+{
+	for (size_t i = 0; i < m->functions.count; i++)
+		if (strcmp(m->functions.items[i]->domain, QDQ_REGION_DOMAIN) == 0)
+			return true;
+	return false;
 }
 
 /* ---- names of ports ---- */
@@ -110,7 +120,7 @@ void qdq_emit_qdq(qdq_model *m)
 			qdq_region_expand(n);
 	}
 	drop_ours(m);
-	for (size_t i = 0; i < m->opsets.count; i++) { /* nothing of our domain is left */
+	for (size_t i = 0; i < m->opsets.count && !domain_is_called(m); i++) { /* nothing of our domain is left */
 		if (strcmp(m->opsets.items[i].domain, QDQ_REGION_DOMAIN) == 0) {
 			m->opsets.items[i] = m->opsets.items[--m->opsets.count];
 			break;
@@ -126,13 +136,43 @@ static bool has_ports(const qdq_node *n, const qdq_function *f)
 	       f->defaults.count == 0 && f->body->first != NULL;
 }
 
-void qdq_emit_read(qdq_model *m)
+#define DEPTH 100 /* of nested graphs; the loader allows no more */
+
+/* Counts the calls of each function, wherever they stand. */
+static void count_calls(qdq_map *calls, const qdq_graph *g, int depth)
 {
+	for (const qdq_node *n = g->first; n != NULL && depth < DEPTH; n = n->next) {
+		if (n->function != NULL) {
+			uintptr_t before = (uintptr_t)qdq_map_get(calls, n->function);
+
+			qdq_map_set(calls, n->function, (void *)(before + 1));
+		}
+		for (uint32_t i = 0; i < n->n_attrs; i++) {
+			const qdq_attr *a = &n->attrs[i];
+
+			if (a->type == QDQ_ATTR_GRAPH && a->u.g != NULL)
+				count_calls(calls, a->u.g, depth + 1);
+			for (size_t j = 0; a->type == QDQ_ATTR_GRAPHS && j < a->count; j++)
+				count_calls(calls, a->u.graphs[j], depth + 1);
+		}
+	}
+}
+
+static void read_regions(void *arg, qdq_arena *scratch)
+{
+	qdq_model *m = arg;
+	qdq_map calls;
+
+	qdq_map_init(&calls, scratch);
+	count_calls(&calls, m->graph, 0);
+	for (size_t i = 0; i < m->functions.count; i++)
+		if (m->functions.items[i]->body != NULL)
+			count_calls(&calls, m->functions.items[i]->body, 0);
 	for (qdq_node *n = m->graph->first; n != NULL; n = n->next) {
 		const qdq_function *f = n->function;
 
-		/* one function for each region: a body that another node took already is left as a function */
-		if (f == NULL || !is_ours(f) || f->body->parent != NULL || !has_ports(n, f))
+		if (f == NULL || strcmp(f->domain, QDQ_REGION_DOMAIN) != 0 || f->body == NULL || !has_ports(n, f) ||
+		    (uintptr_t)qdq_map_get(&calls, f) != 1)
 			continue;
 		n->op = &qdq_ops[QDQ_OP_REGION];
 		n->region = qdq_new(&m->arena, qdq_region);
@@ -140,4 +180,10 @@ void qdq_emit_read(qdq_model *m)
 		n->region->kind = qdq_region_classify(f->body, &n->region->anchor);
 		f->body->parent = n;
 	}
+}
+
+void qdq_emit_read(qdq_model *m)
+{
+	if (domain_is_called(m))
+		qdq_with_scratch(m->ctx, read_regions, m);
 }

@@ -188,7 +188,7 @@ static void copy_model(void *arg)
 		qdq_map_set(&c.functions, from->functions.items[i], f);
 	}
 	for (size_t i = 0; i < from->functions.count; i++)
-		if (strcmp(from->functions.items[i]->domain, QDQ_REGION_DOMAIN) != 0)
+		if (from->functions.items[i]->body != NULL && from->functions.items[i]->body->parent == NULL)
 			copy_function(&c, from->functions.items[i], to->functions.items[i]);
 	copy_graph(&c, from->graph, to->graph);
 	keep_twins(&c);

@@ -242,8 +242,7 @@ qdq_report *qdq_report_make(qdq_model *m, const char *target, const char *out, d
 	for (size_t i = 0; i < m->functions.count; i++) {
 		const qdq_graph *body = m->functions.items[i]->body;
 
-		if (body != NULL && body->parent == NULL &&
-		    strcmp(m->functions.items[i]->domain, QDQ_REGION_DOMAIN) != 0)
+		if (body != NULL && body->parent == NULL)
 			walk(&k, body, 1);
 	}
 	read_events(&k);
