@@ -190,10 +190,11 @@ static void explain_nested(qdq_run *r, const qdq_node *holder)
 	for (uint32_t i = 0; i < holder->n_attrs; i++) {
 		const qdq_attr *a = &holder->attrs[i];
 
-		if (a->type == QDQ_ATTR_GRAPH && a->u.g != NULL)
-			explain_inside(r, a->u.g, holder);
-		for (size_t j = 0; a->type == QDQ_ATTR_GRAPHS && j < a->count; j++)
-			explain_inside(r, a->u.graphs[j], holder);
+		qdq_graph *const *graphs;
+		size_t count = qdq_attr_graphs(a, &graphs);
+
+		for (size_t j = 0; j < count; j++)
+			explain_inside(r, graphs[j], holder);
 	}
 }
 

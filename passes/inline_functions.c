@@ -257,10 +257,11 @@ static void mark_called(qdq_map *called, const qdq_graph *g, int depth)
 		for (uint32_t i = 0; i < n->n_attrs && depth < DEPTH; i++) {
 			const qdq_attr *a = &n->attrs[i];
 
-			if (a->type == QDQ_ATTR_GRAPH && a->u.g != NULL)
-				mark_called(called, a->u.g, depth + 1);
-			for (size_t j = 0; a->type == QDQ_ATTR_GRAPHS && j < a->count; j++)
-				mark_called(called, a->u.graphs[j], depth + 1);
+			qdq_graph *const *graphs;
+			size_t count = qdq_attr_graphs(a, &graphs);
+
+			for (size_t j = 0; j < count; j++)
+				mark_called(called, graphs[j], depth + 1);
 		}
 	}
 }

@@ -96,7 +96,7 @@ void **qdq_intern_word(qdq_names *names, const char *s, qdq_name *out);
 qdq_name qdq_find_name(const qdq_names *names, const char *s); /* NULL where s was never interned */
 /* A name that nothing in this table has: base itself if free, else base__2, base__3 … It is interned by the call. */
 qdq_name qdq_unique_name(qdq_names *names, const char *base);
-void qdq_prefetch_name(const qdq_names *names, const char *s); /* it will be interned soon */
+void qdq_prefetch_name(const qdq_names *names, const char *s);	 /* it will be interned soon */
 bool qdq_any_name_has(const qdq_names *names, const char *part); /* O(names) */
 uint64_t qdq_hash(const void *data, size_t size, uint64_t seed);
 

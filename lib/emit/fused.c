@@ -150,10 +150,11 @@ static void count_calls(qdq_map *calls, const qdq_graph *g, int depth)
 		for (uint32_t i = 0; i < n->n_attrs; i++) {
 			const qdq_attr *a = &n->attrs[i];
 
-			if (a->type == QDQ_ATTR_GRAPH && a->u.g != NULL)
-				count_calls(calls, a->u.g, depth + 1);
-			for (size_t j = 0; a->type == QDQ_ATTR_GRAPHS && j < a->count; j++)
-				count_calls(calls, a->u.graphs[j], depth + 1);
+			qdq_graph *const *graphs;
+			size_t count = qdq_attr_graphs(a, &graphs);
+
+			for (size_t j = 0; j < count; j++)
+				count_calls(calls, graphs[j], depth + 1);
 		}
 	}
 }

@@ -106,7 +106,7 @@ static qdq_eval_result run_if(run *r, const qdq_node *n)
 	if (condition == NULL)
 		return QDQ_EVAL_UNSUPPORTED;
 	const qdq_attr *branch = qdq_attr_find(n, truth(condition) ? "then_branch" : "else_branch");
-	if (branch == NULL || branch->type != QDQ_ATTR_GRAPH)
+	if (branch == NULL || branch->type != QDQ_ATTR_GRAPH || branch->u.g == NULL)
 		return QDQ_EVAL_UNSUPPORTED;
 	qdq_eval_result result = run_graph(r, branch->u.g);
 	if (result == QDQ_EVAL_OK)
@@ -157,7 +157,7 @@ static qdq_eval_result run_loop(run *r, const qdq_node *n)
 	const qdq_tensor *trips = value_of(r, qdq_in(n, 0)), *condition = value_of(r, qdq_in(n, 1));
 	int64_t limit = INT64_MAX, i = 0;
 
-	if (a == NULL || a->type != QDQ_ATTR_GRAPH)
+	if (a == NULL || a->type != QDQ_ATTR_GRAPH || a->u.g == NULL)
 		return QDQ_EVAL_UNSUPPORTED;
 	const qdq_graph *body = a->u.g;
 	uint32_t carried = n->n_inputs > 2 ? n->n_inputs - 2 : 0;

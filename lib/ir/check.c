@@ -351,10 +351,11 @@ static bool check_graph(qdq_checked *done, qdq_graph *g, int opset)
 		for (uint32_t i = 0; i < n->n_attrs; i++) {
 			const qdq_attr *a = &n->attrs[i];
 
-			if (a->type == QDQ_ATTR_GRAPH)
-				good = check_graph(done, a->u.g, opset) && good;
-			for (size_t j = 0; a->type == QDQ_ATTR_GRAPHS && j < a->count; j++)
-				good = check_graph(done, a->u.graphs[j], opset) && good;
+			qdq_graph *const *graphs;
+			size_t count = qdq_attr_graphs(a, &graphs);
+
+			for (size_t j = 0; j < count; j++)
+				good = check_graph(done, graphs[j], opset) && good;
 		}
 	}
 	return good;

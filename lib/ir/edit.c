@@ -187,10 +187,11 @@ void qdq_node_remove(qdq_node *n)
 			n->outputs[i]->def = NULL;
 	for (uint32_t i = 0; i < n->n_attrs; i++) { /* captures of nested graphs are uses too */
 		qdq_attr *a = &n->attrs[i];
-		size_t count = a->type == QDQ_ATTR_GRAPH ? 1 : a->type == QDQ_ATTR_GRAPHS ? a->count : 0;
+		qdq_graph *const *graphs;
+		size_t count = qdq_attr_graphs(a, &graphs);
 
 		for (size_t j = 0; j < count; j++) {
-			qdq_graph *body = a->type == QDQ_ATTR_GRAPH ? a->u.g : a->u.graphs[j];
+			qdq_graph *body = graphs[j];
 
 			while (body->last != NULL)
 				qdq_node_remove(body->last);
@@ -465,10 +466,11 @@ static const qdq_graph *first_nested(const qdq_node *n, const qdq_graph *after)
 
 	for (uint32_t i = 0; i < n->n_attrs; i++) {
 		const qdq_attr *a = &n->attrs[i];
-		size_t count = a->type == QDQ_ATTR_GRAPH ? 1 : a->type == QDQ_ATTR_GRAPHS ? a->count : 0;
+		qdq_graph *const *graphs;
+		size_t count = qdq_attr_graphs(a, &graphs);
 
 		for (size_t j = 0; j < count; j++) {
-			const qdq_graph *g = a->type == QDQ_ATTR_GRAPH ? a->u.g : a->u.graphs[j];
+			const qdq_graph *g = graphs[j];
 
 			if (take && g->first != NULL)
 				return g;

@@ -505,10 +505,11 @@ static void dump_graph(dump *d, const qdq_graph *g)
 		for (uint32_t i = 0; i < n->n_attrs; i++) {
 			const qdq_attr *a = &n->attrs[i];
 
-			if (a->type == QDQ_ATTR_GRAPH)
-				dump_graph(d, a->u.g);
-			for (size_t j = 0; a->type == QDQ_ATTR_GRAPHS && j < a->count; j++)
-				dump_graph(d, a->u.graphs[j]);
+			qdq_graph *const *graphs;
+			size_t count = qdq_attr_graphs(a, &graphs);
+
+			for (size_t j = 0; j < count; j++)
+				dump_graph(d, graphs[j]);
 		}
 	}
 }

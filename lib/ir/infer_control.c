@@ -31,10 +31,11 @@ void qdq_infer_none(qdq_infer *c, qdq_node *n)
 	for (uint32_t i = 0; i < n->n_attrs; i++) {
 		const qdq_attr *a = &n->attrs[i];
 
-		if (a->type == QDQ_ATTR_GRAPH)
-			walk_body(c, a->u.g);
-		for (size_t j = 0; a->type == QDQ_ATTR_GRAPHS && j < a->count; j++)
-			walk_body(c, a->u.graphs[j]);
+		qdq_graph *const *graphs;
+		size_t count = qdq_attr_graphs(a, &graphs);
+
+		for (size_t j = 0; j < count; j++)
+			walk_body(c, graphs[j]);
 	}
 }
 
@@ -103,10 +104,11 @@ static void forget(qdq_graph *g, int depth)
 		for (uint32_t i = 0; i < n->n_attrs && depth < DEPTH; i++) {
 			const qdq_attr *a = &n->attrs[i];
 
-			if (a->type == QDQ_ATTR_GRAPH)
-				forget(a->u.g, depth + 1);
-			for (size_t j = 0; a->type == QDQ_ATTR_GRAPHS && j < a->count; j++)
-				forget(a->u.graphs[j], depth + 1);
+			qdq_graph *const *graphs;
+			size_t count = qdq_attr_graphs(a, &graphs);
+
+			for (size_t j = 0; j < count; j++)
+				forget(graphs[j], depth + 1);
 		}
 	}
 }

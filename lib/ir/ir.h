@@ -352,12 +352,12 @@ struct qdq_model {
 	QDQ_VEC(qdq_dim_expr) dims;
 	qdq_map dim_index;
 	uint32_t n_nodes, n_values; /* ids handed out */
-	uint32_t n_regions;         /* numbers handed out to fused operators */
+	uint32_t n_regions;	    /* numbers handed out to fused operators */
 	/* Nodes and values lie in rows, so that a walk over the graph reads memory in its order. */
 	qdq_node *spare_nodes;
 	qdq_value *spare_values;
 	uint32_t n_spare_nodes, n_spare_values;
-	bool present[QDQ_OP_COUNT]; /* operators that there have been: a pass can tell that it has no work */
+	bool present[QDQ_OP_COUNT];	     /* operators that there have been: a pass can tell that it has no work */
 	QDQ_VEC(const qdq_origin *) origins; /* every node of the user's file, by index */
 	QDQ_VEC(qdq_event) events;
 	const qdq_about *about;	       /* NULL: nothing */
@@ -432,6 +432,20 @@ static inline qdq_node *qdq_def(const qdq_value *v, qdq_op_id id)
 static inline qdq_use *qdq_only_use(const qdq_value *v)
 {
 	return v->n_uses == 1 && v->n_outputs == 0 ? v->uses : NULL;
+}
+
+/* The graphs that an attribute holds; none where it only names a parameter of a function. */
+static inline size_t qdq_attr_graphs(const qdq_attr *a, qdq_graph *const **out)
+{
+	*out = NULL;
+	if (a->type == QDQ_ATTR_GRAPH && a->u.g != NULL) {
+		*out = &a->u.g;
+		return 1;
+	}
+	if (a->type != QDQ_ATTR_GRAPHS)
+		return 0;
+	*out = a->u.graphs;
+	return a->count;
 }
 
 const qdq_attr *qdq_attr_find(const qdq_node *n, const char *name); /* NULL: not given */

@@ -44,20 +44,45 @@ static qdq_value *new_port(qdq_graph *body, const qdq_value *outer)
 struct ports {
 	QDQ_VEC(qdq_value *) inputs;  /* outer values */
 	QDQ_VEC(qdq_value *) outputs; /* outer values */
+	qdq_map inner;		      /* outer -> inner; only of regions that read many values */
 };
+
+enum { FEW = 16 };
+
+/* The inner value of an outer one that the body reads already, or NULL. */
+static qdq_value *find_port(const qdq_graph *body, const struct ports *p, const qdq_value *outer)
+{
+	if (p->inputs.count > FEW)
+		return qdq_map_get(&p->inner, outer);
+	for (size_t i = 0; i < p->inputs.count; i++)
+		if (p->inputs.items[i] == outer)
+			return body->inputs.items[i];
+	return NULL;
+}
+
+static void add_port(qdq_graph *body, struct ports *p, qdq_arena *scratch, qdq_value *outer, qdq_value *inner)
+{
+	*qdq_push(scratch, &body->inputs) = inner; /* until keep_ports */
+	*qdq_push(scratch, &p->inputs) = outer;
+	if (p->inputs.count == FEW + 1) {
+		qdq_map_init(&p->inner, scratch);
+		for (size_t i = 0; i < FEW; i++)
+			qdq_map_set(&p->inner, p->inputs.items[i], body->inputs.items[i]);
+	}
+	if (p->inputs.count > FEW)
+		qdq_map_set(&p->inner, outer, inner);
+}
 
 /* The inner value of an outer one that the body reads; made at its first use. */
 static qdq_value *input_port(qdq_graph *body, struct ports *p, qdq_arena *scratch, qdq_value *outer)
 {
-	qdq_value *inner;
+	qdq_value *inner = find_port(body, p, outer);
 
-	for (size_t i = 0; i < p->inputs.count; i++) /* a region reads a handful of values */
-		if (p->inputs.items[i] == outer)
-			return body->inputs.items[i];
-	inner = new_port(body, outer);
-	inner->is_input = true;
-	*qdq_push(scratch, &body->inputs) = inner; /* until keep_ports */
-	*qdq_push(scratch, &p->inputs) = outer;
+	if (inner == NULL) {
+		inner = new_port(body, outer);
+		inner->is_input = true;
+		add_port(body, p, scratch, outer, inner);
+	}
 	return inner;
 }
 

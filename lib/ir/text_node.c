@@ -93,10 +93,11 @@ static void adopt_graphs(qdq_node *n)
 
 		if (*a->ref != '\0')
 			continue;
-		if (a->type == QDQ_ATTR_GRAPH)
-			a->u.g->parent = n;
-		for (size_t j = 0; a->type == QDQ_ATTR_GRAPHS && j < a->count; j++)
-			a->u.graphs[j]->parent = n;
+		qdq_graph *const *graphs;
+		size_t count = qdq_attr_graphs(a, &graphs);
+
+		for (size_t j = 0; j < count; j++)
+			graphs[j]->parent = n;
 	}
 }
 

@@ -201,10 +201,11 @@ static void check_nested(verify *k, qdq_node *n)
 {
 	for (uint32_t i = 0; i < n->n_attrs; i++) {
 		const qdq_attr *a = &n->attrs[i];
-		size_t count = a->type == QDQ_ATTR_GRAPH ? 1 : a->type == QDQ_ATTR_GRAPHS ? a->count : 0;
+		qdq_graph *const *graphs;
+		size_t count = qdq_attr_graphs(a, &graphs);
 
 		for (size_t j = 0; j < count && *a->ref == '\0'; j++) {
-			qdq_graph *nested = a->type == QDQ_ATTR_GRAPH ? a->u.g : a->u.graphs[j];
+			qdq_graph *nested = graphs[j];
 
 			if (nested == NULL || nested->parent != n) {
 				fault(k, n, NULL, "the graph in attribute '%s' does not know its node", a->name);

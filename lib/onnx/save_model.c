@@ -10,8 +10,8 @@
 
 #define FIRST_CHUNK ((size_t)32 << 10)
 #define LAST_CHUNK ((size_t)1 << 20)
-#define TAG_GRAPH (7u << 3 | QDQ_WIRE_BYTES) /* of ModelProto */
-#define TAG_NODE (1u << 3 | QDQ_WIRE_BYTES)  /* of GraphProto */
+#define TAG_GRAPH (7u << 3 | QDQ_WIRE_BYTES)	 /* of ModelProto */
+#define TAG_NODE (1u << 3 | QDQ_WIRE_BYTES)	 /* of GraphProto */
 #define TAG_FUNCTION (25u << 3 | QDQ_WIRE_BYTES) /* of ModelProto */
 
 /* ---- fragments ---- */

@@ -110,10 +110,11 @@ static void walk(struct making *k, const qdq_graph *g, int depth)
 		for (uint32_t i = 0; i < n->n_attrs; i++) {
 			const qdq_attr *a = &n->attrs[i];
 
-			if (a->type == QDQ_ATTR_GRAPH && a->u.g != NULL)
-				walk(k, a->u.g, depth + 1);
-			for (size_t j = 0; a->type == QDQ_ATTR_GRAPHS && j < a->count; j++)
-				walk(k, a->u.graphs[j], depth + 1);
+			qdq_graph *const *graphs;
+			size_t count = qdq_attr_graphs(a, &graphs);
+
+			for (size_t j = 0; j < count; j++)
+				walk(k, graphs[j], depth + 1);
 		}
 	}
 }
