@@ -134,7 +134,7 @@ typedef struct qdq_options {
 	void (*log)(void *user, const qdq_diagnostic *d);
 	void *log_user;
 	/* limits; 0 takes the default */
-	size_t max_memory;  /* bytes that the context may hold at a time */
+	size_t max_memory;  /* bytes that the context may hold at a time; 0: no limit */
 	uint32_t max_depth; /* nesting of subgraphs and types, default 100 */
 	uint32_t max_nodes; /* nodes in a model, default 100 million */
 } qdq_options;
@@ -157,7 +157,7 @@ QDQ_API const char *qdq_type_text(qdq_type type);	/* "float", "int8" …; "?" fo
 typedef qdq_status qdq_write_fn(void *user, const void *data, size_t size);
 
 /* ---- loading and saving ---------------------------------------------------------------------------------------------
- * Files are ONNX (IR versions 3 to 13, opsets 7 to 25), or ONNX's textual syntax where the name ends in .onnxtxt or
+ * Files are ONNX (IR versions 3 to 14, opsets 7 to 25), or ONNX's textual syntax where the name ends in .onnxtxt or
  * .txt. A model belongs to its context. */
 
 /* Loads, infers types and shapes, checks. The file must stay unchanged as long as the model lives (it is mapped).
@@ -244,8 +244,9 @@ typedef struct qdq_op_report {
 	const char *code, *operand, *node, *message, *fix;
 } qdq_op_report;
 
-/* What became of every compute operator. The report lives with the model and tells the state at this moment; `output`
- * (may be NULL) is named in the text. */
+/* What became of every compute operator of the file as it was loaded (nodes that an edit added since are not in it), as
+ * it is at this moment. The report lives until the model is freed; `output` (may be NULL) is named in the text.
+ * QDQ_EMODEL (an edited model that is not valid), QDQ_EUSAGE, QDQ_ENOMEM. */
 QDQ_API qdq_status qdq_report_new(const qdq_report **out, qdq_model *m, const char *output);
 QDQ_API void qdq_report_get_counts(qdq_counts *out, const qdq_report *r);
 QDQ_API size_t qdq_report_op_count(const qdq_report *r);

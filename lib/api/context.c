@@ -29,7 +29,9 @@ const qdq_diagnostic *qdq_diagnostic_get(const qdq_ctx *ctx, size_t index)
 {
 	if (index >= qdq_diagnostic_count(ctx))
 		return NULL;
-	return index < ctx->diagnostics.count ? &ctx->diagnostics.items[index] : &ctx->no_memory;
+	if (ctx->no_memory.message == NULL || index < ctx->no_memory_at)
+		return &ctx->diagnostics.items[index];
+	return index == ctx->no_memory_at ? &ctx->no_memory : &ctx->diagnostics.items[index - 1];
 }
 
 const char *qdq_version(void)

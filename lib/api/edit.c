@@ -238,6 +238,13 @@ qdq_status qdq_add_node(qdq_node **out, qdq_model *m, qdq_node *before, const ch
 	return status;
 }
 
+/* What stands inside a fused operator is not edited. */
+static void expect_plain(qdq_model *m, const qdq_graph *g, const char *name)
+{
+	if (g->parent != NULL && g->parent->region != NULL)
+		qdq_misuse(m, "'%s' is part of a fused operator: those are not edited", name);
+}
+
 static void set_node_input(void *arg)
 {
 	struct call *c = arg;
@@ -247,8 +254,9 @@ static void set_node_input(void *arg)
 		qdq_expect_value(c->m, c->v, "the input");
 	if (c->v != NULL && c->v->graph != c->n->graph && c->v->graph != c->m->graph)
 		qdq_misuse(c->m, "'%s' is in another graph", c->v->name);
-	if (c->n->region != NULL || (c->n->graph->parent != NULL && c->n->graph->parent->region != NULL))
-		qdq_misuse(c->m, "'%s' is part of a fused operator: those are not edited", c->n->name);
+	expect_plain(c->m, c->n->graph, c->n->name);
+	if (c->n->region != NULL)
+		qdq_misuse(c->m, "'%s' is a fused operator: those are not edited", c->n->name);
 	if (c->index >= c->n->n_inputs)
 		qdq_misuse(c->m, "'%s' has no input %zu", c->n->name, c->index);
 	qdq_use_set(&c->n->inputs[c->index], c->v);
@@ -268,8 +276,7 @@ static void remove_node(void *arg)
 	struct call *c = arg;
 
 	qdq_expect_node(c->m, c->n, "the node");
-	if (c->n->graph->parent != NULL && c->n->graph->parent->region != NULL)
-		qdq_misuse(c->m, "'%s' is part of a fused operator: those are not edited", c->n->name);
+	expect_plain(c->m, c->n->graph, c->n->name);
 	for (uint32_t i = 0; i < c->n->n_outputs; i++)
 		if (c->n->outputs[i] != NULL && (c->n->outputs[i]->n_uses != 0 || c->n->outputs[i]->n_outputs != 0))
 			qdq_misuse(c->m, "'%s' is still read, so '%s' cannot be removed", c->n->outputs[i]->name,
@@ -290,6 +297,7 @@ static void rename_node(void *arg)
 	struct call *c = arg;
 
 	qdq_expect_node(c->m, c->n, "the node");
+	expect_plain(c->m, c->n->graph, c->n->name);
 	if (c->name == NULL)
 		qdq_misuse(c->m, "the name is NULL");
 	if (*c->name != '\0' && qdq_find_node(c->m, c->name) != NULL)
@@ -312,6 +320,7 @@ static void replace_value(void *arg)
 
 	qdq_expect_value(c->m, c->v, "the old value");
 	qdq_expect_value(c->m, c->w, "the new value");
+	expect_plain(c->m, c->v->graph, c->v->name);
 	if (c->v->graph != c->w->graph)
 		qdq_misuse(c->m, "'%s' and '%s' are in different graphs", c->v->name, c->w->name);
 	qdq_value_replace_uses(c->v, c->w);
@@ -330,6 +339,7 @@ static void rename_value(void *arg)
 	struct call *c = arg;
 
 	qdq_expect_value(c->m, c->v, "the value");
+	expect_plain(c->m, c->v->graph, c->v->name);
 	if (c->name == NULL || *c->name == '\0')
 		qdq_misuse(c->m, "a value needs a name");
 	if (strcmp(c->v->name, c->name) != 0)
@@ -352,6 +362,12 @@ static void expect_attribute(const struct call *c)
 		qdq_misuse(c->m, "the attribute has no name");
 	if (c->n->region != NULL)
 		qdq_misuse(c->m, "'%s' is a fused operator: it has no attributes", c->n->name);
+	expect_plain(c->m, c->n->graph, c->n->name);
+}
+
+/* Once everything is known to be right: a call that is refused leaves the model as it was. */
+static void note_attribute(const struct call *c)
+{
 	qdq_forget_declared(c->n);
 	qdq_edited(c->m);
 }
@@ -361,6 +377,7 @@ static void set_int(void *arg)
 	struct call *c = arg;
 
 	expect_attribute(c);
+	note_attribute(c);
 	qdq_attr_set_int(c->n, c->name, c->i);
 }
 
@@ -376,6 +393,7 @@ static void set_float(void *arg)
 	struct call *c = arg;
 
 	expect_attribute(c);
+	note_attribute(c);
 	qdq_attr_set_float(c->n, c->name, c->f);
 }
 
@@ -393,6 +411,7 @@ static void set_string(void *arg)
 	expect_attribute(c);
 	if (c->string == NULL)
 		qdq_misuse(c->m, "the string is NULL");
+	note_attribute(c);
 	qdq_attr_set_string(c->n, c->name, c->string);
 }
 
@@ -410,6 +429,7 @@ static void set_ints(void *arg)
 	expect_attribute(c);
 	if (c->count != 0 && c->dims == NULL)
 		qdq_misuse(c->m, "the integers are NULL");
+	note_attribute(c);
 	qdq_attr_set_ints(c->n, c->name, c->dims, c->count);
 }
 
@@ -429,6 +449,7 @@ static void set_floats(void *arg)
 	expect_attribute(c);
 	if (c->count != 0 && c->data == NULL)
 		qdq_misuse(c->m, "the floats are NULL");
+	note_attribute(c);
 	copy = qdq_array(&c->m->arena, float, c->count);
 	if (c->count != 0)
 		memcpy(copy, c->data, c->count * sizeof *copy);
@@ -452,6 +473,7 @@ static void set_tensor(void *arg)
 	qdq_expect_value(c->m, c->v, "the constant");
 	if (qdq_value_constant(c->v) == NULL)
 		qdq_misuse(c->m, "'%s' is no constant", c->v->name);
+	note_attribute(c);
 	qdq_attr_set(c->n, c->name, QDQ_ATTR_TENSOR)->u.t = c->v->tensor;
 }
 
@@ -469,6 +491,7 @@ static void remove_attribute(void *arg)
 	expect_attribute(c);
 	if (qdq_attr_find(c->n, c->name) == NULL)
 		qdq_misuse(c->m, "'%s' has no attribute '%s'", c->n->name, c->name);
+	note_attribute(c);
 	qdq_attr_remove(c->n, c->name);
 }
 

@@ -77,6 +77,7 @@ static qdq_status file_write(void *user, const void *data, size_t size)
 
 static void file_open(qdq_api_file *f)
 {
+	long mode = -1; /* permissions of the file that is replaced */
 	struct stat st;
 	char *real;
 	const char *slash;
@@ -92,6 +93,7 @@ static void file_open(qdq_api_file *f)
 				refuse(f->ctx, f->path, strerror(errno));
 			return;
 		}
+		mode = (long)(st.st_mode & 07777);
 		real = qdq_alloc(&f->arena, PATH_MAX);
 		if (realpath(f->path, real) != NULL)
 			f->target = real;
@@ -102,8 +104,11 @@ static void file_open(qdq_api_file *f)
 		    qdq_format(&f->arena, "%.*s.qdqopt-%ld-%u.tmp", slash == NULL ? 0 : (int)(slash - f->target + 1),
 			       f->target, (long)getpid(), i);
 		f->fd = open(f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-		if (f->fd >= 0)
+		if (f->fd >= 0) {
+			if (mode >= 0)
+				(void)fchmod(f->fd, (mode_t)mode); /* as the old one, where that may be */
 			return;
+		}
 		if (errno != EEXIST)
 			break;
 	}

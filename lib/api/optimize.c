@@ -69,6 +69,11 @@ struct own_pass {
 	void *user;
 };
 
+static void reorder(void *arg)
+{
+	qdq_reorder_and_infer(arg);
+}
+
 static void run_own(void *arg)
 {
 	struct own_pass *o = arg;
@@ -83,10 +88,11 @@ static void run_own(void *arg)
 	status = o->pass(o->user, m);
 	if (status == QDQ_OK && m->poisoned)
 		status = QDQ_ENOMEM;
+	if (status == QDQ_OK)
+		status = qdq_guard(m->ctx, reorder, m);
+	m->baseline = baseline; /* whatever became of the pass */
 	if (status != QDQ_OK)
 		qdq_throw(m->ctx, status);
-	qdq_reorder_and_infer(m);
-	m->baseline = baseline;
 }
 
 qdq_status qdq_run_own_pass(qdq_model *m, const char *name, qdq_status (*pass)(void *user, qdq_model *m), void *user)

@@ -42,6 +42,17 @@ static void check_quant(const struct call *c)
 	}
 }
 
+static void check_codes(const struct call *c)
+{
+	const qdq_quant *q = c->quant;
+
+	if ((q->codes == QDQ_TYPE_INT16 || q->codes == QDQ_TYPE_UINT16) && c->m->opset < 21)
+		qdq_misuse(c->m, "opset %d has no %s codes: they came with 21", c->m->opset, qdq_type_text(q->codes));
+	for (size_t i = 0; q->codes == QDQ_TYPE_INT32 && q->zero_points != NULL && i < q->count; i++)
+		if (q->zero_points[i] != 0)
+			qdq_misuse(c->m, "int32 codes have no zero point");
+}
+
 static int64_t check_axis(const struct call *c)
 {
 	const qdq_shape *shape = c->v->shape;
@@ -91,6 +102,18 @@ static qdq_value *constant(qdq_model *m, const qdq_value *v, const char *what, q
 				      qdq_unique_name(&m->names, qdq_format(&m->arena, "%s_%s", v->name, what)), t);
 }
 
+/* A scale that is fine in float32 may vanish, or overflow, in 16 bits. */
+static void check_scale(const struct call *c, qdq_type real, float scale)
+{
+	float kept = real == QDQ_TYPE_FLOAT16	 ? qdq_f16_to_f32(qdq_f32_to_f16(scale))
+		     : real == QDQ_TYPE_BFLOAT16 ? qdq_bf16_to_f32(qdq_f32_to_bf16(scale))
+						 : scale;
+
+	if (!(kept > 0) || isinf(kept))
+		qdq_misuse(c->m, "a scale of %g is none in %s, which '%s' has", (double)scale, qdq_type_text(real),
+			   c->v->name);
+}
+
 /* The scale has the type of the float side. */
 static qdq_params make_params(const struct call *c, qdq_type real)
 {
@@ -100,7 +123,9 @@ static qdq_params make_params(const struct call *c, qdq_type real)
 	qdq_tensor *scale = qdq_tensor_new(c->m, real, rank, &count);
 	qdq_tensor *zero = qdq_tensor_new(c->m, q->codes, rank, &count);
 
+	check_codes(c);
 	for (size_t i = 0; i < q->count; i++) {
+		check_scale(c, real, q->scales[i]);
 		write_scale(scale, i, q->scales[i]);
 		write_zero(zero, i, q->zero_points == NULL ? 0 : q->zero_points[i]);
 	}

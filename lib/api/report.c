@@ -107,6 +107,8 @@ double qdq_report_coverage(const qdq_report *r)
 {
 	qdq_counts c;
 
+	if (r == NULL)
+		return 0;
 	qdq_report_get_counts(&c, r);
 	return c.macs == 0 ? 100 : (double)c.macs_int8 * 100 / (double)c.macs;
 }
@@ -156,6 +158,8 @@ static void save(void *arg)
 
 	if (p->report == NULL || p->path == NULL)
 		qdq_misuse(p->m, "the report or its path is NULL");
+	if (qdq_report_model(p->report) != p->m)
+		qdq_misuse(p->m, "it is the report of another model");
 	if (qdq_has_suffix(p->path, ".json"))
 		p->format = QDQ_REPORT_JSON;
 	else if (qdq_has_suffix(p->path, ".txt"))

@@ -126,6 +126,7 @@ struct qdq_ctx {
 	struct qdq_model *models;
 	const void *rules;	  /* compiled rule tables, lib/rewrite's */
 	qdq_diagnostic no_memory; /* the one diagnostic that needs no memory */
+	size_t no_memory_at;	  /* how many had come before it */
 };
 
 /* Runs body(arg). Returns QDQ_OK, or the status thrown from within. Guards nest. */

@@ -52,6 +52,8 @@ qdq_status qdq_ctx_new(qdq_ctx **out, const qdq_options *options)
 	qdq_options o = {.version = QDQ_OPTIONS_VERSION};
 	qdq_ctx *ctx;
 
+	if (out == NULL)
+		return QDQ_EUSAGE;
 	*out = NULL;
 	if (options != NULL) {
 		if (options->version != QDQ_OPTIONS_VERSION)
@@ -177,6 +179,7 @@ void qdq_fail(qdq_ctx *ctx, qdq_status status, const qdq_where *where, const cha
 	va_list args;
 
 	if (status == QDQ_ENOMEM) { /* no memory to say so with */
+		ctx->no_memory_at = ctx->diagnostics.count;
 		ctx->no_memory = (qdq_diagnostic){.severity = QDQ_ERROR, .message = "out of memory"};
 		ctx->errors++;
 		if (ctx->options.log != NULL)

@@ -405,7 +405,7 @@ static bool has_attr_reference(const qdq_node *n)
 
 static void infer_one(qdq_infer *c, qdq_node *n)
 {
-	if (n->function != NULL)
+	if (n->function != NULL && n->region == NULL)
 		qdq_infer_call(c, n);
 	else if (c->function == NULL || !has_attr_reference(n))
 		n->op->infer(c, n);

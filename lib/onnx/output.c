@@ -47,6 +47,7 @@ void qdq_output_prepare(qdq_output *o, qdq_arena *arena, const char *path)
 	if (S_ISDIR(st.st_mode))
 		refuse(o, "it is a directory");
 	o->exists = true;
+	o->mode = (uint32_t)st.st_mode & 07777;
 	o->direct = !S_ISREG(st.st_mode);
 	o->device = (uint64_t)st.st_dev;
 	o->inode = (uint64_t)st.st_ino;
@@ -79,6 +80,8 @@ void qdq_output_open(qdq_output *o)
 
 		o->fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 		if (o->fd >= 0) {
+			if (o->exists)
+				(void)fchmod(o->fd, (mode_t)o->mode); /* as it was, where that may be */
 			o->open = true;
 			o->temporary = name;
 			return;

@@ -16,6 +16,7 @@ typedef struct qdq_output {
 	const char *temporary; /* beside target; NULL: none exists */
 	bool direct;	       /* no regular file (a pipe, /dev/null): written in place */
 	bool exists;
+	uint32_t mode;		/* permissions of target, if it exists */
 	uint64_t device, inode; /* of target, if it exists */
 	int fd;			/* opened */
 	bool open;

@@ -259,6 +259,11 @@ qdq_report *qdq_report_make(qdq_model *m, const char *target, const char *out, d
 	return r;
 }
 
+const qdq_model *qdq_report_model(const qdq_report *r)
+{
+	return r->m;
+}
+
 const qdq_counts *qdq_report_summary(const qdq_report *r)
 {
 	return &r->counts;

@@ -29,6 +29,7 @@ struct qdq_report; /* lib/report/report.c; lives in the model's arena */
 /* From the model as it is now and its events. `target` and `out` (may be NULL) are named in the text. */
 qdq_report *qdq_report_make(qdq_model *m, const char *target, const char *out, double milliseconds);
 
+const qdq_model *qdq_report_model(const qdq_report *r);
 /* For the public interface: what qdq_counts says, and the operators in the order of the file. */
 const qdq_counts *qdq_report_summary(const qdq_report *r);
 const qdq_report_op *qdq_report_ops(const qdq_report *r, size_t *count);

@@ -26,7 +26,7 @@ static const char *base_name(const char *path)
 {
 	const char *slash = path == NULL ? NULL : strrchr(path, '/');
 
-	return path == NULL ? "(built)" : slash != NULL ? slash + 1 : path;
+	return path == NULL ? "(no file)" : slash != NULL ? slash + 1 : path;
 }
 
 static void put_share(qdq_writer *w, uint64_t part, uint64_t whole)
@@ -304,7 +304,8 @@ static void put_rewrites(qdq_writer *w, const qdq_report *r)
 		any = true;
 	}
 	if (!any)
-		qdq_put(w, "none");
+		qdq_put(w, r->counts.nodes_after < r->counts.nodes_before ? "only constants and nodes without effect"
+									  : "none");
 	else if (by_exactness[QDQ_STEP1] == 0 && by_exactness[QDQ_BOUNDED] == 0)
 		qdq_put(w, " (all exact)");
 	else
@@ -313,6 +314,8 @@ static void put_rewrites(qdq_writer *w, const qdq_report *r)
 	qdq_put(w, "\n");
 	if (r->symbolic)
 		qdq_put(w, "Dimensions that are not known (such as the batch) count as 1.\n");
+	if (r->m->path == NULL)
+		return;
 	qdq_put(w, "Details: qdqopt explain ");
 	qdq_put(w, base_name(r->m->path));
 	qdq_put(w, " NODE\n");

@@ -170,6 +170,30 @@ START_TEST(test_unused)
 }
 END_TEST
 
+/* What was saved fused and loaded again is told the same way. */
+START_TEST(test_reloaded)
+{
+	qdq_counts before, after;
+	qdq_op_report conv;
+
+	load(network, NULL);
+	qdq_report_get_counts(&before, t.r);
+	ck_assert_int_eq(qdq_save_sink(t.m, collect, NULL, NULL), QDQ_OK);
+	ck_assert_int_eq(qdq_load_memory(&t.m, t.ctx, t.text, t.size, "again.onnx"), QDQ_OK);
+	ck_assert_int_eq(qdq_optimize(t.m, NULL), QDQ_OK);
+	ck_assert_int_eq(qdq_report_new(&t.r, t.m, NULL), QDQ_OK);
+	qdq_report_get_counts(&after, t.r);
+	ck_assert_uint_eq(after.macs, before.macs);
+	ck_assert_uint_eq(after.macs_int8, before.macs_int8);
+	ck_assert_uint_eq(after.int8_int8, before.int8_int8);
+	ck_assert_uint_eq(after.int8_float, before.int8_float);
+	ck_assert_uint_eq(after.nodes_after, before.nodes_after);
+	conv = op("conv");
+	ck_assert_int_eq(conv.verdict, QDQ_VERDICT_INT8_INT8);
+	ck_assert_uint_eq(conv.macs, 288);
+}
+END_TEST
+
 /* ---- JSON ---- */
 
 static double number(const cJSON *object, const char *key)
@@ -328,6 +352,7 @@ Suite *report_suite(void)
 	tcase_add_test(c, test_macs_of_others);
 	tcase_add_test(c, test_without_reasons);
 	tcase_add_test(c, test_unused);
+	tcase_add_test(c, test_reloaded);
 	tcase_add_test(c, test_json);
 	tcase_add_test(c, test_json_names);
 	tcase_add_test(c, test_text);
