@@ -101,14 +101,12 @@ static void dequantize_output(qdq_node *n, uint32_t i, const qdq_params *p, cons
 	qdq_graph *g = n->graph;
 	qdq_value *y = n->outputs[i];
 	qdq_value *codes = qdq_value_create(g, qdq_unique_name(&g->model->names, y->name));
-	qdq_node *dq;
 
 	qdq_value_set_type(codes, p->codes, y->shape);
 	n->outputs[i] = codes;
 	codes->def = n;
 	y->def = NULL;
-	dq = qdq_dequantize_insert(g, n->next, codes, p, y->name, origin);
-	qdq_value_redefine(y, dq, 0);
+	qdq_dequantize_into(y, n->next, codes, p, origin);
 }
 
 static void onto_codes(qdq_node *n, const qdq_params *in, const qdq_params *out, const qdq_origin *origin)
@@ -126,15 +124,14 @@ static void make_unit(qdq_node *n, const qdq_params *out, const qdq_origin *orig
 	qdq_graph *g = n->graph;
 	qdq_value *y = n->outputs[0];
 	qdq_value *real = qdq_value_create(g, qdq_unique_name(&g->model->names, y->name));
-	qdq_node *q, *dq;
+	qdq_node *q;
 
 	qdq_value_set_type(real, y->type, y->shape);
 	n->outputs[0] = real;
 	real->def = n;
 	y->def = NULL;
 	q = qdq_quantize_insert(g, n->next, real, out, y->name, origin);
-	dq = qdq_dequantize_insert(g, q->next, q->outputs[0], out, y->name, origin);
-	qdq_value_redefine(y, dq, 0);
+	qdq_dequantize_into(y, q->next, q->outputs[0], out, origin);
 }
 
 /* x -- Q -- DQ -- Relu  =>  x -- Relu -- Q -- DQ, where nobody else reads in between. */

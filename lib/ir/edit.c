@@ -124,6 +124,20 @@ qdq_node *qdq_node_create(qdq_graph *g, qdq_node *before, const char *domain, co
 	return n;
 }
 
+qdq_name qdq_node_name_for(qdq_model *m, qdq_op_id op, const char *hint)
+{
+	const char *name = qdq_ops[op].name;
+	size_t before = strlen(hint), behind = strlen(name);
+	char few[256];
+
+	if (before + behind + 2 > sizeof few)
+		return qdq_unique_name(&m->names, qdq_format(&m->arena, "%s_%s", hint, name));
+	memcpy(few, hint, before);
+	few[before] = '_';
+	memcpy(few + before + 1, name, behind + 1);
+	return qdq_unique_name(&m->names, few);
+}
+
 qdq_node *qdq_node_insert(qdq_graph *g, qdq_node *before, qdq_op_id op, const char *name_hint, uint32_t n_inputs,
 			  qdq_value *const *inputs, uint32_t n_outputs, const qdq_origin *origin)
 {
@@ -131,7 +145,7 @@ qdq_node *qdq_node_insert(qdq_graph *g, qdq_node *before, qdq_op_id op, const ch
 	const qdq_op_info *info = &qdq_ops[op];
 	qdq_value *few[4];
 	qdq_value **outputs = n_outputs <= QDQ_COUNTOF(few) ? few : qdq_array(&m->arena, qdq_value *, n_outputs);
-	qdq_name name = qdq_unique_name(&m->names, qdq_format(&m->arena, "%s_%s", name_hint, info->name));
+	qdq_name name = qdq_node_name_for(m, op, name_hint);
 	qdq_node *n;
 
 	for (uint32_t i = 0; i < n_outputs; i++)

@@ -485,6 +485,8 @@ qdq_node *qdq_node_create(qdq_graph *g, qdq_node *before, const char *domain, co
 /* For the table's operators: outputs are new values named after `name_hint` (made unique). */
 qdq_node *qdq_node_insert(qdq_graph *g, qdq_node *before, qdq_op_id op, const char *name_hint, uint32_t n_inputs,
 			  qdq_value *const *inputs, uint32_t n_outputs, const qdq_origin *origin);
+/* The unique name that such a node gets: HINT_Operator. */
+qdq_name qdq_node_name_for(qdq_model *m, qdq_op_id op, const char *hint);
 /* A copy before `before`, NAME__2, with the same inputs and attributes, new outputs V__2 and the same origin. */
 qdq_node *qdq_node_clone(qdq_node *n, qdq_node *before);
 void qdq_node_remove(qdq_node *n);				 /* its outputs must be unused; its inputs lose a use */
@@ -579,6 +581,9 @@ qdq_node *qdq_quantize_insert(qdq_graph *g, qdq_node *before, qdq_value *x, cons
 			      const qdq_origin *origin);
 qdq_node *qdq_dequantize_insert(qdq_graph *g, qdq_node *before, qdq_value *q, const qdq_params *p, const char *hint,
 				const qdq_origin *origin);
+/* The same, which defines y: a value that nothing defines any more. */
+qdq_node *qdq_dequantize_into(qdq_value *y, qdq_node *before, qdq_value *q, const qdq_params *p,
+			      const qdq_origin *origin);
 
 /* ---- text.c: ONNX's textual syntax
  * --------------------------------------------------------------------------------------- */

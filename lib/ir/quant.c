@@ -226,29 +226,40 @@ static qdq_value *explicit_zero(qdq_graph *g, const qdq_params *p, const char *h
 	return qdq_graph_add_constant(g, qdq_unique_name(&m->names, qdq_format(&m->arena, "%s_zero_point", hint)), t);
 }
 
+/* `result` is what the node defines; NULL: a new value, named after hint. */
 static qdq_node *insert(qdq_graph *g, qdq_node *before, qdq_op_id op, qdq_value *x, const qdq_params *p,
-			const char *hint, const qdq_origin *origin)
+			const char *hint, qdq_value *result, const qdq_origin *origin)
 {
 	qdq_value *inputs[3] = {x, p->scale, explicit_zero(g, p, hint)};
-	qdq_node *n = qdq_node_insert(g, before, op, hint, inputs[2] != NULL ? 3 : 2, inputs, 1, origin);
+	qdq_value *y = result != NULL ? result : qdq_value_create(g, qdq_unique_name(&g->model->names, hint));
+	qdq_node *n = qdq_node_create(g, before, qdq_ops[op].domain, qdq_ops[op].name,
+				      qdq_node_name_for(g->model, op, hint), inputs[2] != NULL ? 3 : 2, inputs, 1, &y);
 
+	n->origin = origin;
 	/* a per-tensor scale of one element in a tensor needs no axis; opset 13 introduced it */
 	if (!p->per_tensor)
 		qdq_attr_set_int(n, "axis", p->axis);
 	if (p->block != 0)
 		qdq_attr_set_int(n, "block_size", p->block);
-	qdq_value_set_type(n->outputs[0], op == QDQ_OP_QuantizeLinear ? p->codes : p->scale->type, x->shape);
+	if (result == NULL)
+		qdq_value_set_type(y, op == QDQ_OP_QuantizeLinear ? p->codes : p->scale->type, x->shape);
 	return n;
 }
 
 qdq_node *qdq_quantize_insert(qdq_graph *g, qdq_node *before, qdq_value *x, const qdq_params *p, const char *hint,
 			      const qdq_origin *origin)
 {
-	return insert(g, before, QDQ_OP_QuantizeLinear, x, p, hint, origin);
+	return insert(g, before, QDQ_OP_QuantizeLinear, x, p, hint, NULL, origin);
 }
 
 qdq_node *qdq_dequantize_insert(qdq_graph *g, qdq_node *before, qdq_value *q, const qdq_params *p, const char *hint,
 				const qdq_origin *origin)
 {
-	return insert(g, before, QDQ_OP_DequantizeLinear, q, p, hint, origin);
+	return insert(g, before, QDQ_OP_DequantizeLinear, q, p, hint, NULL, origin);
+}
+
+qdq_node *qdq_dequantize_into(qdq_value *y, qdq_node *before, qdq_value *q, const qdq_params *p,
+			      const qdq_origin *origin)
+{
+	return insert(y->graph, before, QDQ_OP_DequantizeLinear, q, p, y->name, y, origin);
 }
