@@ -38,7 +38,7 @@ static const qdq_rule rules[] = {
 
 /* ---- one Q for equal parameters ---- */
 
-/* The first Qs of a value, by what their parameters hash to. */
+/* Qs of a value with equal parameters: the one that stands first. */
 struct seen {
 	qdq_node *q;
 	struct seen *next;
@@ -62,39 +62,59 @@ static void merge_into(qdq_run *r, qdq_node *q, qdq_node *into)
 	qdq_applied(r, "cancel.merge", QDQ_EXACT, 0, origin);
 }
 
+/* The group of q among those that were seen; NULL: it opens a new one. */
+static struct seen *find_group(const qdq_map *by_hash, const void *key, const qdq_params *p)
+{
+	struct seen *s = qdq_map_get(by_hash, key);
+	qdq_params other;
+
+	while (s != NULL && !(qdq_params_of(s->q, &other) && qdq_params_equal(p, &other)))
+		s = s->next;
+	return s;
+}
+
+static bool is_q_of(const qdq_run *r, const qdq_use *u, qdq_params *p)
+{
+	return qdq_is(u->node, QDQ_OP_QuantizeLinear) && u->node->graph == r->graph && qdq_use_index(u) == 0 &&
+	       qdq_params_of(u->node, p);
+}
+
+static const void *key_of(const qdq_params *p)
+{
+	return (const void *)(uintptr_t)(hash_params(p) | 1);
+}
+
 /* All Qs of x with equal parameters become the one that stands first. */
 static void merge_readers(qdq_run *r, const qdq_value *x)
 {
-	const qdq_use *u = x->uses, *before;
+	qdq_use *next;
 	qdq_map by_hash;
-	qdq_params a, b;
+	qdq_params p;
 
 	qdq_map_init(&by_hash, &r->scratch);
-	while (u->next != NULL) /* uses are listed newest first */
-		u = u->next;
-	for (; u != NULL; u = before) {
-		qdq_node *q = u->node;
+	for (const qdq_use *u = x->uses; u != NULL; u = u->next) {
 		struct seen *s;
-		const void *key;
 
-		before = u->prev;
-		if (!qdq_is(q, QDQ_OP_QuantizeLinear) || q->graph != r->graph || qdq_use_index(u) != 0 ||
-		    !qdq_params_of(q, &a))
+		if (!is_q_of(r, u, &p))
 			continue;
-		key = (const void *)(uintptr_t)(hash_params(&a) | 1);
-		for (s = qdq_map_get(&by_hash, key); s != NULL; s = s->next)
-			if (qdq_params_of(s->q, &b) && qdq_params_equal(&a, &b))
-				break;
-		if (s != NULL && s->q->order < q->order && q->outputs[0]->n_outputs == 0) {
-			merge_into(r, q, s->q);
-		} else if (s != NULL && s->q->order > q->order && s->q->outputs[0]->n_outputs == 0) {
-			merge_into(r, s->q, q);
-			s->q = q;
-		} else if (s == NULL) {
+		s = find_group(&by_hash, key_of(&p), &p);
+		if (s == NULL) {
 			s = qdq_new(&r->scratch, struct seen);
-			*s = (struct seen){q, qdq_map_get(&by_hash, key)};
-			qdq_map_set(&by_hash, key, s);
+			*s = (struct seen){u->node, qdq_map_get(&by_hash, key_of(&p))};
+			qdq_map_set(&by_hash, key_of(&p), s);
+		} else if (u->node->order < s->q->order) {
+			s->q = u->node;
 		}
+	}
+	for (qdq_use *u = x->uses; u != NULL; u = next) {
+		const struct seen *s;
+
+		next = u->next;
+		if (!is_q_of(r, u, &p) || u->node->outputs[0]->n_outputs != 0)
+			continue;
+		s = find_group(&by_hash, key_of(&p), &p);
+		if (s->q != u->node)
+			merge_into(r, u->node, s->q);
 	}
 }
 
