@@ -106,6 +106,7 @@ qdq_node *qdq_node_create(qdq_graph *g, qdq_node *before, const char *domain, co
 	n->name = name;
 	n->op = qdq_op_find(n->domain, n->op_type);
 	m->present[n->op->id] = true;
+	m->n_compute += n->op->family != QDQ_FAMILY_NONE;
 	n->id = m->n_nodes++;
 	n->n_inputs = n_inputs;
 	n->n_outputs = n_outputs;
@@ -115,10 +116,13 @@ qdq_node *qdq_node_create(qdq_graph *g, qdq_node *before, const char *domain, co
 		n->inputs[i].node = n;
 		link_use(&n->inputs[i], inputs[i]);
 	}
-	for (uint32_t i = 0; i < n_outputs; i++) {
+	m->n_mute++;
+	for (uint32_t i = 0, named = 0; i < n_outputs; i++) {
 		n->outputs[i] = outputs[i];
-		if (outputs[i] != NULL)
-			outputs[i]->def = n;
+		if (outputs[i] == NULL)
+			continue;
+		outputs[i]->def = n;
+		m->n_mute -= named++ == 0;
 	}
 	link_node(n, g, before);
 	return n;

@@ -357,6 +357,8 @@ struct qdq_model {
 	qdq_node *spare_nodes;
 	qdq_value *spare_values;
 	uint32_t n_spare_nodes, n_spare_values;
+	uint32_t n_compute;		     /* nodes that there have been of operators that the report lists */
+	uint32_t n_mute;		     /* nodes that were made without any output */
 	bool present[QDQ_OP_COUNT];	     /* operators that there have been: a pass can tell that it has no work */
 	QDQ_VEC(const qdq_origin *) origins; /* every node of the user's file, by index */
 	QDQ_VEC(qdq_event) events;

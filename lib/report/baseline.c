@@ -216,23 +216,13 @@ static void walk(qdq_model *m, struct qdq_baseline *b, const qdq_graph *g, int d
 	}
 }
 
-/* Room for the operators of the main graph, so that the list need not grow again and again. */
-static void reserve(qdq_model *m, struct qdq_baseline *b)
-{
-	size_t count = 0;
-
-	for (const qdq_node *n = m->graph->first; n != NULL; n = n->next)
-		count += n->op->family != QDQ_FAMILY_NONE;
-	b->ops.items = qdq_array(&m->arena, qdq_base_op, count);
-	b->ops.capacity = count;
-}
-
 void qdq_baseline_take(qdq_model *m)
 {
 	struct qdq_baseline *b = qdq_new(&m->arena, struct qdq_baseline);
 
 	b->nodes = m->graph->n_nodes;
-	reserve(m, b);
+	b->ops.items = qdq_array(&m->arena, qdq_base_op, m->n_compute); /* so that the list need not grow */
+	b->ops.capacity = m->n_compute;
 	walk(m, b, m->graph, 0);
 	for (size_t i = 0; i < m->functions.count; i++) {
 		const qdq_graph *body = m->functions.items[i]->body;

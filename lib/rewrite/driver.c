@@ -138,7 +138,7 @@ static void run_all(void *arg)
 		*qdq_push(&w->lists, &list) = w->one;
 	else
 		choose(w->run.model, &w->lists, w->options->passes, &list);
-	if (list.count != 0)
+	if (list.count != 0 && w->run.model->n_mute != 0)
 		drop_mute(w->run.graph);
 	for (size_t i = 0; i < list.count; i++)
 		w->changes += run_pass(&w->run, list.items[i], w->options);
