@@ -9,14 +9,22 @@
  * A name stands for a value (or, behind ":", for a node). The second time it stands for the same value, or for a
  * constant of the same type, shape and bytes. "?" may be absent, "_" is any value, "_*" whatever follows. An inner node
  * with "*" may have readers outside the match. Operands that a pattern does not mention must be absent.
+ *
+ * What is built is a pattern of operators and names. Names that the match does not have are given by the rule's maker;
+ * an operand that was absent in the match is absent in what is built.
  */
 #include "rule.h"
+
+/* What a name stands for. */
+enum meaning { PRESENT, MAYBE_ABSENT, A_NODE, MADE };
 
 struct compiler {
 	qdq_ctx *ctx;
 	qdq_compiled_rule *out;
 	const char *at;
 	bool building;
+	bool repeats; /* a name of the match stands there twice */
+	enum meaning meanings[QDQ_RULE_VARIABLES];
 };
 
 QDQ_NORETURN static void wrong(const struct compiler *c, const char *what)
@@ -48,18 +56,47 @@ static int8_t new_term(struct compiler *c, qdq_term_kind kind)
 	return (int8_t)c->out->n_terms++;
 }
 
-static int8_t variable(struct compiler *c, size_t length)
+static int find_name(const struct compiler *c, size_t length)
 {
-	qdq_compiled_rule *r = c->out;
+	const qdq_compiled_rule *r = c->out;
 
 	for (int i = 0; i < r->n_variables; i++)
 		if (r->lengths[i] == length && memcmp(r->variables[i], c->at, length) == 0)
-			return (int8_t)i;
+			return i;
+	return -1;
+}
+
+static int8_t new_name(struct compiler *c, size_t length, enum meaning meaning)
+{
+	qdq_compiled_rule *r = c->out;
+
+	if (c->building && r->rule->make == NULL)
+		wrong(c, "nothing gives it a value");
 	if (r->n_variables == QDQ_RULE_VARIABLES || length > UINT8_MAX)
 		wrong(c, "too many names");
 	r->variables[r->n_variables] = c->at;
 	r->lengths[r->n_variables] = (uint8_t)length;
+	c->meanings[r->n_variables] = c->building ? MADE : meaning;
 	return (int8_t)r->n_variables++;
+}
+
+static int8_t read_name(struct compiler *c, size_t length, enum meaning meaning)
+{
+	int i = find_name(c, length);
+
+	if (i < 0)
+		return new_name(c, length, meaning);
+	if (c->building) {
+		if (c->meanings[i] == A_NODE)
+			wrong(c, "the name of a node is no value");
+		return (int8_t)i;
+	}
+	if (meaning == A_NODE || c->meanings[i] == A_NODE)
+		wrong(c, "the name stands for two things");
+	if (meaning == PRESENT)
+		c->meanings[i] = PRESENT;
+	c->repeats = true;
+	return (int8_t)i;
 }
 
 /* ---- heads ---- */
@@ -131,11 +168,13 @@ static void read_head(struct compiler *c, qdq_term *t)
 		c->at++;
 	}
 	if (*c->at == ':') {
+		if (c->building)
+			wrong(c, "what is built has no name");
 		c->at++;
 		length = word_length(c->at);
 		if (length == 0)
 			wrong(c, "a name is expected");
-		t->variable = variable(c, length);
+		t->variable = read_name(c, length, A_NODE);
 		c->at += length;
 	}
 	if (!c->building && commutes(t->op)) {
@@ -150,10 +189,9 @@ static void read_head(struct compiler *c, qdq_term *t)
 static int8_t read_operand(struct compiler *c)
 {
 	size_t length = word_length(c->at);
+	bool optional;
 	int8_t term;
 
-	if (length == 0)
-		wrong(c, "an operand is expected");
 	if (length == 1 && *c->at == '_') {
 		term = new_term(c, c->at[1] == '*' ? QDQ_TERM_REST : QDQ_TERM_ANY);
 		if (c->building)
@@ -161,27 +199,50 @@ static int8_t read_operand(struct compiler *c)
 		c->at += c->at[1] == '*' ? 2 : 1;
 		return term;
 	}
-	term = new_term(c, c->at[length] == '?' ? QDQ_TERM_OPTIONAL : QDQ_TERM_VARIABLE);
-	c->out->terms[term].variable = variable(c, length);
-	c->at += length + (c->at[length] == '?');
+	if (*c->at < 'a' || *c->at > 'z')
+		wrong(c, "an operand is expected");
+	optional = c->at[length] == '?';
+	term = new_term(c, optional ? QDQ_TERM_OPTIONAL : QDQ_TERM_VARIABLE);
+	c->out->terms[term].variable = read_name(c, length, optional ? MAYBE_ABSENT : PRESENT);
+	c->at += length + optional;
 	return term;
 }
 
-/* Patterns nest without recursion: the open ones are on a stack. */
+/* The operators whose parentheses are open, and the last operand of each. */
+struct open {
+	int8_t terms[QDQ_RULE_NODES], last[QDQ_RULE_NODES];
+	int depth;
+};
+
+/* Puts `term` behind the operands of the innermost operator. */
+static void add_operand(struct compiler *c, struct open *o, int8_t term)
+{
+	int8_t *last = &o->last[o->depth - 1];
+	qdq_term *terms = c->out->terms;
+
+	if (*last >= 0 && terms[*last].kind == QDQ_TERM_REST)
+		wrong(c, "something follows _*");
+	if (*last < 0)
+		terms[o->terms[o->depth - 1]].child = term;
+	else
+		terms[*last].next = term;
+	*last = term;
+}
+
+/* Patterns nest without recursion. */
 static int8_t read_pattern(struct compiler *c)
 {
-	int8_t stack[QDQ_RULE_NODES], last[QDQ_RULE_NODES], root = -1;
-	int depth = 0, nodes = 0;
+	struct open o = {.depth = 0};
+	int8_t term, root = -1;
+	int nodes = 0;
 
 	do {
-		int8_t term;
-
 		skip_space(c);
 		if (*c->at == ')') {
-			if (depth == 0)
+			if (o.depth == 0)
 				wrong(c, "a pattern is expected");
 			c->at++;
-			depth--;
+			o.depth--;
 			continue;
 		}
 		if (*c->at == '(') {
@@ -194,26 +255,31 @@ static int8_t read_pattern(struct compiler *c)
 		} else {
 			term = read_operand(c);
 		}
-		if (depth == 0)
+		if (o.depth == 0)
 			root = term;
-		else if (last[depth - 1] < 0)
-			c->out->terms[stack[depth - 1]].child = term;
 		else
-			c->out->terms[last[depth - 1]].next = term;
-		if (depth > 0) {
-			if (last[depth - 1] >= 0 && c->out->terms[last[depth - 1]].kind == QDQ_TERM_REST)
-				wrong(c, "something follows _*");
-			last[depth - 1] = term;
-		}
+			add_operand(c, &o, term);
 		if (c->out->terms[term].kind == QDQ_TERM_NODE) {
-			stack[depth] = term;
-			last[depth++] = -1;
+			if (!c->building && o.depth > c->out->levels)
+				c->out->levels = o.depth;
+			o.terms[o.depth] = term;
+			o.last[o.depth++] = -1;
 		}
-	} while (depth > 0);
+	} while (o.depth > 0);
 	skip_space(c);
 	if (*c->at != '\0')
 		wrong(c, "something follows the pattern");
 	return root;
+}
+
+/* What the root's result becomes is there in every match. */
+static void check_result(struct compiler *c)
+{
+	const qdq_term *t = &c->out->terms[c->out->build];
+
+	c->at = c->out->rule->build;
+	if (t->kind != QDQ_TERM_NODE && c->meanings[t->variable] == MAYBE_ABSENT)
+		wrong(c, "it may be absent");
 }
 
 void qdq_rule_compile(qdq_ctx *ctx, const qdq_rule *rule, qdq_compiled_rule *out)
@@ -224,10 +290,14 @@ void qdq_rule_compile(qdq_ctx *ctx, const qdq_rule *rule, qdq_compiled_rule *out
 	out->match = read_pattern(&c);
 	if (out->terms[out->match].kind != QDQ_TERM_NODE)
 		wrong(&c, "a rule matches a node");
+	out->levels += out->levels == 0 || c.repeats; /* the readers of equal operands can be one deeper */
+	out->n_match = out->n_terms;
+	if (rule->build == NULL && rule->make == NULL)
+		qdq_fail(ctx, QDQ_EUSAGE, NULL, "rule %s: it builds nothing", rule->name);
+	if (rule->build == NULL)
+		return;
 	c.building = true;
 	c.at = rule->build;
-	if (rule->build != NULL)
-		out->build = read_pattern(&c);
-	else if (rule->make == NULL)
-		qdq_fail(ctx, QDQ_EUSAGE, NULL, "rule %s: it builds nothing", rule->name);
+	out->build = read_pattern(&c);
+	check_result(&c);
 }

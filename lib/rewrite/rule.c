@@ -3,8 +3,9 @@
  * rule.c -- matching and applying rules (their language: compile.c)
  *
  * A table of rules is compiled once for a context. Rules are looked up by the operator of a node, so a node costs only
- * the rules that could match it. Where a rule has changed something, the nodes that read the result are looked at
- * again; a budget of applications in proportion to the nodes ends what rules that undo each other would do for ever.
+ * the rules that could match it. Where a rule has changed something, what was built and the roots that could see the
+ * change from where they stand are looked at again; a budget of applications in proportion to the nodes ends what rules
+ * that undo each other would do for ever. Refusals are reported when that is over: a node that is asked again may agree.
  */
 #include "rule.h"
 
@@ -31,17 +32,27 @@ struct table {
 	const qdq_rule *rules;
 	size_t n_rules;
 	struct entry *by_op[QDQ_OP_COUNT]; /* in the order of the table */
+	bool inner[QDQ_OP_COUNT];	   /* may stand below the root of a match */
+	int levels;			   /* the most of any rule */
 	const struct table *next;
 };
 
+static bool may_be(const qdq_term *t, qdq_op_id op)
+{
+	return t->op != QDQ_OP_NONE ? t->op == op : qdq_ops[op].cls == t->cls;
+}
+
 static void index_rule(qdq_arena *arena, struct table *t, const qdq_compiled_rule *rule)
 {
-	const qdq_term *root = &rule->terms[rule->match];
-
+	if (rule->levels > t->levels)
+		t->levels = rule->levels;
 	for (int op = 0; op < QDQ_OP_COUNT; op++) {
 		struct entry **end = &t->by_op[op];
 
-		if (root->op != QDQ_OP_NONE ? root->op != (qdq_op_id)op : qdq_ops[op].cls != root->cls)
+		for (int i = 0; i < rule->n_match; i++)
+			if (i != rule->match && rule->terms[i].kind == QDQ_TERM_NODE)
+				t->inner[op] = t->inner[op] || may_be(&rule->terms[i], (qdq_op_id)op);
+		if (!may_be(&rule->terms[rule->match], (qdq_op_id)op))
 			continue;
 		while (*end != NULL)
 			end = &(*end)->next;
@@ -119,7 +130,7 @@ static bool match_node(qdq_match *m, const qdq_term *t, qdq_node *n, unsigned sw
 	bool swapped = t->swap >= 0 && (swaps >> t->swap & 1) != 0;
 	uint32_t i = 0;
 
-	if (t->op != QDQ_OP_NONE ? n->op->id != t->op : n->op->cls != t->cls)
+	if (!may_be(t, n->op->id))
 		return false;
 	if ((swapped && n->n_inputs != 2) || m->n_nodes == QDQ_RULE_NODES)
 		return false;
@@ -140,17 +151,6 @@ static bool match_node(qdq_match *m, const qdq_term *t, qdq_node *n, unsigned sw
 		if (qdq_in(n, i) != NULL)
 			return false;
 	return true;
-}
-
-/* Tries every order of the operands of commutative nodes. */
-static bool match_rule(qdq_match *m, const qdq_compiled_rule *rule, qdq_node *n)
-{
-	for (unsigned swaps = 0; swaps < 1u << rule->n_swaps; swaps++) {
-		*m = (qdq_match){.rule = rule, .root = n};
-		if (match_node(m, &rule->terms[rule->match], n, swaps))
-			return true;
-	}
-	return false;
 }
 
 /* ---- what a match says ---- */
@@ -194,24 +194,39 @@ void qdq_match_bind(qdq_match *m, const char *variable, qdq_value *v)
 	}
 }
 
-/* ---- building ---- */
+/* ---- what is looked at again ---- */
 
-typedef QDQ_VEC(qdq_node *) worklist;
+struct refusal {
+	const qdq_rule *rule;
+	const qdq_node *node;
+	const qdq_origin *origin;
+	qdq_reason why;
+	bool stale; /* the node was asked again */
+	struct refusal *next_of_node;
+};
 
-static qdq_value *build(qdq_match *m, const qdq_term *t)
+struct applying {
+	qdq_run *run;
+	const struct table *table;
+	QDQ_VEC(qdq_node *) work;
+	QDQ_VEC(struct refusal *) refusals;
+	qdq_map by_node; /* its latest refusal */
+};
+
+static void look_at(struct applying *a, qdq_node *n)
 {
-	qdq_value *inputs[QDQ_RULE_TERMS];
-	uint32_t count = 0;
-	qdq_node *n;
+	if (n->graph == a->run->graph && a->table->by_op[n->op->id] != NULL)
+		*qdq_push(&a->run->scratch, &a->work) = n;
+}
 
-	if (t->kind != QDQ_TERM_NODE)
-		return m->values[t->variable];
-	for (int8_t c = t->child; c >= 0; c = m->rule->terms[c].next)
-		inputs[count++] = build(m, &m->rule->terms[c]);
-	n = qdq_node_insert(m->root->graph, m->root, t->op, m->root->outputs[0]->name, count, inputs, 1,
-			    m->root->origin);
-	qdq_node_infer(n);
-	return n->outputs[0];
+/* v or who reads it changes: so may what the roots match that see it through at most `levels` nodes. */
+static void look_below(struct applying *a, const qdq_value *v, int levels)
+{
+	for (const qdq_use *u = v != NULL ? v->uses : NULL; u != NULL; u = u->next) {
+		look_at(a, u->node);
+		if (levels > 1 && a->table->inner[u->node->op->id])
+			look_below(a, qdq_out(u->node, 0), levels - 1);
+	}
 }
 
 static bool is_unread(const qdq_node *n)
@@ -222,22 +237,70 @@ static bool is_unread(const qdq_node *n)
 	return true;
 }
 
+/* What n alone kept from being read only once may match now. */
+static void remove_node(struct applying *a, qdq_node *n)
+{
+	qdq_value **read = qdq_array(&a->run->scratch, qdq_value *, n->n_inputs);
+	uint32_t count = n->n_inputs;
+
+	for (uint32_t i = 0; i < count; i++)
+		read[i] = qdq_in(n, i);
+	qdq_node_remove(n);
+	for (uint32_t i = 0; i < count; i++)
+		if (read[i] != NULL && qdq_only_use(read[i]) != NULL)
+			look_below(a, read[i], a->table->levels);
+}
+
+/* ---- building ---- */
+
+/* Every name of what is to be built has a value; one of the match may be absent as an operand. */
+static void check_values(const qdq_run *r, const qdq_match *m)
+{
+	const qdq_compiled_rule *rule = m->rule;
+
+	for (int i = rule->n_match; i < rule->n_terms; i++) {
+		int v = rule->terms[i].variable;
+
+		if (rule->terms[i].kind != QDQ_TERM_NODE &&
+		    (!m->bound[v] || (i == rule->build && m->values[v] == NULL)))
+			qdq_fail(r->ctx, QDQ_EUSAGE, NULL, "rule %s: its maker gives %.*s no value", rule->rule->name,
+				 rule->lengths[v], rule->variables[v]);
+	}
+}
+
+static qdq_value *build(struct applying *a, qdq_match *m, const qdq_term *t)
+{
+	qdq_value *inputs[QDQ_RULE_TERMS];
+	uint32_t count = 0;
+	qdq_node *n;
+
+	if (t->kind != QDQ_TERM_NODE)
+		return m->values[t->variable];
+	for (int8_t c = t->child; c >= 0; c = m->rule->terms[c].next)
+		inputs[count++] = build(a, m, &m->rule->terms[c]);
+	while (count > 0 && inputs[count - 1] == NULL)
+		count--;
+	n = qdq_node_insert(m->root->graph, m->root, t->op, m->root->outputs[0]->name, count, inputs, 1,
+			    m->root->origin);
+	qdq_node_infer(n);
+	look_at(a, n);
+	return n->outputs[0];
+}
+
 /* The root's result is what was built; what the match leaves without readers goes, from the root down. */
-static void replace_root(qdq_match *m, qdq_run *r, worklist *work)
+static void replace_root(struct applying *a, qdq_match *m)
 {
 	const qdq_term *t = &m->rule->terms[m->rule->build];
 	qdq_value *old = m->root->outputs[0];
-	qdq_value *made = build(m, t);
+	qdq_value *made = build(a, m, t);
 
-	if (t->kind == QDQ_TERM_NODE) {
-		*qdq_push(&r->scratch, work) = made->def;
+	if (t->kind == QDQ_TERM_NODE)
 		qdq_value_redefine(old, made->def, 0);
-	} else {
+	else
 		qdq_value_replace_uses(old, made);
-	}
 	for (int i = 0; i < m->n_nodes; i++)
 		if (m->nodes[i]->graph != NULL && is_unread(m->nodes[i]))
-			qdq_node_remove(m->nodes[i]);
+			remove_node(a, m->nodes[i]);
 }
 
 /* A variable cannot take the name of a graph output, and only the first output is replaced. */
@@ -255,66 +318,125 @@ static bool can_replace(const qdq_match *m)
 	return m->rule->terms[m->rule->build].kind == QDQ_TERM_NODE || root->outputs[0]->n_outputs == 0;
 }
 
+/* ---- refusals ---- */
+
+static void refuse(struct applying *a, const qdq_rule *rule, const qdq_node *n, const qdq_reason *why)
+{
+	struct refusal *refusal;
+
+	if (why->code == QDQ_REASON_NONE)
+		return;
+	refusal = qdq_new(&a->run->scratch, struct refusal);
+	*refusal = (struct refusal){rule, n, n->origin, *why, false, qdq_map_get(&a->by_node, n)};
+	qdq_map_set(&a->by_node, n, refusal);
+	*qdq_push(&a->run->scratch, &a->refusals) = refusal;
+}
+
+/* What n refused so far does not count: it is asked again. */
+static void forget_refusals(struct applying *a, const qdq_node *n)
+{
+	struct refusal *known = qdq_map_get(&a->by_node, n);
+
+	if (known == NULL)
+		return;
+	for (struct refusal *f = known; f != NULL; f = f->next_of_node)
+		f->stale = true;
+	qdq_map_set(&a->by_node, n, NULL);
+}
+
+static void report_refusals(struct applying *a)
+{
+	for (size_t i = 0; i < a->refusals.count; i++) {
+		const struct refusal *f = a->refusals.items[i];
+
+		if (!f->stale && f->node->graph == a->run->graph)
+			qdq_declined(a->run, f->rule->name, f->origin, &f->why);
+	}
+}
+
 /* ---- applying ---- */
 
-static void add_readers(qdq_run *r, worklist *work, const qdq_value *v)
+/* Tries every order of the operands of commutative nodes, until the guard agrees; else *why is what it said first. */
+static bool find_match(qdq_run *r, const qdq_compiled_rule *rule, qdq_node *n, qdq_match *m, qdq_reason *why)
 {
-	for (const qdq_use *u = v != NULL ? v->uses : NULL; u != NULL; u = u->next)
-		if (u->node->graph == r->graph)
-			*qdq_push(&r->scratch, work) = u->node;
+	for (unsigned swaps = 0; swaps < 1u << rule->n_swaps; swaps++) {
+		qdq_reason reason = {0};
+
+		*m = (qdq_match){.rule = rule, .root = n};
+		if (!match_node(m, &rule->terms[rule->match], n, swaps) || !can_replace(m))
+			continue;
+		if (rule->rule->guard == NULL || rule->rule->guard(r, m, &reason))
+			return true;
+		if (why->code == QDQ_REASON_NONE)
+			*why = reason;
+	}
+	return false;
+}
+
+/* The maker has done everything: whatever defines the results now, and n itself, may match again. */
+static void look_at_made(struct applying *a, qdq_node *n, qdq_value *result)
+{
+	look_at(a, n);
+	if (result != NULL && result->def != NULL && result->def != n)
+		look_at(a, result->def);
 }
 
 /* True: the rule matched and changed something. */
-static bool apply(qdq_run *r, const qdq_compiled_rule *rule, qdq_node *n, worklist *work)
+static bool apply(struct applying *a, const qdq_compiled_rule *rule, qdq_node *n)
 {
+	qdq_run *r = a->run;
 	const qdq_rule *source = rule->rule;
 	const qdq_origin *origin = n->origin;
-	size_t mark = work->count;
+	qdq_value *result = qdq_out(n, 0);
+	size_t mark = a->work.count;
 	qdq_reason why = {0};
 	qdq_match m;
 
-	if (!match_rule(&m, rule, n) || !can_replace(&m))
-		return false;
-	if (source->guard != NULL && !source->guard(r, &m, &why)) {
-		if (why.code != QDQ_REASON_NONE)
-			qdq_declined(r, source->name, origin, &why);
+	if (!find_match(r, rule, n, &m, &why)) {
+		refuse(a, source, n, &why);
 		return false;
 	}
 	if (!qdq_allowed(r, source->exactness)) {
 		why = (qdq_reason){.code = r->options->exact ? QDQ_REASON_NOT_EXACT : QDQ_REASON_NOT_BOUNDED};
-		qdq_declined(r, source->name, origin, &why);
+		refuse(a, source, n, &why);
 		return false;
 	}
-	add_readers(r, work, qdq_out(n, 0));
+	for (uint32_t i = 0; i < n->n_outputs; i++)
+		look_below(a, n->outputs[i], a->table->levels);
 	if (source->make != NULL && !source->make(r, &m)) {
-		work->count = mark;
+		a->work.count = mark;
 		return false;
 	}
-	if (rule->build >= 0)
-		replace_root(&m, r, work);
-	else if (n->graph == r->graph)
-		*qdq_push(&r->scratch, work) = n;
+	if (rule->build >= 0) {
+		check_values(r, &m);
+		replace_root(a, &m);
+	} else {
+		look_at_made(a, n, result);
+	}
 	qdq_applied(r, source->name, source->exactness, 0, origin);
 	return true;
 }
 
 void qdq_rules_apply(qdq_run *r, const qdq_rule *rules, size_t n_rules)
 {
-	const struct table *t = compiled(r->ctx, rules, n_rules);
+	struct applying a = {.run = r, .table = compiled(r->ctx, rules, n_rules)};
 	uint64_t budget = ((uint64_t)r->graph->n_nodes + 1) * APPLICATIONS_PER_NODE;
-	worklist work = {0};
 
+	qdq_map_init(&a.by_node, &r->scratch);
 	for (qdq_node *n = r->graph->first; n != NULL; n = n->next)
-		if (t->by_op[n->op->id] != NULL)
-			*qdq_push(&r->scratch, &work) = n;
-	for (size_t at = 0; at < work.count && budget != 0; at++) {
-		const struct entry *e = work.items[at]->graph == r->graph ? t->by_op[work.items[at]->op->id] : NULL;
+		look_at(&a, n);
+	for (size_t at = 0; at < a.work.count && budget != 0; at++) {
+		qdq_node *n = a.work.items[at];
+		const struct entry *e = n->graph == r->graph ? a.table->by_op[n->op->id] : NULL;
 
+		if (e != NULL)
+			forget_refusals(&a, n);
 		for (; e != NULL; e = e->next) {
-			if (apply(r, e->rule, work.items[at], &work)) {
+			if (apply(&a, e->rule, n)) {
 				budget--;
 				break; /* the node may be gone; what reads the result comes again */
 			}
 		}
 	}
+	report_refusals(&a);
 }

@@ -37,7 +37,9 @@ typedef struct qdq_compiled_rule {
 	const char *variables[QDQ_RULE_VARIABLES]; /* in the rule's own text: not NUL-terminated */
 	uint8_t lengths[QDQ_RULE_VARIABLES];
 	int n_terms, n_variables, n_swaps;
+	int n_match;	  /* terms of the match; those of the build follow */
 	int match, build; /* roots; build -1: none */
+	int levels;	  /* from a value that changes down to a root that this may concern, at most */
 } qdq_compiled_rule;
 
 /* Compiles one rule into `out`; throws QDQ_EUSAGE and names the rule where its text is wrong. (compile.c) */

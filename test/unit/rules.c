@@ -246,6 +246,35 @@ START_TEST(test_guard)
 }
 END_TEST
 
+/* A guard sees every order of the operands; it is one refusal, whatever their number. */
+START_TEST(test_guard_orders)
+{
+	static const qdq_rule guarded[] = {{"test.order", "(Mul x k)", "(Neg x)", only_scalars, NULL, QDQ_EXACT}};
+
+	load("float[2,2] x, float[2] v) => (float[2,2] p, float[2,2] q, float[2] r", "float k = {1}",
+	     "p = Mul(x, k) q = Mul(k, x) r = Mul(v, v)");
+	APPLY(guarded);
+	ck_assert_str_eq(operators(), "Neg Neg Mul");
+	ck_assert_uint_eq(declined(QDQ_REASON_SCALES_DIFFER), 1);
+}
+END_TEST
+
+static bool only_negated(qdq_run *r, const qdq_match *match, qdq_reason *why)
+{
+	(void)r;
+	if (qdq_def(qdq_match_value(match, "x"), QDQ_OP_Neg) != NULL)
+		return true;
+	*why = (qdq_reason){.code = QDQ_REASON_SCALES_DIFFER};
+	return false;
+}
+
+static bool never(qdq_run *r, const qdq_match *match, qdq_reason *why)
+{
+	(void)r, (void)match;
+	*why = (qdq_reason){.code = QDQ_REASON_ROUND_TRIP};
+	return false;
+}
+
 START_TEST(test_exactness)
 {
 	static const qdq_rule step[] = {{"test.step", "(Neg x)", "(Abs x)", NULL, NULL, QDQ_STEP1}};
@@ -291,6 +320,137 @@ START_TEST(test_build)
 	APPLY(nested);
 	ck_assert_str_eq(operators(), "Sub Neg Abs Add");
 	ck_assert_str_eq(t.m->graph->outputs.items[0]->name, "p");
+}
+END_TEST
+
+/* An operand that the model leaves out is left out of what is built, too. */
+START_TEST(test_build_optional)
+{
+	static const qdq_rule turn[] = {
+	    {"test.turn", "(Clip x low? high?)", "(Abs (Min x low high))", NULL, NULL, QDQ_EXACT}};
+
+	load("float[2] x) => (float[2] p, float[2] q", "float k = {1}", "p = Clip(x) q = Clip(x, , k)");
+	APPLY(turn);
+	ck_assert_str_eq(operators(), "Min Abs Min Abs");
+	ck_assert_uint_eq(t.m->graph->first->n_inputs, 1);
+	ck_assert_uint_eq(t.m->graph->last->prev->n_inputs, 3);
+	ck_assert_ptr_null(qdq_in(t.m->graph->last->prev, 1));
+}
+END_TEST
+
+static bool forget(qdq_run *r, qdq_match *match)
+{
+	(void)r, (void)match;
+	return true;
+}
+
+/* A maker that does not give a name its value is told so before anything is changed. */
+START_TEST(test_build_unbound)
+{
+	static const qdq_rule rules[] = {{"test.forgets", "(Neg x)", "(Add x two)", NULL, forget, QDQ_EXACT},
+					 {"test.bare", "(Tanh x)", "two", NULL, forget, QDQ_EXACT}};
+
+	load("float[2] x) => (float[2] p", "float k = {1}", "a = Neg(x) b = Tanh(a) p = Sigmoid(b)");
+	for (size_t i = 0; i < 2; i++) {
+		ck_assert_int_eq(apply(&rules[i], 1), QDQ_EUSAGE);
+		ck_assert_ptr_nonnull(
+		    strstr(qdq_diagnostic_get(t.ctx, qdq_diagnostic_count(t.ctx) - 1)->message, "gives two no value"));
+		ck_assert_str_eq(operators(), "Neg Tanh Sigmoid");
+	}
+}
+END_TEST
+
+/* ---- the fixed point ---- */
+
+/* What is built below the result may match again. */
+START_TEST(test_again_built)
+{
+	static const qdq_rule rules[] = {{"test.nest", "(Floor x)", "(Abs (Ceil x))", NULL, NULL, QDQ_EXACT},
+					 {"test.inner", "(Ceil x)", "(Tanh x)", NULL, NULL, QDQ_EXACT}};
+
+	load("float[2] x) => (float[2] p", "float k = {1}", "p = Floor(x)");
+	APPLY(rules);
+	ck_assert_str_eq(operators(), "Tanh Abs");
+}
+END_TEST
+
+static bool make_ceil(qdq_run *r, qdq_match *match)
+{
+	qdq_node *root = qdq_match_root(match);
+	qdq_value *x = qdq_match_value(match, "x"), *result = root->outputs[0];
+	qdq_node *n = qdq_node_insert(r->graph, root, QDQ_OP_Ceil, "n", 1, &x, 1, root->origin);
+
+	qdq_value_redefine(result, n, 0);
+	qdq_node_remove(root);
+	return true;
+}
+
+/* So may what a maker puts in the place of the root. */
+START_TEST(test_again_made)
+{
+	static const qdq_rule rules[] = {{"test.make", "(Floor x)", NULL, NULL, make_ceil, QDQ_EXACT},
+					 {"test.made", "(Ceil x)", "(Tanh x)", NULL, NULL, QDQ_EXACT}};
+
+	load("float[2] x) => (float[2] p", "float k = {1}", "p = Floor(x)");
+	APPLY(rules);
+	ck_assert_str_eq(operators(), "Tanh");
+	ck_assert_str_eq(t.m->graph->outputs.items[0]->name, "p");
+}
+END_TEST
+
+/* A change two levels below the root of a match, when the root has been looked at. */
+START_TEST(test_again_deep)
+{
+	static const qdq_rule rules[] = {{"test.one", "(Sub x _)", "(Ceil x)", NULL, NULL, QDQ_EXACT},
+					 {"test.two", "(Ceil x)", "(Neg x)", NULL, NULL, QDQ_EXACT},
+					 {"test.deep", "(Abs (Tanh (Neg x)))", "(Sigmoid x)", NULL, NULL, QDQ_EXACT}};
+
+	load("float[2] x) => (float[2] p", "float k = {1}", "a = Sub(x, k) b = Tanh(a) p = Abs(b)");
+	APPLY(rules);
+	ck_assert_str_eq(operators(), "Sigmoid");
+}
+END_TEST
+
+/* A value that two nodes of a match read becomes the same one. */
+START_TEST(test_again_same)
+{
+	static const qdq_rule rules[] = {{"test.one", "(Floor x)", "(Ceil x)", NULL, NULL, QDQ_EXACT},
+					 {"test.two", "(Ceil x)", "x", NULL, NULL, QDQ_EXACT},
+					 {"test.same", "(Sub (Tanh x) x)", "(Sigmoid x)", NULL, NULL, QDQ_EXACT}};
+
+	load("float[2] x) => (float[2] p", "float k = {1}", "a = Floor(x) b = Tanh(a) p = Sub(b, x)");
+	APPLY(rules);
+	ck_assert_str_eq(operators(), "Sigmoid");
+}
+END_TEST
+
+/* A reader from outside goes away: what it kept from matching matches. */
+START_TEST(test_again_unshared)
+{
+	static const qdq_rule rules[] = {{"test.pair", "(Neg (Neg x))", "x", NULL, NULL, QDQ_EXACT},
+					 {"test.drop", "(Sub (Abs (Ceil x)) k)", "(Tanh k)", NULL, NULL, QDQ_EXACT}};
+
+	load("float[2] x) => (float[2] p, float[2] q", "float k = {1}, float[2] l = {1, 2}",
+	     "a = Neg(x) b = Neg(a) p = Sigmoid(b) c = Ceil(a) d = Abs(c) q = Sub(d, l)");
+	APPLY(rules);
+	ck_assert_str_eq(operators(), "Sigmoid Tanh");
+}
+END_TEST
+
+/* What was declined and then done, or asked about twice, is not reported so. */
+START_TEST(test_declined_once)
+{
+	static const qdq_rule rules[] = {{"test.one", "(Floor x)", "(Ceil x)", NULL, NULL, QDQ_EXACT},
+					 {"test.two", "(Ceil x)", "(Neg x)", NULL, NULL, QDQ_EXACT},
+					 {"test.guard", "(Tanh x)", "(Abs x)", only_negated, NULL, QDQ_EXACT},
+					 {"test.never", "(Sigmoid x)", "(Abs x)", never, NULL, QDQ_EXACT}};
+
+	load("float[2] x) => (float[2] p, float[2] q", "float k = {1}",
+	     "a = Floor(x) p = Tanh(a) b = Floor(x) q = Sigmoid(b)");
+	APPLY(rules);
+	ck_assert_str_eq(operators(), "Neg Abs Neg Sigmoid");
+	ck_assert_uint_eq(declined(QDQ_REASON_SCALES_DIFFER), 0);
+	ck_assert_uint_eq(declined(QDQ_REASON_ROUND_TRIP), 1);
 }
 END_TEST
 
@@ -350,6 +510,15 @@ static const struct {
     {"(Neg x)", "(Abs _)", "what is built needs a name"},
     {"(Neg x)", NULL, "it builds nothing"},
     {")", "x", "a pattern is expected"},
+    {"(Neg X)", "x", "an operand is expected at 'X)'"},
+    {"(Neg x)", "y", "nothing gives it a value at 'y'"},
+    {"(Neg x)", "(Add x two)", "nothing gives it a value at 'two)'"},
+    {"(Neg (Abs:m x))", "m", "the name of a node is no value at 'm'"},
+    {"(Neg:x x)", "(Abs x)", "the name stands for two things at 'x)'"},
+    {"(Add x (Abs:x y))", "y", "the name stands for two things at 'x y))'"},
+    {"(Add (Neg:m x) (Abs:m y))", "y", "the name stands for two things at 'm y))'"},
+    {"(Clip x low? high?)", "low", "it may be absent"},
+    {"(Neg x)", "(Abs:m x)", "what is built has no name"},
     {"(Add (Add (Add (Add (Add a b) c) d) e) f)", "a", "too many commutative operators"},
     {"(Neg (Neg (Neg (Neg (Neg (Neg (Neg (Neg (Neg (Neg (Neg (Neg (Neg (Neg (Neg (Neg (Neg x)))))))))))))))))", "x",
      "too many nodes"},
@@ -399,8 +568,17 @@ Suite *rules_suite(void)
 	tcase_add_test(c, test_class_and_capture);
 	tcase_add_test(c, test_optional);
 	tcase_add_test(c, test_guard);
+	tcase_add_test(c, test_guard_orders);
 	tcase_add_test(c, test_exactness);
 	tcase_add_test(c, test_build);
+	tcase_add_test(c, test_build_optional);
+	tcase_add_test(c, test_build_unbound);
+	tcase_add_test(c, test_again_built);
+	tcase_add_test(c, test_again_made);
+	tcase_add_test(c, test_again_deep);
+	tcase_add_test(c, test_again_same);
+	tcase_add_test(c, test_again_unshared);
+	tcase_add_test(c, test_declined_once);
 	tcase_add_test(c, test_ping_pong);
 	tcase_add_test(c, test_long_chain);
 	tcase_add_loop_test(c, test_syntax, 0, (int)(sizeof wrong / sizeof *wrong));
