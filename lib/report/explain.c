@@ -1,8 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * explain.c -- what happened to one node of the user's file, and why
+ *
+ * A glob may match every node: events are sorted by the node that they are about once, and regions found by name.
  */
 #include "internal.h"
+
+/* Event numbers by the index of an origin: those of i are list[first[i]] and the count[i] - 1 behind it. */
+struct index {
+	const qdq_report *r;
+	qdq_arena arena;
+	size_t n_origins;
+	size_t *first;
+	uint32_t *count, *list;
+	qdq_map regions; /* name, by its pointer -> region */
+};
 
 /* Does `name` match `pattern`, where * stands for any characters and ? for one? Linear but for the last star. */
 static bool matches(const char *pattern, const char *name)
@@ -46,26 +58,19 @@ static void put_quoted(qdq_writer *w, const char *before, const char *name)
 	qdq_put(w, "'");
 }
 
-static void put_region(qdq_writer *w, const qdq_report *r, const char *name)
+static void put_region(qdq_writer *w, const qdq_report_region *region)
 {
-	for (size_t i = 0; i < r->regions.count; i++) {
-		const qdq_report_region *region = &r->regions.items[i];
-
-		if (strcmp(region->name, name) != 0)
-			continue;
-		put_quoted(w, "  fused    into ", name);
-		qdq_putf(w, " (%s), with ", region->kind);
-		put_list(w, region->ops.items, region->ops.count);
-		qdq_put(w, "\n           which reads ");
-		put_list(w, region->inputs, region->n_inputs);
-		qdq_put(w, " and writes ");
-		put_list(w, region->outputs, region->n_outputs);
-		qdq_put(w, "\n");
-		return;
-	}
+	put_quoted(w, "  fused    into ", region->name);
+	qdq_putf(w, " (%s), with ", region->kind);
+	put_list(w, region->ops.items, region->ops.count);
+	qdq_put(w, "\n           which reads ");
+	put_list(w, region->inputs, region->n_inputs);
+	qdq_put(w, " and writes ");
+	put_list(w, region->outputs, region->n_outputs);
+	qdq_put(w, "\n");
 }
 
-static void put_op(qdq_writer *w, const qdq_report *r, const qdq_report_op *op)
+static void put_op(qdq_writer *w, const struct index *x, const qdq_report_op *op)
 {
 	static const char *const verdicts[] = {"float", "int8 -> float", "int8 -> int8"};
 
@@ -78,7 +83,7 @@ static void put_op(qdq_writer *w, const qdq_report *r, const qdq_report_op *op)
 	qdq_putf(w, "; %llu MAC, %llu bytes of activations\n", (unsigned long long)op->macs,
 		 (unsigned long long)op->bytes);
 	if (op->fused_into != NULL)
-		put_region(w, r, op->fused_into);
+		put_region(w, qdq_map_get(&x->regions, op->fused_into));
 	if (!op->has_reason)
 		return;
 	qdq_put(w, "  why      ");
@@ -94,23 +99,13 @@ static void put_op(qdq_writer *w, const qdq_report *r, const qdq_report_op *op)
 	qdq_put(w, "\n");
 }
 
-static bool is_about(const qdq_event *e, uint32_t index)
-{
-	for (const qdq_origin *o = e->node; o != NULL; o = o->next)
-		if (o->index == index)
-			return true;
-	return false;
-}
-
-static void put_events(qdq_writer *w, const qdq_report *r, uint32_t index)
+static void put_events(qdq_writer *w, const struct index *x, size_t origin)
 {
 	static const char *const exactness[] = {"exact", "within one step", "bounded"};
 
-	for (size_t i = 0; i < r->m->events.count; i++) {
-		const qdq_event *e = &r->m->events.items[i];
+	for (uint32_t i = 0; i < x->count[origin]; i++) {
+		const qdq_event *e = &x->r->m->events.items[x->list[x->first[origin] + i]];
 
-		if (!is_about(e, index) || strcmp(e->pass, "explain") == 0)
-			continue;
 		if (e->declined)
 			qdq_putf(w, "  declined %s: %s: ", e->rule, qdq_reasons[e->reason].code);
 		else
@@ -120,31 +115,88 @@ static void put_events(qdq_writer *w, const qdq_report *r, uint32_t index)
 	}
 }
 
-qdq_status qdq_report_explain(const qdq_report *r, const char *node, qdq_write_fn *write, void *user)
+/* ---- the index ---- */
+
+/* The nodes that an event is about; none for what the pass explain says: that is printed as the operator's reason. */
+static const qdq_origin *listed(const qdq_event *e)
 {
-	qdq_writer w = {.write = write, .user = user};
-	const qdq_model *m = r->m;
+	return strcmp(e->pass, "explain") == 0 ? NULL : e->node;
+}
+
+static void sort_events(struct index *x)
+{
+	const qdq_model *m = x->r->m;
+	size_t total = 0;
+
+	for (size_t i = 0; i < m->events.count; i++)
+		for (const qdq_origin *o = listed(&m->events.items[i]); o != NULL; o = o->next)
+			if (o->index < x->n_origins)
+				x->count[o->index]++;
+	for (size_t i = 0; i < x->n_origins; i++) {
+		x->first[i] = total;
+		total += x->count[i];
+		x->count[i] = 0;
+	}
+	x->list = qdq_array(&x->arena, uint32_t, total);
+	for (size_t i = 0; i < m->events.count; i++)
+		for (const qdq_origin *o = listed(&m->events.items[i]); o != NULL; o = o->next)
+			if (o->index < x->n_origins)
+				x->list[x->first[o->index] + x->count[o->index]++] = (uint32_t)i;
+}
+
+static void build_index(void *arg)
+{
+	struct index *x = arg;
+
+	x->n_origins = x->r->m->origins.count;
+	x->first = qdq_array(&x->arena, size_t, x->n_origins);
+	x->count = qdq_array(&x->arena, uint32_t, x->n_origins);
+	sort_events(x);
+	qdq_map_init(&x->regions, &x->arena);
+	for (size_t i = 0; i < x->r->regions.count; i++)
+		qdq_map_set(&x->regions, x->r->regions.items[i].name, &x->r->regions.items[i]);
+}
+
+/* ---- everything that matches ---- */
+
+static qdq_status put_matches(const struct index *x, const char *node, qdq_writer *w)
+{
+	const qdq_report *r = x->r;
 	bool any = false;
 	char room[16];
 
-	for (size_t i = 0; i < m->origins.count; i++) {
-		const qdq_origin *o = m->origins.items[i];
+	for (size_t i = 0; i < x->n_origins; i++) {
+		const qdq_origin *o = r->m->origins.items[i];
 		const qdq_report_op *op;
 
 		if (o == NULL || !matches(node, qdq_origin_label(o, room)))
 			continue;
 		op = i < r->n_origins && r->op_of[i] != 0 ? &r->ops[r->op_of[i] - 1] : NULL;
 		if (any)
-			qdq_put(&w, "\n");
+			qdq_put(w, "\n");
 		any = true;
 		if (op != NULL) {
-			put_op(&w, r, op);
+			put_op(w, x, op);
 		} else {
-			qdq_put(&w, o->op_type);
-			put_quoted(&w, " ", qdq_origin_label(o, room));
-			qdq_put(&w, "   no compute operator: it has no verdict of its own\n");
+			qdq_put(w, o->op_type);
+			put_quoted(w, " ", qdq_origin_label(o, room));
+			qdq_put(w, "   no compute operator: it has no verdict of its own\n");
 		}
-		put_events(&w, r, o->index);
+		put_events(w, x, i);
 	}
-	return any ? qdq_writer_end(&w) : QDQ_EUSAGE;
+	return any ? qdq_writer_end(w) : QDQ_EUSAGE;
+}
+
+qdq_status qdq_report_explain(const qdq_report *r, const char *node, qdq_write_fn *write, void *user)
+{
+	qdq_writer w = {.write = write, .user = user};
+	struct index x = {.r = r};
+	qdq_status status;
+
+	qdq_arena_init(&x.arena, r->m->ctx);
+	status = qdq_guard(r->m->ctx, build_index, &x);
+	if (status == QDQ_OK)
+		status = put_matches(&x, node, &w);
+	qdq_arena_free(&x.arena);
+	return status;
 }
