@@ -10,10 +10,15 @@
 
 #define DEPTH 100
 
+/* What stands for an operator. A Q or DQ that a pass made takes the operator's origin, and says nothing of it as long
+ * as the operator itself is there. */
+enum standing { STANDS_NOWHERE, STANDS_QUANT, STANDS_ITSELF };
+
 /* Where an operator of the file is now. */
 struct place {
-	bool found, computed; /* computed: at build, so that nothing of it runs */
-	qdq_verdict verdict;  /* the worst, where it stands in several places */
+	enum standing by;
+	bool computed, in_function; /* computed: at build, so that nothing of it runs */
+	qdq_verdict verdict;	    /* the worst, where it stands in several places */
 	const char *region;
 };
 
@@ -24,21 +29,27 @@ struct making {
 	const qdq_event **reasons; /* by the index of the origin: the last one recorded */
 	size_t n_origins;
 	qdq_map by_region; /* name of the region -> its index + 1 */
+	bool in_function;  /* the walk is in the body of a function that was not inlined */
 };
 
 /* ---- where everything is ---- */
 
-static void put(struct making *k, const qdq_origin *origin, qdq_verdict verdict, const char *region)
+static void put(struct making *k, const qdq_node *n, qdq_verdict verdict, const char *region)
 {
-	for (const qdq_origin *o = origin; o != NULL; o = o->next) {
+	enum standing by = n->op->cls == QDQ_CLASS_QUANT ? STANDS_QUANT : STANDS_ITSELF;
+
+	for (const qdq_origin *o = n->origin; o != NULL; o = o->next) {
 		struct place *p;
 
-		if (o->index >= k->n_origins)
+		if (o->index >= k->n_origins || k->places[o->index].by > by)
 			continue;
 		p = &k->places[o->index];
-		p->verdict = p->found && p->verdict < verdict ? p->verdict : verdict;
-		p->region = p->found && p->region != NULL ? p->region : region;
-		p->found = true;
+		if (p->by < by) {
+			*p = (struct place){by, p->computed, k->in_function, verdict, region};
+			continue;
+		}
+		p->verdict = p->verdict < verdict ? p->verdict : verdict;
+		p->region = p->region != NULL ? p->region : region;
 	}
 }
 
@@ -86,7 +97,7 @@ static void add_region(struct making *k, const qdq_node *n)
 	region->bytes = qdq_node_bytes(n, &symbolic);
 	qdq_map_set(&k->by_region, n->name, (void *)(uintptr_t)k->r->regions.count);
 	for (const qdq_node *inner = n->region->body->first; inner != NULL; inner = inner->next) {
-		put(k, inner->origin, verdict, n->name);
+		put(k, inner, verdict, n->name);
 		region->macs += qdq_node_macs(inner, &symbolic);
 		region->clamps =
 		    region->clamps || (inner != n->region->anchor && inner->op->family == QDQ_FAMILY_ACTIVATION);
@@ -106,7 +117,7 @@ static void walk(struct making *k, const qdq_graph *g, int depth)
 		if (n->region != NULL)
 			add_region(k, n);
 		else
-			put(k, n->origin, depth == 0 ? plain_verdict(n) : QDQ_VERDICT_FLOAT, NULL);
+			put(k, n, depth == 0 ? plain_verdict(n) : QDQ_VERDICT_FLOAT, NULL);
 		for (uint32_t i = 0; i < n->n_attrs; i++) {
 			const qdq_attr *a = &n->attrs[i];
 
@@ -150,12 +161,14 @@ static void find_reason(struct making *k, qdq_report_op *op, const qdq_base_op *
 {
 	const qdq_event *e = base->origin->index < k->n_origins ? k->reasons[base->origin->index] : NULL;
 
-	if (!p->found) {
+	if (p->by == STANDS_NOWHERE) {
 		set_reason(op, p->computed ? QDQ_REASON_CONSTANT : QDQ_REASON_REMOVED, NULL);
 	} else if (e != NULL) {
 		set_reason(op, (qdq_reason_code)e->reason, e->message);
 		op->operand = e->operand;
 		op->cause = e->cause;
+	} else if (p->in_function) {
+		set_reason(op, QDQ_REASON_IN_FUNCTION, NULL);
 	} else if (op->verdict == QDQ_VERDICT_INT8_FLOAT) {
 		set_reason(op, QDQ_REASON_OUTPUT_FLOAT, NULL);
 	} else {
@@ -205,7 +218,7 @@ static void add_op(struct making *k, const qdq_base_op *base, qdq_report_op *op)
 	*op = (qdq_report_op){.name = name_of(k->m, base->origin),
 			      .op = base->origin->op_type,
 			      .family = base->family,
-			      .verdict = p->found ? p->verdict : QDQ_VERDICT_FLOAT,
+			      .verdict = p->by != STANDS_NOWHERE ? p->verdict : QDQ_VERDICT_FLOAT,
 			      .inputs = type_names(k->m, base->types, base->n_inputs),
 			      .outputs = type_names(k->m, base->types + base->n_inputs, base->n_outputs),
 			      .n_inputs = base->n_inputs,
@@ -240,6 +253,7 @@ qdq_report *qdq_report_make(qdq_model *m, const char *target, const char *out, d
 	k.reasons = qdq_array(&m->arena, const qdq_event *, k.n_origins);
 	qdq_map_init(&k.by_region, &m->arena);
 	walk(&k, m->graph, 0);
+	k.in_function = true;
 	for (size_t i = 0; i < m->functions.count; i++) {
 		const qdq_graph *body = m->functions.items[i]->body;
 

@@ -170,6 +170,39 @@ START_TEST(test_unused)
 }
 END_TEST
 
+/* The DQ that moved behind an operator came from it, but the operator runs on codes, or in its own region. */
+START_TEST(test_moved)
+{
+	load(HEAD "g (int8[1,2,4,4] q, float[2,2,1,1] w) => (float[1,2,2,2] y, float[1,2,1,1] u)\n"
+		  "<float s = {0.5}, int8 z = {3}>\n"
+		  "{ x = DequantizeLinear(q, s, z) [pool] y = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (x)\n"
+		  "  [global] p = GlobalMaxPool(x) u = Conv(p, w) }\n",
+	     NULL);
+	ck_assert_int_eq(op("pool").verdict, QDQ_VERDICT_INT8_INT8);
+	ck_assert_ptr_null(op("pool").code);
+	ck_assert_ptr_null(op("pool").fused_into);
+	ck_assert_int_eq(op("global").verdict, QDQ_VERDICT_INT8_INT8);
+	ck_assert_ptr_null(op("global").code);
+	ck_assert_str_eq(op("global").fused_into, "global.fused");
+	load(HEAD "g (int8[2] q) => (float[2] y)\n"
+		  "<float s = {0.5}, int8 z = {0}> { x = DequantizeLinear(q, s, z) [act] y = Sigmoid(x) }\n",
+	     NULL);
+	ck_assert_int_eq(op("act").verdict, QDQ_VERDICT_FLOAT);
+}
+END_TEST
+
+/* Passes do not look into a function that stays one, so the report itself says why. */
+START_TEST(test_function)
+{
+	load(HEAD "g (float[2] x) => (float[2] y) { [call] u = my.block(x) [out] y = Tanh(u) }\n"
+		  "<domain: \"my\", opset_import: [\"\" : 17]> block (a) => (b) { [inside] b = Sigmoid(a) }\n",
+	     NULL);
+	ck_assert_int_eq(op("inside").verdict, QDQ_VERDICT_FLOAT);
+	ck_assert_str_eq(op("inside").code, "in-function");
+	ck_assert_str_eq(op("out").code, "float-only-op");
+}
+END_TEST
+
 /* What was saved fused and loaded again is told the same way. */
 START_TEST(test_reloaded)
 {
@@ -334,6 +367,11 @@ START_TEST(test_explain)
 	ck_assert_uint_eq(count_of("'lost'   float"), 1);
 	ck_assert_uint_eq(count_of("'gemm'   int8"), 0);
 	t.size = 0;
+	ck_assert_int_eq(qdq_report_explain_node(t.r, "*", collect, NULL), QDQ_OK);
+	ck_assert_uint_eq(count_of("into 'conv.fused' (conv), with conv, relu\n"), 2);
+	ck_assert_uint_eq(count_of("into 'gemm.fused' (gemm), with gemm\n"), 1);
+	ck_assert_uint_eq(count_of("fuse.conv (exact)"), 1);
+	t.size = 0;
 	ck_assert_int_eq(qdq_report_explain_node(t.r, "fla?", collect, NULL), QDQ_OK);
 	ck_assert_ptr_nonnull(strstr(t.text, "no verdict of its own"));
 	ck_assert_ptr_nonnull(strstr(t.text, "sink_dq.move (exact)"));
@@ -352,6 +390,8 @@ Suite *report_suite(void)
 	tcase_add_test(c, test_macs_of_others);
 	tcase_add_test(c, test_without_reasons);
 	tcase_add_test(c, test_unused);
+	tcase_add_test(c, test_moved);
+	tcase_add_test(c, test_function);
 	tcase_add_test(c, test_reloaded);
 	tcase_add_test(c, test_json);
 	tcase_add_test(c, test_json_names);
