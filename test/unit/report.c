@@ -379,6 +379,35 @@ START_TEST(test_explain)
 }
 END_TEST
 
+static void *allocate(void *user, void *ptr, size_t old_size, size_t new_size)
+{
+	(void)old_size;
+	if (new_size == 0) {
+		free(ptr);
+		return NULL;
+	}
+	return *(const bool *)user ? NULL : realloc(ptr, new_size);
+}
+
+/* Without memory an explanation fails whole, and can be had once there is some again. */
+START_TEST(test_explain_memory)
+{
+	bool empty = false;
+	qdq_options o = {.version = QDQ_OPTIONS_VERSION, .alloc = allocate, .alloc_user = &empty};
+
+	qdq_ctx_free(t.ctx);
+	ck_assert_int_eq(qdq_ctx_new(&t.ctx, &o), QDQ_OK);
+	load(network, NULL);
+	empty = true;
+	ck_assert_int_eq(qdq_report_explain_node(t.r, "conv", collect, NULL), QDQ_ENOMEM);
+	ck_assert_uint_eq(t.size, 0);
+	empty = false;
+	ck_assert_int_eq(qdq_report_explain_node(t.r, "conv", collect, NULL), QDQ_OK);
+	ck_assert_uint_eq(count_of("'conv'   int8"), 1);
+	ck_assert_int_eq(qdq_report_explain_node(t.r, "conv", refuse, NULL), QDQ_EFILE);
+}
+END_TEST
+
 Suite *report_suite(void)
 {
 	Suite *s = suite_create("report");
@@ -397,6 +426,7 @@ Suite *report_suite(void)
 	tcase_add_test(c, test_json_names);
 	tcase_add_test(c, test_text);
 	tcase_add_test(c, test_explain);
+	tcase_add_test(c, test_explain_memory);
 	suite_add_tcase(s, c);
 	return s;
 }
