@@ -16,7 +16,7 @@ enum standing { STANDS_NOWHERE, STANDS_QUANT, STANDS_ITSELF };
 
 /* Where an operator of the file is now. */
 struct place {
-	enum standing by;
+	uint8_t by;		    /* enum standing */
 	bool computed, in_function; /* computed: at build, so that nothing of it runs */
 	qdq_verdict verdict;	    /* the worst, where it stands in several places */
 	const char *region;
@@ -45,7 +45,7 @@ static void put(struct making *k, const qdq_node *n, qdq_verdict verdict, const 
 			continue;
 		p = &k->places[o->index];
 		if (p->by < by) {
-			*p = (struct place){by, p->computed, k->in_function, verdict, region};
+			*p = (struct place){(uint8_t)by, p->computed, k->in_function, verdict, region};
 			continue;
 		}
 		p->verdict = p->verdict < verdict ? p->verdict : verdict;
