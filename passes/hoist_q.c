@@ -19,19 +19,6 @@
  */
 #include "moves.h"
 
-/* A Q of x with these parameters, if one of the first few readers is one. */
-static qdq_value *existing(const qdq_value *x, const qdq_params *p)
-{
-	int patience = 8;
-	qdq_params other;
-
-	for (const qdq_use *u = x->uses; u != NULL && patience > 0; u = u->next, patience--)
-		if (qdq_is(u->node, QDQ_OP_QuantizeLinear) && qdq_use_index(u) == 0 && u->node->graph == x->graph &&
-		    qdq_params_of(u->node, &other) && qdq_params_equal(p, &other))
-			return u->node->outputs[0];
-	return NULL;
-}
-
 /* Is what q reads read by Qs with its parameters only? */
 static bool alone(const qdq_node *q, const qdq_params *p)
 {
@@ -108,38 +95,27 @@ static bool no_constants(const qdq_node *n)
 struct hoisting {
 	qdq_run *run;
 	QDQ_VEC(qdq_node *) work;
-	bool numbered; /* nodes know their order */
 	qdq_map stuck; /* values with readers other than equal Qs: not looked at twice */
 };
 
-/* Puts a Q with parameters p on each data input of n; new ones are work too. */
+/* Puts a Q with parameters p on each data input of n; these are work too. An equal one that is there already is cancel's
+ * business. */
 static void quantize_inputs(struct hoisting *h, qdq_node *n, const qdq_params *p, bool on_codes, const qdq_node *q)
 {
-	qdq_run *r = h->run;
-
 	for (uint32_t i = 0; i < n->n_inputs; i++) {
 		qdq_value *x = qdq_op_data_input(n, i) ? qdq_in(n, i) : NULL;
 		qdq_value *codes;
+		qdq_node *made;
 
 		if (x == NULL)
 			continue;
-		codes = existing(x, p);
-		if (codes == NULL || (codes->def->order > n->order)) {
-			qdq_node *made = qdq_quantize_insert(n->graph, n, x, p, x->name, q->origin);
-
-			made->order = n->order;
-			codes = made->outputs[0];
-			if (qdq_value_constant(x) == NULL || !qdq_fold_node(r, made))
-				*qdq_push(&r->scratch, &h->work) = made;
-		}
-		if (on_codes) {
-			qdq_use_set(&n->inputs[i], codes);
-		} else {
-			qdq_node *dq = qdq_dequantize_insert(n->graph, n, codes, p, x->name, q->origin);
-
-			dq->order = n->order;
-			qdq_use_set(&n->inputs[i], dq->outputs[0]);
-		}
+		made = qdq_quantize_insert(n->graph, n, x, p, x->name, q->origin);
+		codes = made->outputs[0];
+		if (qdq_value_constant(x) == NULL || !qdq_fold_node(h->run, made))
+			*qdq_push(&h->run->scratch, &h->work) = made;
+		if (!on_codes)
+			codes = qdq_dequantize_insert(n->graph, n, codes, p, x->name, q->origin)->outputs[0];
+		qdq_use_set(&n->inputs[i], codes);
 	}
 }
 
@@ -214,9 +190,6 @@ static void hoist(struct hoisting *h, qdq_node *q)
 		qdq_map_set(&h->stuck, x, x);
 		return;
 	}
-	if (!h->numbered)
-		qdq_graph_number(r->graph);
-	h->numbered = true;
 	quantize_inputs(h, n, &inner, on_codes, q);
 	if (on_codes) {
 		qdq_type real = x->type;

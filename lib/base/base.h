@@ -93,6 +93,7 @@ qdq_name qdq_intern_n(qdq_names *names, const char *s, size_t length);
 /* Beside each name stands a word for whoever needs one for a while (the loader: what the name means), NULL at first.
  * Valid until the next call that interns. `out` gets the interned name. */
 void **qdq_intern_word(qdq_names *names, const char *s, qdq_name *out);
+void qdq_forget_words(qdq_names *names); /* all of them: before names are made, since those count with them */
 qdq_name qdq_find_name(const qdq_names *names, const char *s); /* NULL where s was never interned */
 /* A name that nothing in this table has: base itself if free, else base__2, base__3 … It is interned by the call. */
 qdq_name qdq_unique_name(qdq_names *names, const char *base);

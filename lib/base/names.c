@@ -10,11 +10,8 @@
 #include "base.h"
 
 struct qdq_names_entry {
-	uint64_t hash;
 	qdq_name name;
-	uint32_t length;
-	uint32_t suffix; /* of a base name: the last number tried behind it */
-	void *word;
+	void *word; /* see qdq_intern_word; between loads, of a base name: the last number tried behind it */
 };
 
 struct qdq_names_slot {
@@ -59,7 +56,7 @@ static struct qdq_names_slot *find(const qdq_names *names, const char *s, size_t
 		if (slot->index == 0)
 			return slot;
 		e = &names->entries[slot->index - 1];
-		if (slot->tag == (uint32_t)(hash >> 32) && e->length == length && memcmp(e->name, s, length) == 0)
+		if (slot->tag == (uint32_t)(hash >> 32) && strncmp(e->name, s, length) == 0 && e->name[length] == '\0')
 			return slot;
 	}
 }
@@ -98,11 +95,12 @@ static void resize(qdq_names *names, size_t wanted)
 	if (names->count != 0)
 		memcpy(entries, names->entries, names->count * sizeof *entries);
 	for (size_t i = 0; i < names->count; i++) {
-		size_t at = (size_t)entries[i].hash & (wanted - 1);
+		uint64_t hash = qdq_hash(entries[i].name, strlen(entries[i].name), 0);
+		size_t at = (size_t)hash & (wanted - 1);
 
 		while (slots[at].index != 0)
 			at = (at + 1) & (wanted - 1);
-		slots[at] = (struct qdq_names_slot){(uint32_t)(entries[i].hash >> 32), (uint32_t)i + 1};
+		slots[at] = (struct qdq_names_slot){(uint32_t)(hash >> 32), (uint32_t)i + 1};
 	}
 	if (names->capacity != 0)
 		qdq_ctx_release(names->arena->ctx, names->slots, table_size(names->capacity));
@@ -137,14 +135,11 @@ static struct qdq_names_entry *intern(qdq_names *names, const char *s, size_t le
 	uint64_t hash = qdq_hash(s, length, 0);
 	struct qdq_names_slot *slot;
 
-	if (length > UINT32_MAX)
-		qdq_fail(names->arena->ctx, QDQ_EMODEL, NULL, "a name is longer than 4 GiB");
 	if (names->count == names->room)
 		resize(names, names->capacity == 0 ? 256 : 2 * names->capacity);
 	slot = find(names, s, length, hash);
 	if (slot->index == 0) {
-		names->entries[names->count] =
-		    (struct qdq_names_entry){hash, qdq_copy(names->arena, s, length), (uint32_t)length, 1, NULL};
+		names->entries[names->count] = (struct qdq_names_entry){qdq_copy(names->arena, s, length), NULL};
 		*slot = (struct qdq_names_slot){(uint32_t)(hash >> 32), (uint32_t)++names->count};
 	}
 	return &names->entries[slot->index - 1];
@@ -181,24 +176,31 @@ qdq_name qdq_find_name(const qdq_names *names, const char *s)
 	return slot->index == 0 ? NULL : names->entries[slot->index - 1].name;
 }
 
+void qdq_forget_words(qdq_names *names)
+{
+	for (size_t i = 0; i < names->count; i++)
+		names->entries[i].word = NULL;
+}
+
 qdq_name qdq_unique_name(qdq_names *names, const char *base)
 {
 	size_t length = strlen(base), before = names->count;
-	struct qdq_names_entry *e = intern(names, base, length);
-	uint32_t suffix = e->suffix;
+	const struct qdq_names_entry *e = intern(names, base, length);
+	uintptr_t suffix = e->word == NULL ? 1 : (uintptr_t)e->word;
+	char few[256], *s = few;
 	qdq_name made;
-	char *s;
 
 	if (length != 0 && names->count != before)
 		return e->name; /* new with this very call */
-	s = qdq_alloc(names->arena, length + 16);
+	if (length + 24 > sizeof few)
+		s = qdq_alloc(names->arena, length + 24);
 	do {
 		before = names->count;
 		suffix++;
-		snprintf(s, length + 16, "%s__%u", base, suffix);
+		snprintf(s, length + 24, "%s__%ju", base, (uintmax_t)suffix);
 		made = qdq_intern(names, s);
 	} while (names->count == before);
-	intern(names, base, length)->suffix = suffix;
+	intern(names, base, length)->word = (void *)suffix;
 	return made;
 }
 

@@ -456,21 +456,13 @@ const qdq_origin *qdq_origin_join(qdq_model *m, const qdq_origin *a, const qdq_o
 	return is_named(rest, a) ? rest : prepend(m, a, rest);
 }
 
-void qdq_graph_number(qdq_graph *g)
-{
-	uint32_t order = 0;
-
-	for (qdq_node *n = g->first; n != NULL; n = n->next)
-		n->order = order++;
-}
-
 /* The node of g that defines v or holds the graph that defines it; NULL: v is from outside or needs no node. */
 static qdq_node *definer_in(const qdq_value *v, const qdq_graph *g)
 {
 	return v != NULL && v->def != NULL && v->def->graph == g ? v->def : NULL;
 }
 
-/* Depth-first from each node in the present order, without recursion. `order`: 0 unseen, 1 on the stack, 2 placed.
+/* Depth-first from each node in the present order, without recursion. `sorted`: 0 unseen, 1 on the stack, 2 placed.
  * Captures of nested graphs are walked as if they were inputs of the node that holds them. */
 struct frame {
 	qdq_node *node;		/* of the sorted graph */
@@ -525,7 +517,7 @@ static qdq_node *next_wanted(struct frame *f, const qdq_graph *g)
 		while (f->input < f->reader->n_inputs) {
 			qdq_node *d = definer_in(f->reader->inputs[f->input++].value, g);
 
-			if (d != NULL && d != f->node && d->order != 2)
+			if (d != NULL && d != f->node && d->sorted != 2)
 				return d;
 		}
 		f->reader = next_reader(f->node, f->reader);
@@ -547,10 +539,10 @@ static void sort(void *arg, qdq_arena *scratch)
 	qdq_node *placed = NULL; /* last node in its place */
 
 	for (qdq_node *n = g->first; n != NULL; n = n->next)
-		n->order = 0;
+		n->sorted = 0;
 	for (qdq_node *n = g->first; n != NULL && !s->cyclic; n = placed->next) {
 		/* Everything up to `placed` is in place; n is the first that is not. */
-		n->order = 1;
+		n->sorted = 1;
 		*qdq_push(scratch, &stack) = (struct frame){n, n, 0};
 		while (stack.count != 0 && !s->cyclic) {
 			struct frame *top = &stack.items[stack.count - 1];
@@ -559,15 +551,15 @@ static void sort(void *arg, qdq_arena *scratch)
 			if (wanted == NULL) {
 				qdq_node *done = top->node;
 
-				done->order = 2;
+				done->sorted = 2;
 				if ((placed == NULL ? g->first : placed->next) != done)
 					qdq_node_move(done, g, placed == NULL ? g->first : placed->next);
 				placed = done;
 				stack.count--;
-			} else if (wanted->order == 1) {
+			} else if (wanted->sorted == 1) {
 				s->cyclic = true;
 			} else {
-				wanted->order = 1;
+				wanted->sorted = 1;
 				*qdq_push(scratch, &stack) = (struct frame){wanted, wanted, 0};
 			}
 		}
@@ -579,6 +571,5 @@ bool qdq_graph_sort(qdq_graph *g)
 	struct sort s = {.g = g};
 
 	qdq_with_scratch(g->model->ctx, sort, &s);
-	qdq_graph_number(g);
 	return !s.cyclic;
 }

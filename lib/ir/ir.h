@@ -274,7 +274,7 @@ struct qdq_node {
 	const qdq_op_info *op;
 	qdq_name name, op_type, domain, overload;
 	uint32_t id;	/* dense in the model, for side tables */
-	uint32_t order; /* position in the graph, after qdq_graph_number */
+	uint32_t sorted; /* qdq_graph_sort's own */
 	uint32_t n_inputs, n_outputs, n_attrs;
 	qdq_use *inputs;
 	qdq_value **outputs; /* NULL element: an output that is left out */
@@ -516,8 +516,6 @@ void qdq_value_set_type(qdq_value *v, qdq_type type, const qdq_shape *shape);
 /* The origin of n and of m together. */
 const qdq_origin *qdq_origin_join(qdq_model *m, const qdq_origin *a, const qdq_origin *b);
 
-/* Gives nodes their `order`. O(n). */
-void qdq_graph_number(qdq_graph *g);
 /* Puts nodes in topological order, keeping the order there is where possible. False: there is a cycle. O(n + uses). */
 bool qdq_graph_sort(qdq_graph *g);
 

@@ -293,16 +293,14 @@ static void read_function(qdq_text_reader *r)
 
 static void read_model(qdq_text_reader *r)
 {
-	qdq_name name;
-
 	if (r->end - r->at >= 3 && memcmp(r->at, "\xef\xbb\xbf", 3) == 0)
 		r->at += 3; /* what some editors put before UTF-8 */
 	if (qdq_text_peek(r) < 0)
 		qdq_text_fail(r, r->at, "the text is empty");
 	read_header(r);
 	qdq_text_read_graph(r, r->m->graph, false);
-	while (r->bound.count > 0) /* functions see nothing of it */
-		*qdq_intern_word(&r->m->names, r->bound.items[--r->bound.count], &name) = NULL;
+	qdq_forget_words(&r->m->names); /* functions see nothing of it */
+	r->bound.count = 0;
 	r->in_function = true;
 	while (qdq_text_peek(r) >= 0)
 		read_function(r);

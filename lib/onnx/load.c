@@ -198,8 +198,8 @@ static void convert(qdq_load *l, const Onnx__ModelProto *proto)
 	qdq_load_about(l, proto);
 	declare_functions(l, proto);
 	qdq_load_graph(l, m->graph, proto->graph);
-	if (l->callees.count != 0)
-		qdq_load_unbind(l, 0); /* functions see nothing of it */
+	qdq_forget_words(&m->names); /* functions see nothing of it */
+	l->bound.count = 0;
 	for (size_t i = 0; i < l->callees.count; i++) {
 		l->caller = l->callees.items[i];
 		qdq_load_function(l, l->caller->function, l->caller->proto);
@@ -267,6 +267,7 @@ static const Onnx__ModelProto *unpack(qdq_load *l, const char *data, size_t size
 		qdq_load_fail(l, NULL, "%" PRIu64 " nodes are more than the limit of %" PRIu32, w.nodes,
 			      l->ctx->options.max_nodes);
 	l->external = w.external;
+	l->rich = w.rich;
 	l->n_names = (size_t)w.names;
 	m->origins.items = qdq_array(&m->arena, const qdq_origin *, (size_t)w.nodes);
 	m->origins.capacity = (size_t)w.nodes;

@@ -47,8 +47,9 @@ typedef struct qdq_load {
 	qdq_callee *caller; /* the function whose body is being read */
 	qdq_frame *frame;
 	const Onnx__NodeProto *remainders[6]; /* see load_node.c */
-	bool transient;			      /* the node being read is in node_scratch: copy what stays */
-	size_t n_names;			      /* that nodes define or have */
+	bool rich;	/* some node of the file has tensors, graphs, or what the IR does not model */
+	bool transient; /* the node being read is in node_scratch: copy what stays */
+	size_t n_names; /* that nodes define or have */
 	uint32_t next_origin;
 	qdq_map externals; /* location -> qdq_source */
 	uint32_t n_externals;

@@ -343,7 +343,10 @@ static const Onnx__NodeProto *read_node(qdq_load *l, const qdq_field *f)
 	const Onnx__NodeProto *p = NULL;
 
 	qdq_arena_reset(&l->node_scratch);
-	qdq_wire_scan(&w);
+	if (l->rich)
+		qdq_wire_scan(&w);
+	else
+		w.total = w.size; /* the check of the whole file saw nothing to take out of any node */
 	l->transient = !w.rich;
 	if (l->transient) {
 		p = (const Onnx__NodeProto *)qdq_load_unpack(l, &w, &l->node_scratch, &l->node_scratch);

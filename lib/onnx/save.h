@@ -23,6 +23,7 @@ typedef struct qdq_save {
 	const char *location; /* of external data, as the file will say; NULL: everything goes into the model */
 	QDQ_VEC(qdq_external_part) parts;
 	uint64_t parts_end;
+	bool tokens;	      /* set by what is made: it may hold tokens for payloads */
 	unsigned char *marks; /* by value id: enum mark of save_graph.c */
 	QDQ_VEC(qdq_wire) fragments;
 	size_t graph_begin; /* the first fragment of the main graph */

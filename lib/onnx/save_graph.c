@@ -315,6 +315,7 @@ Onnx__FunctionProto *qdq_save_function(qdq_save *s, const qdq_function *f)
 	Onnx__FunctionProto *out = qdq_new(&s->scratch, Onnx__FunctionProto);
 
 	onnx__function_proto__init(out);
+	s->tokens = s->tokens || f->foreign != NULL;
 	if (f->foreign != NULL)
 		*out = *(const Onnx__FunctionProto *)f->foreign;
 	else

@@ -16,7 +16,9 @@
 
 /* ---- fragments ---- */
 
-static void add_fragment(qdq_save *s, const ProtobufCMessageDescriptor *message, const char *data, size_t size)
+/* A fragment without tokens needs no scan: nothing is put into it. */
+static void add_fragment(qdq_save *s, const ProtobufCMessageDescriptor *message, const char *data, size_t size,
+			 bool tokens)
 {
 	qdq_wire w = {.ctx = s->ctx,
 		      .path = s->m->path,
@@ -29,7 +31,9 @@ static void add_fragment(qdq_save *s, const ProtobufCMessageDescriptor *message,
 
 	if (size == 0)
 		return;
-	qdq_wire_scan(&w);
+	w.total = size;
+	if (tokens)
+		qdq_wire_scan(&w);
 	s->total += w.total;
 	*qdq_push(&s->keep, &s->fragments) = w;
 }
@@ -44,7 +48,7 @@ static void pack_message(qdq_save *s, const ProtobufCMessage *message)
 			 "the model is too large for an ONNX file even without its weights");
 	data = qdq_alloc(&s->keep, size);
 	protobuf_c_message_pack(message, (uint8_t *)data);
-	add_fragment(s, message->descriptor, data, size);
+	add_fragment(s, message->descriptor, data, size, true);
 }
 
 /* ---- many messages, one after the other ---- */
@@ -56,11 +60,13 @@ typedef struct chunk {
 	char *data;
 	size_t used, room;
 	size_t next_room;
+	bool tokens; /* some element may hold one */
 } chunk;
 
 static void finish_chunk(qdq_save *s, chunk *c)
 {
-	add_fragment(s, c->message, c->data, c->used);
+	add_fragment(s, c->message, c->data, c->used, c->tokens);
+	c->tokens = false;
 	c->used = 0;
 	c->data = NULL;
 	c->room = 0;
@@ -84,6 +90,8 @@ static void pack_element(qdq_save *s, chunk *c, const ProtobufCMessage *element)
 	memcpy(c->data + c->used, head, head_size);
 	protobuf_c_message_pack(element, (uint8_t *)c->data + c->used + head_size);
 	c->used += head_size + size;
+	c->tokens = c->tokens || s->tokens;
+	s->tokens = false;
 }
 
 /* ---- the main graph ---- */

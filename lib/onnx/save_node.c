@@ -247,6 +247,8 @@ Onnx__AttributeProto *qdq_save_attr(qdq_save *s, const qdq_attr *a)
 	const Onnx__AttributeProto *old = a->foreign;
 	Onnx__AttributeProto *out;
 
+	s->tokens = s->tokens || old != NULL || a->type == QDQ_ATTR_TENSOR || a->type == QDQ_ATTR_GRAPH ||
+		    a->type >= QDQ_ATTR_TENSORS;
 	if (old != NULL && attr_unchanged(s, a, old))
 		return (Onnx__AttributeProto *)(uintptr_t)old;
 	out = qdq_new(&s->scratch, Onnx__AttributeProto);
@@ -271,6 +273,7 @@ void qdq_save_node(qdq_save *s, const qdq_node *n, Onnx__NodeProto *out)
 	const Onnx__NodeProto *old = n->foreign;
 	char **names = qdq_array(&s->scratch, char *, (size_t)n->n_inputs + n->n_outputs);
 
+	s->tokens = s->tokens || old != NULL;
 	if (old != NULL)
 		*out = *old;
 	else
