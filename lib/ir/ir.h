@@ -273,7 +273,7 @@ struct qdq_node {
 	qdq_node *prev, *next;
 	const qdq_op_info *op;
 	qdq_name name, op_type, domain, overload;
-	uint32_t id;	/* dense in the model, for side tables */
+	uint32_t id;	 /* dense in the model, for side tables */
 	uint32_t sorted; /* qdq_graph_sort's own */
 	uint32_t n_inputs, n_outputs, n_attrs;
 	qdq_use *inputs;
