@@ -87,7 +87,7 @@ static void run(qdq_run *r)
 
 	qdq_map_init(&by_hash, &r->scratch);
 	for (qdq_node *n = r->graph->first; n != NULL; n = next) {
-		next = n->next;
+		next = qdq_after(n);
 		if (qdq_is(n, QDQ_OP_QuantizeLinear))
 			merge(r, &by_hash, n);
 	}

@@ -166,7 +166,7 @@ static void run(qdq_run *r)
 	qdq_node *next;
 
 	for (qdq_node *n = r->graph->first; n != NULL; n = next) {
-		next = n->next;
+		next = qdq_after(n);
 		switch (n->op->id) {
 		case QDQ_OP_Constant:
 			constant_to_initializer(r, n);

@@ -139,7 +139,7 @@ static void merge_equal(qdq_run *r)
 		struct same *first, *s;
 		const void *key;
 
-		next = n->next;
+		next = qdq_after(n);
 		if (!is_mergeable(n))
 			continue;
 		key = (const void *)(uintptr_t)(hash_node(n) | 1);

@@ -52,7 +52,7 @@ static void explain_region(qdq_run *r, const qdq_node *region)
 	}
 	if (real == NULL)
 		return;
-	for (const qdq_node *n = body->first; n != NULL; n = n->next)
+	for (const qdq_node *n = body->first; n != NULL; n = qdq_after(n))
 		if (is_compute(n))
 			say(r, n, codes != 0 ? QDQ_REASON_OUTPUT_SHARED : QDQ_REASON_OUTPUT_FLOAT, real,
 			    real->uses != NULL ? real->uses->node : NULL, NULL);
@@ -178,7 +178,7 @@ static void explain_nested(qdq_run *r, const qdq_node *holder);
 
 static void explain_inside(qdq_run *r, const qdq_graph *g, const qdq_node *holder)
 {
-	for (const qdq_node *n = g->first; n != NULL; n = n->next) {
+	for (const qdq_node *n = g->first; n != NULL; n = qdq_after(n)) {
 		if (is_compute(n))
 			say(r, n, QDQ_REASON_IN_SUBGRAPH, NULL, holder, holder->op_type);
 		explain_nested(r, n);
@@ -200,7 +200,7 @@ static void explain_nested(qdq_run *r, const qdq_node *holder)
 
 static void run(qdq_run *r)
 {
-	for (const qdq_node *n = r->graph->first; n != NULL; n = n->next) {
+	for (const qdq_node *n = r->graph->first; n != NULL; n = qdq_after(n)) {
 		if (n->region != NULL)
 			explain_region(r, n);
 		else if (is_compute(n))

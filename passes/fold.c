@@ -221,7 +221,7 @@ static void fold_dimensions(qdq_run *r)
 		qdq_value *v = n->n_outputs == 1 ? n->outputs[0] : NULL;
 		const qdq_tensor *t;
 
-		next = n->next;
+		next = qdq_after(n);
 		if (v == NULL || v->contents == NULL || v->n_outputs != 0 || n->region != NULL ||
 		    n->op->id == QDQ_OP_NONE || !read_by_others(v))
 			continue;
@@ -240,7 +240,7 @@ static void run(qdq_run *r)
 
 	fold_dimensions(r);
 	f.results = qdq_array(&r->scratch, struct folded, r->model->n_values);
-	for (qdq_node *n = r->graph->first; n != NULL; n = n->next)
+	for (qdq_node *n = r->graph->first; n != NULL; n = qdq_after(n))
 		try_fold(&f, n);
 	settle(&f);
 }

@@ -141,7 +141,7 @@ static void run(qdq_run *r)
 	if (!qdq_model_has(r->model, QDQ_OP_BatchNormalization))
 		return;
 	for (qdq_node *n = r->graph->first; n != NULL; n = next) {
-		next = n->next;
+		next = qdq_after(n);
 		if (n->op->id == QDQ_OP_BatchNormalization)
 			fold(r, n);
 	}

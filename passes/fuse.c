@@ -377,7 +377,7 @@ static void run(qdq_run *r)
 	node_list contractions = {0}, others = {0}, quantizers = {0};
 	uint64_t before = r->changes;
 
-	for (qdq_node *n = r->graph->first; n != NULL; n = n->next) {
+	for (qdq_node *n = r->graph->first; n != NULL; n = qdq_after(n)) {
 		if (n->op->cls == QDQ_CLASS_CONTRACT)
 			*qdq_push(&r->scratch, &contractions) = n;
 		else if (n->op->id == QDQ_OP_QuantizeLinear)

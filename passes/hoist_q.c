@@ -210,7 +210,7 @@ static void run(qdq_run *r)
 	struct hoisting h = {.run = r};
 
 	qdq_map_init(&h.stuck, &r->scratch);
-	for (qdq_node *n = r->graph->first; n != NULL; n = n->next)
+	for (qdq_node *n = r->graph->first; n != NULL; n = qdq_after(n))
 		if (qdq_is(n, QDQ_OP_QuantizeLinear))
 			*qdq_push(&r->scratch, &h.work) = n;
 	while (h.work.count != 0) { /* each step takes one Q over one operator, which then is on codes: it ends */

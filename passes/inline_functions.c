@@ -27,7 +27,7 @@ struct inlining {
 
 static bool holds_quantization(const qdq_graph *g, int depth)
 {
-	for (const qdq_node *n = g->first; n != NULL; n = n->next) {
+	for (const qdq_node *n = g->first; n != NULL; n = qdq_after(n)) {
 		if (n->op->family == QDQ_FAMILY_WEIGHTED || n->op->cls == QDQ_CLASS_QUANT ||
 		    n->op->cls == QDQ_CLASS_QFORM)
 			return true;
@@ -57,7 +57,7 @@ static int64_t function_version(const qdq_function *f, qdq_name domain)
 /* Does each node of the body mean in the model's opsets what it means in the function's? */
 static bool means_the_same(const qdq_model *m, const qdq_function *f, const qdq_graph *g, int depth)
 {
-	for (const qdq_node *n = g->first; n != NULL; n = n->next) {
+	for (const qdq_node *n = g->first; n != NULL; n = qdq_after(n)) {
 		int64_t inner = function_version(f, n->domain), outer = version_of(m, n->domain);
 
 		if (inner != outer && outer >= 0 &&
@@ -183,7 +183,7 @@ static void copy_body(struct inlining *in, const qdq_graph *from, qdq_graph *to,
 {
 	qdq_arena *scratch = &in->run->scratch;
 
-	for (const qdq_node *n = from->first; n != NULL; n = n->next) {
+	for (const qdq_node *n = from->first; n != NULL; n = qdq_after(n)) {
 		qdq_value **inputs = qdq_array(scratch, qdq_value *, n->n_inputs);
 		qdq_value **outputs = qdq_array(scratch, qdq_value *, n->n_outputs);
 		qdq_node *copy;
@@ -249,7 +249,7 @@ static void inline_call(qdq_run *r, qdq_node *call)
 
 static void mark_called(qdq_map *called, const qdq_graph *g, int depth)
 {
-	for (const qdq_node *n = g->first; n != NULL; n = n->next) {
+	for (const qdq_node *n = g->first; n != NULL; n = qdq_after(n)) {
 		if (n->function != NULL && n->function->body != NULL && qdq_map_get(called, n->function) == NULL) {
 			qdq_map_set(called, n->function, (void *)(uintptr_t)n->function);
 			mark_called(called, n->function->body, depth);
@@ -292,7 +292,7 @@ static void run(qdq_run *r)
 		const qdq_function *f = n->function;
 		qdq_node *previous = n->prev;
 
-		next = n->next;
+		next = qdq_after(n);
 		if (f == NULL || f->body == NULL || n->region != NULL || !holds_quantization(f->body, 0))
 			continue;
 		if (!means_the_same(r->model, f, f->body, 0)) {

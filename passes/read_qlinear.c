@@ -324,7 +324,7 @@ static void run(qdq_run *r)
 	for (qdq_node *n = r->graph->first; n != NULL; n = next) {
 		const qdq_qlinear_form *form = qdq_qlinear_form_of(n);
 
-		next = n->next;
+		next = qdq_after(n);
 		if (form != NULL)
 			read_form(r, n, form);
 	}

@@ -217,7 +217,7 @@ static void run(qdq_run *r)
 	qdq_node *next;
 
 	for (qdq_node *n = r->graph->first; n != NULL; n = next) {
-		next = n->next;
+		next = qdq_after(n);
 		if (n->op->cls == QDQ_CLASS_SHAPE) {
 			qdq_node *dq = qdq_def(qdq_in(n, 0), QDQ_OP_DequantizeLinear);
 

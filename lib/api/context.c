@@ -125,7 +125,7 @@ void qdq_edited(qdq_model *m)
 
 static void name_origins(qdq_model *m)
 {
-	for (qdq_node *n = m->graph->first; n != NULL; n = n->next) {
+	for (qdq_node *n = m->graph->first; n != NULL; n = qdq_after(n)) {
 		qdq_origin *o;
 
 		if (n->origin != NULL)
@@ -140,7 +140,7 @@ static void name_origins(qdq_model *m)
 /* What was inferred before an edit need not hold any more; what the file declared stays. */
 static void forget_types(qdq_graph *g)
 {
-	for (qdq_node *n = g->first; n != NULL; n = n->next) {
+	for (qdq_node *n = g->first; n != NULL; n = qdq_after(n)) {
 		if (n->op->id == QDQ_OP_NONE || n->op->id == QDQ_OP_REGION)
 			continue;
 		for (uint32_t i = 0; i < n->n_outputs; i++) {

@@ -42,7 +42,7 @@ qdq_node *qdq_find_node(const qdq_model *m, const char *name)
 
 	if (interned == NULL || *interned == '\0')
 		return NULL;
-	for (qdq_node *n = m->graph->first; n != NULL; n = n->next)
+	for (qdq_node *n = m->graph->first; n != NULL; n = qdq_after(n))
 		if (n->name == interned)
 			return n;
 	return NULL;
@@ -64,7 +64,7 @@ qdq_value *qdq_find_value(const qdq_model *m, const char *name)
 	if (interned == NULL || *interned == '\0')
 		return NULL;
 	v = find_in(m->graph->inputs.items, m->graph->inputs.count, interned);
-	for (const qdq_node *n = m->graph->first; n != NULL && v == NULL; n = n->next)
+	for (const qdq_node *n = m->graph->first; n != NULL && v == NULL; n = qdq_after(n))
 		v = find_in(n->outputs, n->n_outputs, interned);
 	return v != NULL ? v : find_in(m->graph->constants.items, m->graph->constants.count, interned);
 }

@@ -95,7 +95,7 @@ void qdq_emit_fused(qdq_model *m)
 	bool clear = false;
 
 	drop_ours(m);
-	for (qdq_node *n = m->graph->first; n != NULL; n = n->next) {
+	for (qdq_node *n = m->graph->first; n != NULL; n = qdq_after(n)) {
 		if (n->region == NULL)
 			continue;
 		if (last == NULL) {
@@ -115,7 +115,7 @@ void qdq_emit_qdq(qdq_model *m)
 	qdq_node *next;
 
 	for (qdq_node *n = m->graph->first; n != NULL; n = next) {
-		next = n->next;
+		next = qdq_after(n);
 		if (n->region != NULL)
 			qdq_region_expand(n);
 	}
@@ -141,7 +141,7 @@ static bool has_ports(const qdq_node *n, const qdq_function *f)
 /* Counts the calls of each function, wherever they stand. */
 static void count_calls(qdq_map *calls, const qdq_graph *g, int depth)
 {
-	for (const qdq_node *n = g->first; n != NULL && depth < DEPTH; n = n->next) {
+	for (const qdq_node *n = g->first; n != NULL && depth < DEPTH; n = qdq_after(n)) {
 		if (n->function != NULL) {
 			uintptr_t before = (uintptr_t)qdq_map_get(calls, n->function);
 
@@ -169,7 +169,7 @@ static void read_regions(void *arg, qdq_arena *scratch)
 	for (size_t i = 0; i < m->functions.count; i++)
 		if (m->functions.items[i]->body != NULL)
 			count_calls(&calls, m->functions.items[i]->body, 0);
-	for (qdq_node *n = m->graph->first; n != NULL; n = n->next) {
+	for (qdq_node *n = m->graph->first; n != NULL; n = qdq_after(n)) {
 		const qdq_function *f = n->function;
 
 		if (f == NULL || strcmp(f->domain, QDQ_REGION_DOMAIN) != 0 || f->body == NULL || !has_ports(n, f) ||

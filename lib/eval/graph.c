@@ -230,7 +230,7 @@ static qdq_eval_result run_graph(run *r, const qdq_graph *g)
 	if (r->depth >= DEEPEST)
 		return QDQ_EVAL_UNSUPPORTED;
 	r->depth++;
-	for (const qdq_node *n = g->first; n != NULL; n = n->next) {
+	for (const qdq_node *n = g->first; n != NULL; n = qdq_after(n)) {
 		qdq_eval_result result = run_node(r, n);
 		if (result != QDQ_EVAL_OK) {
 			r->failed = r->failed != NULL ? r->failed : n;

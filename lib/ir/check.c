@@ -310,33 +310,37 @@ static uint64_t signature(const qdq_node *n)
 	return hash == 0 ? 1 : hash;
 }
 
+/* All of a node that is not like the one before it. */
+static void check_wholly(qdq_checked *done, check *k, uint64_t hash)
+{
+	const qdq_node *n = k->n;
+	groups g = {0};
+
+	if (qdq_op_version(n->op, k->opset) == 0) {
+		int first = 1;
+
+		while (qdq_op_version(n->op, first) == 0)
+			first++;
+		fault(k, NULL, "is an operator of opset %d, but the model imports opset %d", first, k->opset);
+		return;
+	}
+	check_operands(k, &g, false);
+	check_operands(k, &g, true);
+	check_attrs(k);
+	if (!k->failed && !k->warned)
+		done->last[n->op->id] = hash;
+}
+
 bool qdq_node_check(qdq_checked *done, const qdq_node *n, int opset)
 {
 	check k = {.m = n->graph->model, .n = n, .opset = *n->op->domain == '\0' ? opset : 1};
-	groups g = {0};
 	uint64_t hash;
 
 	if (n->op->id == QDQ_OP_NONE || n->op->id == QDQ_OP_REGION || n->function != NULL)
 		return true;
 	hash = mix(signature(n), (uint64_t)opset);
-	if (done->last[n->op->id] == hash) {
-		if (n->op->cls == QDQ_CLASS_QUANT)
-			check_quant(&k);
-		return !k.failed;
-	}
-	if (qdq_op_version(n->op, k.opset) == 0) {
-		int first = 1;
-
-		while (qdq_op_version(n->op, first) == 0)
-			first++;
-		fault(&k, NULL, "is an operator of opset %d, but the model imports opset %d", first, k.opset);
-		return false;
-	}
-	check_operands(&k, &g, false);
-	check_operands(&k, &g, true);
-	check_attrs(&k);
-	if (!k.failed && !k.warned)
-		done->last[n->op->id] = hash;
+	if (done->last[n->op->id] != hash)
+		check_wholly(done, &k, hash);
 	if (n->op->cls == QDQ_CLASS_QUANT && !k.failed)
 		check_quant(&k);
 	return !k.failed;
@@ -346,7 +350,7 @@ static bool check_graph(qdq_checked *done, qdq_graph *g, int opset)
 {
 	bool good = true;
 
-	for (qdq_node *n = g->first; n != NULL; n = n->next) {
+	for (qdq_node *n = g->first; n != NULL; n = qdq_after(n)) {
 		good = qdq_node_check(done, n, opset) && good;
 		for (uint32_t i = 0; i < n->n_attrs; i++) {
 			const qdq_attr *a = &n->attrs[i];

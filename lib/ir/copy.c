@@ -105,7 +105,7 @@ static void copy_graph(struct copy *c, const qdq_graph *from, qdq_graph *to)
 		*qdq_push(arena, &to->inputs) = copy_value(c, to, from->inputs.items[i]);
 	for (size_t i = 0; i < from->constants.count; i++)
 		*qdq_push(arena, &to->constants) = copy_value(c, to, from->constants.items[i]);
-	for (const qdq_node *n = from->first; n != NULL; n = n->next)
+	for (const qdq_node *n = from->first; n != NULL; n = qdq_after(n))
 		copy_node(c, n, to);
 	for (size_t i = 0; i < from->outputs.count; i++)
 		qdq_graph_add_output(to, copy_value(c, to, from->outputs.items[i]));

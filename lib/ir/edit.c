@@ -80,16 +80,15 @@ static void check_room(qdq_model *m)
 			 m->ctx->options.max_nodes);
 }
 
-static qdq_node *new_node(qdq_model *m)
+static qdq_node *new_node(qdq_model *m, uint32_t n_inputs, uint32_t n_outputs)
 {
-	if (m->n_spare_nodes == 0) {
-		uint32_t row = qdq_row_length(m->n_nodes);
+	qdq_node *n = qdq_new(&m->node_memory, qdq_node);
 
-		m->spare_nodes = qdq_array(&m->arena, qdq_node, row);
-		m->n_spare_nodes = row;
-	}
-	m->n_spare_nodes--;
-	return m->spare_nodes++;
+	n->n_inputs = n_inputs;
+	n->n_outputs = n_outputs;
+	n->inputs = qdq_array(&m->list_memory, qdq_use, n_inputs);
+	n->outputs = qdq_array(&m->list_memory, qdq_value *, n_outputs);
+	return n;
 }
 
 qdq_node *qdq_node_create(qdq_graph *g, qdq_node *before, const char *domain, const char *op_type, qdq_name name,
@@ -99,7 +98,7 @@ qdq_node *qdq_node_create(qdq_graph *g, qdq_node *before, const char *domain, co
 	qdq_node *n;
 
 	check_room(m);
-	n = new_node(m);
+	n = new_node(m, n_inputs, n_outputs);
 	n->domain = qdq_intern(&m->names, domain);
 	n->op_type = qdq_intern(&m->names, op_type);
 	n->overload = qdq_intern(&m->names, "");
@@ -108,10 +107,6 @@ qdq_node *qdq_node_create(qdq_graph *g, qdq_node *before, const char *domain, co
 	m->present[n->op->id] = true;
 	m->n_compute += n->op->family != QDQ_FAMILY_NONE;
 	n->id = m->n_nodes++;
-	n->n_inputs = n_inputs;
-	n->n_outputs = n_outputs;
-	n->inputs = qdq_array(&m->arena, qdq_use, n_inputs);
-	n->outputs = qdq_array(&m->arena, qdq_value *, n_outputs);
 	for (uint32_t i = 0; i < n_inputs; i++) {
 		n->inputs[i].node = n;
 		link_use(&n->inputs[i], inputs[i]);
@@ -538,7 +533,7 @@ static void sort(void *arg, qdq_arena *scratch)
 	QDQ_VEC(struct frame) stack = {0};
 	qdq_node *placed = NULL; /* last node in its place */
 
-	for (qdq_node *n = g->first; n != NULL; n = n->next)
+	for (qdq_node *n = g->first; n != NULL; n = qdq_after(n))
 		n->sorted = 0;
 	for (qdq_node *n = g->first; n != NULL && !s->cyclic; n = placed->next) {
 		/* Everything up to `placed` is in place; n is the first that is not. */

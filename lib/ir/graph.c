@@ -17,7 +17,7 @@ static void create_parts(void *arg)
 	struct create *c = arg;
 	qdq_model *m = c->model;
 
-	qdq_names_init(&m->names, &m->arena);
+	qdq_names_init(&m->names, &m->name_memory);
 	qdq_map_init(&m->dim_index, &m->arena);
 	m->path = c->path == NULL ? NULL : qdq_copy(&m->arena, c->path, strlen(c->path));
 	m->graph = qdq_graph_create(m, NULL, qdq_intern(&m->names, ""));
@@ -32,6 +32,10 @@ qdq_model *qdq_model_create(qdq_ctx *ctx, const char *path)
 	memset(c.model, 0, sizeof *c.model);
 	c.model->ctx = ctx;
 	qdq_arena_init(&c.model->arena, ctx);
+	qdq_arena_init(&c.model->node_memory, ctx);
+	qdq_arena_init(&c.model->list_memory, ctx);
+	qdq_arena_init(&c.model->value_memory, ctx);
+	qdq_arena_init(&c.model->name_memory, ctx);
 	c.model->next = ctx->models;
 	ctx->models = c.model;
 	status = qdq_guard(ctx, create_parts, &c);
@@ -53,6 +57,10 @@ void qdq_model_destroy(qdq_model *m)
 		}
 	}
 	qdq_arena_free(&m->arena);
+	qdq_arena_free(&m->node_memory);
+	qdq_arena_free(&m->list_memory);
+	qdq_arena_free(&m->value_memory);
+	qdq_arena_free(&m->name_memory);
 	qdq_ctx_release(ctx, m, sizeof *m);
 }
 
@@ -68,21 +76,9 @@ qdq_graph *qdq_graph_create(qdq_model *m, qdq_node *parent, qdq_name name)
 	return g;
 }
 
-static qdq_value *new_value(qdq_model *m)
-{
-	if (m->n_spare_values == 0) {
-		uint32_t row = qdq_row_length(m->n_values);
-
-		m->spare_values = qdq_array(&m->arena, qdq_value, row);
-		m->n_spare_values = row;
-	}
-	m->n_spare_values--;
-	return m->spare_values++;
-}
-
 qdq_value *qdq_value_create(qdq_graph *g, qdq_name name)
 {
-	qdq_value *v = new_value(g->model);
+	qdq_value *v = qdq_new(&g->model->value_memory, qdq_value);
 
 	v->name = name;
 	v->graph = g;

@@ -413,7 +413,7 @@ static void infer_one(qdq_infer *c, qdq_node *n)
 
 void qdq_infer_nodes(qdq_infer *c, qdq_graph *g)
 {
-	for (qdq_node *n = g->first; n != NULL; n = n->next)
+	for (qdq_node *n = g->first; n != NULL; n = qdq_after(n))
 		infer_one(c, n);
 }
 
@@ -498,7 +498,7 @@ static void dump_graph(dump *d, const qdq_graph *g)
 		dump_value(d, g->inputs.items[i]);
 	for (size_t i = 0; i < g->constants.count; i++)
 		dump_value(d, g->constants.items[i]);
-	for (const qdq_node *n = g->first; n != NULL; n = n->next) {
+	for (const qdq_node *n = g->first; n != NULL; n = qdq_after(n)) {
 		for (uint32_t i = 0; i < n->n_outputs; i++)
 			if (n->outputs[i] != NULL)
 				dump_value(d, n->outputs[i]);

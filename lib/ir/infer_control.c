@@ -89,7 +89,7 @@ static void forget(qdq_graph *g, int depth)
 			v->shape = NULL;
 		}
 	}
-	for (qdq_node *n = g->first; n != NULL; n = n->next) {
+	for (qdq_node *n = g->first; n != NULL; n = qdq_after(n)) {
 		for (uint32_t i = 0; i < n->n_outputs; i++) {
 			qdq_value *v = n->outputs[i];
 

@@ -342,6 +342,8 @@ struct qdq_model {
 	qdq_ctx *ctx;
 	qdq_model *next; /* in ctx->models */
 	qdq_arena arena;
+	/* Each kind by itself: walks and look-ups touch few pages, and read memory in its order. */
+	qdq_arena node_memory, list_memory, value_memory, name_memory; /* lists: inputs and outputs of nodes */
 	qdq_names names;
 	const char *path; /* for messages */
 	qdq_graph *graph;
@@ -351,12 +353,8 @@ struct qdq_model {
 	QDQ_VEC(qdq_function *) functions;
 	QDQ_VEC(qdq_dim_expr) dims;
 	qdq_map dim_index;
-	uint32_t n_nodes, n_values; /* ids handed out */
-	uint32_t n_regions;	    /* numbers handed out to fused operators */
-	/* Nodes and values lie in rows, so that a walk over the graph reads memory in its order. */
-	qdq_node *spare_nodes;
-	qdq_value *spare_values;
-	uint32_t n_spare_nodes, n_spare_values;
+	uint32_t n_nodes, n_values;	     /* ids handed out */
+	uint32_t n_regions;		     /* numbers handed out to fused operators */
 	uint32_t n_compute;		     /* nodes that there have been of operators that the report lists */
 	uint32_t n_mute;		     /* nodes that were made without any output */
 	bool present[QDQ_OP_COUNT];	     /* operators that there have been: a pass can tell that it has no work */
@@ -373,12 +371,6 @@ struct qdq_model {
 	qdq_value **twins;
 	uint32_t n_twins;
 };
-
-/* How many nodes or values are allocated together where there are `count`. */
-static inline uint32_t qdq_row_length(uint32_t count)
-{
-	return count < 64 ? 8 : count < 4096 ? 64 : 1024;
-}
 
 /* ---- graph.c: making and reading ------------------------------------------------------------------------------- */
 
@@ -400,6 +392,17 @@ bool qdq_value_scalar(const qdq_value *v, double *out);
 /* Elements of a constant of any integer type; false where it is none. Array in arena. */
 bool qdq_value_ints(const qdq_value *v, qdq_arena *a, const int64_t **out, size_t *count);
 
+/*
+ * The node behind n in its graph, for walks. What lies a little further in memory comes soon, mostly; without the hint
+ * each step waits for memory in a graph that exceeds the caches.
+ */
+static inline qdq_node *qdq_after(const qdq_node *n)
+{
+#if defined(__GNUC__)
+	__builtin_prefetch((const char *)n + 32 * sizeof *n);
+#endif
+	return n->next;
+}
 static inline qdq_value *qdq_in(const qdq_node *n, uint32_t i) /* NULL: absent */
 {
 	return i < n->n_inputs ? n->inputs[i].value : NULL;

@@ -157,8 +157,10 @@ static void outline(void *arg, qdq_arena *scratch)
 	struct outline *o = arg;
 	qdq_model *m = o->g->model;
 	qdq_node *before = behind(o->nodes, o->count);
+	const char *op_type = qdq_format(scratch, "%s_%u", op_types[o->kind], ++m->n_regions);
 	struct ports ports = {0};
 
+	qdq_prefetch_name(&m->names, op_type);
 	for (size_t i = 0; i < o->count; i++)
 		qdq_node_move(o->nodes[i], o->body, NULL);
 	for (size_t i = 0; i < o->count; i++) {
@@ -177,10 +179,9 @@ static void outline(void *arg, qdq_arena *scratch)
 	for (size_t i = 0; i < ports.outputs.count; i++)
 		ports.outputs.items[i]->graph = o->g;
 	keep_ports(o->body, &ports);
-	o->made = qdq_node_create(
-	    o->g, before, QDQ_REGION_DOMAIN,
-	    qdq_unique_name(&m->names, qdq_format(scratch, "%s_%u", op_types[o->kind], ++m->n_regions)), o->name,
-	    (uint32_t)ports.inputs.count, ports.inputs.items, (uint32_t)ports.outputs.count, ports.outputs.items);
+	o->made = qdq_node_create(o->g, before, QDQ_REGION_DOMAIN, qdq_unique_name(&m->names, op_type), o->name,
+				  (uint32_t)ports.inputs.count, ports.inputs.items, (uint32_t)ports.outputs.count,
+				  ports.outputs.items);
 }
 
 qdq_node *qdq_region_create(qdq_graph *g, qdq_region_kind kind, qdq_node *anchor, qdq_node *const *nodes, size_t count,
@@ -271,7 +272,7 @@ qdq_region_kind qdq_region_classify(const qdq_graph *body, qdq_node **anchor)
 	int best = 0;
 
 	*anchor = NULL;
-	for (qdq_node *n = body->first; n != NULL; n = n->next) {
+	for (qdq_node *n = body->first; n != NULL; n = qdq_after(n)) {
 		if (strength(n) > best) {
 			best = strength(n);
 			*anchor = n;

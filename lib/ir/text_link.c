@@ -81,7 +81,7 @@ static void link_graph(linker *l, qdq_graph *g)
 {
 	qdq_graph *const *graphs;
 
-	for (qdq_node *n = g->first; n != NULL; n = n->next) {
+	for (qdq_node *n = g->first; n != NULL; n = qdq_after(n)) {
 		link_call(l, n);
 		for (uint32_t i = 0; i < n->n_attrs; i++)
 			for (size_t j = graphs_of(&n->attrs[i], &graphs); j-- > 0;)
@@ -132,12 +132,12 @@ static void number_graph(qdq_text_reader *r, qdq_graph *g)
 	qdq_origin *origins = qdq_array(&m->arena, qdq_origin, g->n_nodes), *o = origins;
 	qdq_graph *const *graphs;
 
-	for (qdq_node *n = g->first; n != NULL; n = n->next, o++) {
+	for (qdq_node *n = g->first; n != NULL; n = qdq_after(n), o++) {
 		*o = (qdq_origin){.index = (uint32_t)m->origins.count, .name = n->name, .op_type = n->op_type};
 		n->origin = o;
 		m->origins.items[m->origins.count++] = o;
 	}
-	for (qdq_node *n = g->first; n != NULL; n = n->next) {
+	for (qdq_node *n = g->first; n != NULL; n = qdq_after(n)) {
 		for (uint32_t i = 0; i < n->n_attrs; i++) {
 			size_t count = graphs_of(&n->attrs[i], &graphs);
 

@@ -111,7 +111,7 @@ static void put_nodes(qdq_text_writer *w, const qdq_graph *g, bool is_function)
 	w->indent++;
 	for (size_t i = 0; is_function && i < g->constants.count; i++)
 		put_constant(w, g->constants.items[i]);
-	for (const qdq_node *n = g->first; n != NULL && w->status == QDQ_OK; n = n->next)
+	for (const qdq_node *n = g->first; n != NULL && w->status == QDQ_OK; n = qdq_after(n))
 		put_node(w, n);
 	w->indent--;
 	qdq_text_put_line(w);
@@ -207,7 +207,7 @@ static void put_inputs_and_outputs(qdq_text_writer *w, const qdq_graph *g, bool 
 
 static void put_types(qdq_text_writer *w, const qdq_graph *g, list *l)
 {
-	for (const qdq_node *n = g->first; n != NULL; n = n->next) {
+	for (const qdq_node *n = g->first; n != NULL; n = qdq_after(n)) {
 		for (uint32_t i = 0; i < n->n_outputs && !w->overflow; i++) {
 			const qdq_value *v = n->outputs[i];
 

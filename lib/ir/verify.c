@@ -103,7 +103,7 @@ static void forget_names(verify *k, const qdq_graph *g)
 		qdq_map_set(k->names, g->inputs.items[i]->name, NULL);
 	for (size_t i = 0; i < g->constants.count; i++)
 		qdq_map_set(k->names, g->constants.items[i]->name, NULL);
-	for (const qdq_node *n = g->first; n != NULL; n = n->next)
+	for (const qdq_node *n = g->first; n != NULL; n = qdq_after(n))
 		for (uint32_t i = 0; i < n->n_outputs; i++)
 			if (n->outputs[i] != NULL)
 				qdq_map_set(k->names, n->outputs[i]->name, NULL);
@@ -261,7 +261,7 @@ static bool check_list(verify *k, const qdq_graph *g)
 	const qdq_node *previous = NULL;
 	uint32_t count = 0;
 
-	for (const qdq_node *n = g->first; n != NULL; previous = n, n = n->next) {
+	for (const qdq_node *n = g->first; n != NULL; previous = n, n = qdq_after(n)) {
 		if (n->prev != previous || ++count > g->n_nodes) {
 			fault(k, n, NULL, "the list of nodes is broken here");
 			return false;
@@ -315,7 +315,7 @@ static void check_graph(verify *k, qdq_graph *g)
 	if (g->model != k->m)
 		fault(k, NULL, NULL, "graph '%s' belongs to another model", g->name);
 	check_ports(k, g);
-	for (qdq_node *n = g->first; n != NULL && !k->broken; n = n->next)
+	for (qdq_node *n = g->first; n != NULL && !k->broken; n = qdq_after(n))
 		check_node(k, g, n);
 	for (size_t i = 0; i < g->outputs.count && !k->broken; i++) {
 		const qdq_value *v = g->outputs.items[i];
@@ -333,7 +333,7 @@ static void check_graph(verify *k, qdq_graph *g)
 		check_counts(k, g, g->inputs.items[i]);
 	for (size_t i = 0; i < g->constants.count && !k->broken; i++)
 		check_counts(k, g, g->constants.items[i]);
-	for (qdq_node *n = g->first; n != NULL && !k->broken; n = n->next)
+	for (qdq_node *n = g->first; n != NULL && !k->broken; n = qdq_after(n))
 		for (uint32_t i = 0; i < n->n_outputs; i++)
 			if (n->outputs[i] != NULL)
 				check_counts(k, g, n->outputs[i]);

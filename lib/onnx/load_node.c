@@ -329,31 +329,25 @@ static const Onnx__NodeProto *remainder_of(qdq_load *l, const Onnx__NodeProto *p
 	return made;
 }
 
-static const Onnx__NodeProto *read_node(qdq_load *l, const qdq_field *f)
+/* w: set up for a node; its data is what f has. */
+static const Onnx__NodeProto *read_node(qdq_load *l, qdq_wire *w, const qdq_field *f)
 {
-	qdq_wire w = {.ctx = l->ctx,
-		      .path = l->path,
-		      .mode = QDQ_WIRE_STRIP,
-		      .message = &onnx__node_proto__descriptor,
-		      .data = (const char *)f->data,
-		      .size = f->size,
-		      .source = l->source,
-		      .scratch = &l->node_scratch,
-		      .keep = &l->m->arena};
 	const Onnx__NodeProto *p = NULL;
 
 	qdq_arena_reset(&l->node_scratch);
-	if (l->rich)
-		qdq_wire_scan(&w);
-	else
-		w.total = w.size; /* the check of the whole file saw nothing to take out of any node */
-	l->transient = !w.rich;
+	w->data = (const char *)f->data;
+	w->size = w->total = f->size;
+	l->transient = true;
+	if (l->rich) { /* else the check of the whole file saw nothing to take out of any node */
+		qdq_wire_scan(w);
+		l->transient = !w->rich;
+	}
 	if (l->transient) {
-		p = (const Onnx__NodeProto *)qdq_load_unpack(l, &w, &l->node_scratch, &l->node_scratch);
+		p = (const Onnx__NodeProto *)qdq_load_unpack(l, w, &l->node_scratch, &l->node_scratch);
 		l->transient = plain_node(p);
 	}
 	if (!l->transient)
-		p = (const Onnx__NodeProto *)qdq_load_unpack(l, &w, &l->node_scratch, &l->m->arena);
+		p = (const Onnx__NodeProto *)qdq_load_unpack(l, w, &l->node_scratch, &l->m->arena);
 	return p;
 }
 
@@ -392,6 +386,13 @@ static void load_node(qdq_load *l, qdq_graph *g, const Onnx__NodeProto *p, qdq_o
 void qdq_load_nodes(qdq_load *l, qdq_graph *g, size_t count, Onnx__NodeProto *const *protos)
 {
 	qdq_frame frame = {.outer = l->frame, .index = l->next_origin};
+	qdq_wire w = {.ctx = l->ctx,
+		      .path = l->path,
+		      .mode = QDQ_WIRE_STRIP,
+		      .message = &onnx__node_proto__descriptor,
+		      .source = l->source,
+		      .scratch = &l->node_scratch,
+		      .keep = &l->m->arena};
 	const qdq_nodes *nodes;
 	qdq_origin *origins;
 	qdq_field f;
@@ -409,7 +410,7 @@ void qdq_load_nodes(qdq_load *l, qdq_graph *g, size_t count, Onnx__NodeProto *co
 		if (f.id != frame.id)
 			continue;
 		frame.proto = NULL;
-		frame.proto = read_node(l, &f);
+		frame.proto = read_node(l, &w, &f);
 		load_node(l, g, frame.proto, origins++, frame.index);
 		frame.index++;
 	}

@@ -36,7 +36,7 @@ static void save_nodes(qdq_save *s, const qdq_graph *g, Onnx__NodeProto **list)
 {
 	Onnx__NodeProto *protos = qdq_array(&s->scratch, Onnx__NodeProto, g->n_nodes);
 
-	for (const qdq_node *n = g->first; n != NULL; n = n->next) {
+	for (const qdq_node *n = g->first; n != NULL; n = qdq_after(n)) {
 		qdq_save_node(s, n, protos);
 		*list++ = protos++;
 	}
@@ -180,7 +180,7 @@ static void save_value_info(qdq_save *s, const qdq_graph *g, infos *out)
 			*qdq_push(&s->scratch, out) = info_of(s, info, v);
 		}
 	}
-	for (const qdq_node *n = g->first; n != NULL; n = n->next)
+	for (const qdq_node *n = g->first; n != NULL; n = qdq_after(n))
 		for (uint32_t i = 0; i < n->n_outputs; i++)
 			save_declared(s, n->outputs[i], out);
 }

@@ -102,7 +102,7 @@ static void build_graph(qdq_save *s, qdq_graph *g)
 	uint64_t before = s->total;
 
 	s->graph_begin = s->fragments.count;
-	for (const qdq_node *n = g->first; n != NULL; n = n->next) {
+	for (const qdq_node *n = g->first; n != NULL; n = qdq_after(n)) {
 		Onnx__NodeProto node;
 
 		qdq_save_node(s, n, &node);

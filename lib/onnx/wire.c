@@ -405,6 +405,11 @@ void qdq_wire_scan(qdq_wire *w)
 {
 	const uint8_t *data = (const uint8_t *)w->data;
 
+	w->patches.items = NULL;
+	w->patches.count = w->patches.capacity = 0;
+	w->nodes = w->names = w->external = 0;
+	w->rich = w->training = false;
+	w->depth = 0;
 	w->total = w->size;
 	if (w->size != 0)
 		w->total += (uint64_t)scan(w, w->message, data, data + w->size);

@@ -77,7 +77,7 @@ typedef struct qdq_wire {
 	bool training;
 } qdq_wire;
 
-/* Fills in the results; throws QDQ_EMODEL. */
+/* Fills in the results, whatever an earlier scan left there; throws QDQ_EMODEL. */
 void qdq_wire_scan(qdq_wire *w);
 /* The patched bytes in pieces, front to back; `source` is the file that a piece lies in, or NULL. */
 void qdq_wire_emit(const qdq_wire *w,

@@ -198,7 +198,7 @@ static void take(qdq_model *m, struct qdq_baseline *b, const qdq_node *n)
 
 static void walk(qdq_model *m, struct qdq_baseline *b, const qdq_graph *g, int depth)
 {
-	for (const qdq_node *n = g->first; n != NULL && depth < DEPTH; n = n->next) {
+	for (const qdq_node *n = g->first; n != NULL && depth < DEPTH; n = qdq_after(n)) {
 		b->q += qdq_is_quantizer(n);
 		b->dq += qdq_is_dequantizer(n);
 		take(m, b, n);

@@ -111,7 +111,7 @@ static void add_region(struct making *k, const qdq_node *n)
 
 static void walk(struct making *k, const qdq_graph *g, int depth)
 {
-	for (const qdq_node *n = g->first; n != NULL && depth < DEPTH; n = n->next) {
+	for (const qdq_node *n = g->first; n != NULL && depth < DEPTH; n = qdq_after(n)) {
 		k->r->counts.q_after += qdq_is_quantizer(n);
 		k->r->counts.dq_after += qdq_is_dequantizer(n);
 		if (n->region != NULL)

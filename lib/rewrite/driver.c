@@ -121,7 +121,7 @@ static void drop_mute(qdq_graph *g)
 	for (qdq_node *n = g->first; n != NULL; n = next) {
 		bool mute = n->op->id != QDQ_OP_NONE;
 
-		next = n->next;
+		next = qdq_after(n);
 		for (uint32_t i = 0; i < n->n_outputs; i++)
 			mute = mute && n->outputs[i] == NULL;
 		if (mute)

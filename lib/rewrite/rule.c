@@ -423,7 +423,7 @@ void qdq_rules_apply(qdq_run *r, const qdq_rule *rules, size_t n_rules)
 	uint64_t budget = ((uint64_t)r->graph->n_nodes + 1) * APPLICATIONS_PER_NODE;
 
 	qdq_map_init(&a.by_node, &r->scratch);
-	for (qdq_node *n = r->graph->first; n != NULL; n = n->next)
+	for (qdq_node *n = r->graph->first; n != NULL; n = qdq_after(n))
 		look_at(&a, n);
 	for (size_t at = 0; at < a.work.count && budget != 0; at++) {
 		qdq_node *n = a.work.items[at];
