@@ -49,7 +49,7 @@ $(BUILD)/libqdqopt.so.$(VERSION): $(LIB_OBJ)
 $(BUILD)/libqdqopt.so: $(BUILD)/libqdqopt.so.$(VERSION)
 	ln -sf $(<F) $(BUILD)/libqdqopt.so.$(SOVERSION) && ln -sf $(<F) $@
 $(BUILD)/qdqopt: $(CLI_OBJ) $(BUILD)/libqdqopt.a
-	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
+	$(CC) $(SAN) -o $@ $^ $(LDLIBS) -lpthread
 
 # ---- tests ----------------------------------------------------------------------------------------------------------
 # Each program's counts are appended to $(RESULTS) by test/count; `check` adds them up.

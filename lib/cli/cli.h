@@ -42,6 +42,9 @@ qdq_status load_input(qdq_model **out, qdq_ctx *ctx, const char *path, void **he
 /* Finishes what was printed to a stream; QDQ_EFILE with a message where that failed. */
 qdq_status flush_stream(FILE *stream, const char *name);
 
+/* memory.c: an allocator for qdq_options, of one context at a time */
+void *alloc_ahead(void *user, void *p, size_t old_size, size_t new_size);
+
 /* optimize.c, explain.c: exit status */
 int run_optimize(const arguments *a); /* also inspect */
 int run_explain(const arguments *a);

@@ -96,7 +96,8 @@ int run_optimize(const arguments *a)
 {
 	job j = {.arguments = a};
 	bool quiet = a->quiet;
-	qdq_options options = {.version = QDQ_OPTIONS_VERSION, .log = print_diagnostic, .log_user = &quiet};
+	qdq_options options = {
+	    .version = QDQ_OPTIONS_VERSION, .alloc = alloc_ahead, .log = print_diagnostic, .log_user = &quiet};
 	int result = -qdq_ctx_new(&j.ctx, &options);
 
 	if (result != 0) {
