@@ -2,7 +2,7 @@
  *
  * memory.c -- memory for large models, paged in ahead by a second thread
  *
- *      range   | blocks in use ... | paged in ahead: 1/8 | reserved ... |
+ *      range   | blocks in use ... | paged in: AHEAD | reserved ... |
  *                                  ^ used                ^ done
  *
  * A model of a million nodes touches a gigabyte, and a fifth of the time would go into page faults, one after the
@@ -19,7 +19,8 @@
 #define RANGE ((size_t)1 << 36)
 #define FIRST ((size_t)64 << 20)
 #define LARGE ((size_t)1 << 20) /* blocks from here on come from the range */
-#define STEP ((size_t)4 << 20)	/* that the thread pages in at a time; blocks up to here are used again */
+#define AHEAD ((size_t)24 << 20)
+#define STEP ((size_t)4 << 20) /* that the thread pages in at a time; blocks up to here are used again */
 #define PAGE ((size_t)4096)
 
 typedef struct spare {
@@ -109,7 +110,7 @@ static void *take(size_t size)
 	p = memory.range + memory.used;
 	memory.used += size;
 	if (memory.used >= FIRST)
-		want(memory.used + memory.used / 8);
+		want(memory.used + AHEAD);
 	return p;
 }
 
