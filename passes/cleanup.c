@@ -20,12 +20,9 @@
 
 static bool is_dead(const qdq_node *n)
 {
-	if (n->op->id == QDQ_OP_NONE && n->function == NULL)
-		return false; /* who knows what it does */
-	for (uint32_t i = 0; i < n->n_outputs; i++)
-		if (n->outputs[i] != NULL && (n->outputs[i]->n_uses != 0 || n->outputs[i]->n_outputs != 0))
-			return false;
-	return true;
+	bool unknown = n->op->id == QDQ_OP_NONE && n->function == NULL; /* who knows what it does */
+
+	return !unknown && qdq_node_unread(n);
 }
 
 /* From the end, so that one sweep takes whole chains. */

@@ -32,11 +32,6 @@ struct folding {
 	QDQ_VEC(qdq_node *) nodes;
 };
 
-static bool is_dequantizer(const qdq_node *n)
-{
-	return n->op->id == QDQ_OP_DequantizeLinear || n->op->id == QDQ_OP_ms_DequantizeLinear;
-}
-
 /* The data of a value, as an initializer or as a result of this pass. */
 static const qdq_tensor *data_of(const struct folding *f, const qdq_value *v)
 {
@@ -70,7 +65,7 @@ static bool divides_by_zero(const qdq_node *n)
 
 static bool is_candidate(const qdq_node *n)
 {
-	if (n->n_inputs == 0 || is_dequantizer(n) || n->op->cls == QDQ_CLASS_QFORM || n->region != NULL ||
+	if (n->n_inputs == 0 || qdq_is_dequantizer(n) || n->op->cls == QDQ_CLASS_QFORM || n->region != NULL ||
 	    n->function != NULL || !qdq_eval_known(n) || divides_by_zero(n))
 		return false;
 	for (uint32_t i = 0; i < n->n_outputs; i++)

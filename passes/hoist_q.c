@@ -130,7 +130,7 @@ static qdq_node *reading_q(const qdq_node *n, uint32_t i)
 
 static bool is_live(const qdq_value *y)
 {
-	return y != NULL && (y->n_uses != 0 || y->n_outputs != 0);
+	return y != NULL && !qdq_value_unread(y);
 }
 
 /* Split: the other parts must be quantized alike. *several: there are such parts. */

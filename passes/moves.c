@@ -211,19 +211,8 @@ static bool perm_axis(const qdq_node *n, int64_t axis, bool toward_output, int64
 static bool listed(const qdq_value *v, uint64_t i, int64_t *out)
 {
 	const qdq_tensor *t = qdq_value_constant(v);
-	int32_t narrow;
 
-	if (t == NULL || i >= t->count)
-		return false;
-	if (t->type == QDQ_TYPE_INT64) {
-		memcpy(out, (const char *)t->data + i * 8, 8);
-		return true;
-	}
-	if (t->type != QDQ_TYPE_INT32)
-		return false;
-	memcpy(&narrow, (const char *)t->data + i * 4, 4);
-	*out = narrow;
-	return true;
+	return t != NULL && i < t->count && qdq_tensor_int(t, i, out);
 }
 
 /* Where `axis` stands in a list of axes (an input); -1: nowhere, -2: that is not known. */
@@ -408,7 +397,7 @@ bool qdq_passes_through(const qdq_node *n)
 
 	if (n->op->id == QDQ_OP_Identity)
 		return true;
-	if (mask != NULL && (mask->n_uses != 0 || mask->n_outputs != 0))
+	if (mask != NULL && !qdq_value_unread(mask))
 		return false;
 	if (training == NULL)
 		return n->graph->model->opset >= 7 || qdq_attr_int(n, "is_test", 0) != 0;
@@ -444,7 +433,7 @@ static bool index_is_read(const qdq_node *n)
 {
 	const qdq_value *indices = qdq_out(n, 1);
 
-	return n->op->cls == QDQ_CLASS_MONO && indices != NULL && (indices->n_uses != 0 || indices->n_outputs != 0);
+	return n->op->cls == QDQ_CLASS_MONO && indices != NULL && !qdq_value_unread(indices);
 }
 
 /* Does DQ tell all codes apart, in their order? Not where it overflows, or rounds to few bits. */

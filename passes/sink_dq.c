@@ -78,7 +78,7 @@ static bool wanted(const qdq_value *y)
 
 static void drop_unread(qdq_node *dq)
 {
-	if (dq->outputs[0]->n_uses == 0 && dq->outputs[0]->n_outputs == 0)
+	if (qdq_node_unread(dq))
 		qdq_node_remove(dq);
 }
 

@@ -30,13 +30,9 @@ void qdq_forget_declared(qdq_node *n);
 /* Says that the model was edited. */
 void qdq_edited(qdq_model *m);
 
-/* ---- file.c: reports into files, beside their place and renamed ---- */
+/* ---- load.c ---- */
 
-typedef struct qdq_api_file qdq_api_file;
 bool qdq_has_suffix(const char *path, const char *suffix);
 bool qdq_is_text_path(const char *path); /* .onnxtxt or .txt */
-/* Calls print(arg, write, user) with a writer into the file. */
-void qdq_write_whole(qdq_ctx *ctx, const char *path, qdq_status (*print)(void *arg, qdq_write_fn *write, void *user),
-		     void *arg);
 
 #endif

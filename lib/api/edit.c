@@ -278,7 +278,7 @@ static void remove_node(void *arg)
 	qdq_expect_node(c->m, c->n, "the node");
 	expect_plain(c->m, c->n->graph, c->n->name);
 	for (uint32_t i = 0; i < c->n->n_outputs; i++)
-		if (c->n->outputs[i] != NULL && (c->n->outputs[i]->n_uses != 0 || c->n->outputs[i]->n_outputs != 0))
+		if (c->n->outputs[i] != NULL && !qdq_value_unread(c->n->outputs[i]))
 			qdq_misuse(c->m, "'%s' is still read, so '%s' cannot be removed", c->n->outputs[i]->name,
 				   c->n->name);
 	qdq_node_remove(c->n);

@@ -5,6 +5,18 @@
 #include "../onnx/onnx.h"
 #include "api.h"
 
+bool qdq_has_suffix(const char *path, const char *suffix)
+{
+	size_t n = strlen(path), k = strlen(suffix);
+
+	return n >= k && memcmp(path + n - k, suffix, k) == 0;
+}
+
+bool qdq_is_text_path(const char *path)
+{
+	return path != NULL && (qdq_has_suffix(path, ".onnxtxt") || qdq_has_suffix(path, ".txt"));
+}
+
 #define LEAST_OPSET 7
 #define GREATEST_OPSET 25
 

@@ -294,9 +294,9 @@ static qdq_node *quantizer_of(const struct call *c)
 /* Removes what nothing reads any more. */
 static void drop_pair(qdq_node *q, qdq_node *dq)
 {
-	if (dq->outputs[0]->n_uses == 0 && dq->outputs[0]->n_outputs == 0)
+	if (qdq_node_unread(dq))
 		qdq_node_remove(dq);
-	if (q->outputs[0]->n_uses == 0 && q->outputs[0]->n_outputs == 0)
+	if (qdq_node_unread(q))
 		qdq_node_remove(q);
 }
 

@@ -2,6 +2,7 @@
  *
  * report.c -- the report as the public interface shows it
  */
+#include "../onnx/onnx.h"
 #include "api.h"
 
 struct make {

@@ -326,7 +326,7 @@ void qdq_graph_drop_constants(qdq_graph *g)
 	for (size_t i = 0; i < g->constants.count; i++) {
 		qdq_value *v = g->constants.items[i];
 
-		if (v->n_uses != 0 || v->n_outputs != 0 || v->is_input)
+		if (!qdq_value_unread(v) || v->is_input)
 			g->constants.items[kept++] = v;
 	}
 	g->constants.count = kept;

@@ -89,8 +89,6 @@ bool qdq_infer_dims(const qdq_node *n, uint32_t i, qdq_dims *out);
 bool qdq_infer_copy(const qdq_shape *s, qdq_dims *out);
 /* Constant data of a value, seen through Constant nodes and a region's inputs; NULL: none. */
 const qdq_tensor *qdq_infer_tensor(const qdq_value *v);
-bool qdq_tensor_int(const qdq_tensor *t, uint64_t i, int64_t *out);
-bool qdq_tensor_real(const qdq_tensor *t, uint64_t i, double *out);
 /* The contents of a value, taken from its constant on the first call; NULL: not known. */
 const qdq_shape *qdq_infer_contents(qdq_infer *c, qdq_value *v);
 

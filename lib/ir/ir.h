@@ -387,6 +387,9 @@ bool qdq_tensor_equal(const qdq_tensor *a, const qdq_tensor *b);			    /* type, 
 
 /* The data of a value that is a constant; NULL where it is none (a graph input with a default is none). */
 const qdq_tensor *qdq_value_constant(const qdq_value *v);
+/* Element i of a tensor of any integer or any real type; false where it is of another, or has no such element. */
+bool qdq_tensor_int(const qdq_tensor *t, uint64_t i, int64_t *out);
+bool qdq_tensor_real(const qdq_tensor *t, uint64_t i, double *out);
 /* The only element of a constant, as a double; false where it is not one element or not a number. */
 bool qdq_value_scalar(const qdq_value *v, double *out);
 /* Elements of a constant of any integer type; false where it is none. Array in arena. */
@@ -414,6 +417,28 @@ static inline qdq_value *qdq_out(const qdq_node *n, uint32_t i)
 static inline bool qdq_is(const qdq_node *n, qdq_op_id id)
 {
 	return n != NULL && n->op->id == id;
+}
+/* Of ai.onnx or com.microsoft. */
+static inline bool qdq_is_quantizer(const qdq_node *n)
+{
+	return n->op->id == QDQ_OP_QuantizeLinear || n->op->id == QDQ_OP_ms_QuantizeLinear;
+}
+static inline bool qdq_is_dequantizer(const qdq_node *n)
+{
+	return n->op->id == QDQ_OP_DequantizeLinear || n->op->id == QDQ_OP_ms_DequantizeLinear;
+}
+/* Nothing reads v, and it is no graph output. */
+static inline bool qdq_value_unread(const qdq_value *v)
+{
+	return v->n_uses == 0 && v->n_outputs == 0;
+}
+/* No output of n is read. */
+static inline bool qdq_node_unread(const qdq_node *n)
+{
+	for (uint32_t i = 0; i < n->n_outputs; i++)
+		if (n->outputs[i] != NULL && !qdq_value_unread(n->outputs[i]))
+			return false;
+	return true;
 }
 static inline uint32_t qdq_use_index(const qdq_use *u)
 {
@@ -550,8 +575,7 @@ void qdq_node_infer(qdq_node *n);
  * a type or shape that is not known is "?". */
 void qdq_graph_dump_values(qdq_graph *g, void (*line)(void *user, const char *text), void *user);
 
-/* ---- quant.c: what a Q or DQ node says
- * --------------------------------------------------------------------------------- */
+/* ---- quant.c: what a Q or DQ node says ------------------------------------------------------------------------- */
 
 /* Parameters of a QuantizeLinear or DequantizeLinear (ai.onnx or com.microsoft). */
 typedef struct qdq_params {

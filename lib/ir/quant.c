@@ -6,19 +6,9 @@
 
 #include "ir.h"
 
-static bool is_quantize(const qdq_node *n)
-{
-	return n->op->id == QDQ_OP_QuantizeLinear || n->op->id == QDQ_OP_ms_QuantizeLinear;
-}
-
-static bool is_dequantize(const qdq_node *n)
-{
-	return n->op->id == QDQ_OP_DequantizeLinear || n->op->id == QDQ_OP_ms_DequantizeLinear;
-}
-
 static qdq_type code_type(const qdq_node *n, const qdq_value *zero)
 {
-	if (is_dequantize(n))
+	if (qdq_is_dequantizer(n))
 		return qdq_in(n, 0) != NULL ? qdq_in(n, 0)->type : QDQ_TYPE_NONE;
 	if (zero != NULL)
 		return zero->type;
@@ -43,12 +33,13 @@ bool qdq_params_of(const qdq_node *n, qdq_params *out)
 	const qdq_tensor *scale;
 	const qdq_value *x;
 
-	if (n == NULL || !(is_quantize(n) || is_dequantize(n)) || qdq_in(n, 0) == NULL || qdq_in(n, 1) == NULL)
+	if (n == NULL || !(qdq_is_quantizer(n) || qdq_is_dequantizer(n)) || qdq_in(n, 0) == NULL ||
+	    qdq_in(n, 1) == NULL)
 		return false;
 	*out = (qdq_params){.scale = qdq_in(n, 1), .zero = qdq_in(n, 2)};
 	x = qdq_in(n, 0);
 	out->codes = code_type(n, out->zero);
-	out->real = is_quantize(n) ? x->type : out->scale->type;
+	out->real = qdq_is_quantizer(n) ? x->type : out->scale->type;
 	out->block = qdq_attr_int(n, "block_size", 0);
 	out->axis = qdq_attr_int(n, "axis", 1);
 	if (out->axis < 0 && x->shape != NULL)

@@ -38,4 +38,8 @@ void qdq_onnx_save_sink(qdq_model *m, qdq_status (*write)(void *user, const void
 qdq_model *qdq_onnx_load_text_file(qdq_ctx *ctx, const char *path);
 void qdq_onnx_save_text_file(qdq_model *m, const char *path);
 
+/* output.c: any other file, written beside its place and renamed. Calls print(arg, write, user) with a writer into it. */
+void qdq_write_whole(qdq_ctx *ctx, const char *path, qdq_status (*print)(void *arg, qdq_write_fn *write, void *user),
+		     void *arg);
+
 #endif

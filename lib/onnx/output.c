@@ -245,3 +245,66 @@ void qdq_output_discard(qdq_output *o)
 	o->open = false;
 	o->temporary = NULL;
 }
+
+/* ---- whole files from a printer ---- */
+
+typedef struct whole {
+	qdq_output out;
+	qdq_arena arena;
+	const char *path;
+	qdq_status (*print)(void *arg, qdq_write_fn *write, void *user);
+	void *arg;
+	const char *data; /* of one call of the writer */
+	size_t size;
+} whole;
+
+/* What a printer hands over does not stay: it goes in pieces that are small enough to be copied. */
+static void copy_pieces(void *arg)
+{
+	whole *w = arg;
+
+	while (w->size != 0) {
+		size_t size = w->size < SMALL ? w->size : SMALL - 1;
+
+		gather(&w->out, w->data, size);
+		w->data += size;
+		w->size -= size;
+	}
+}
+
+static qdq_status write_piece(void *user, const void *data, size_t size)
+{
+	whole *w = user;
+
+	w->data = data;
+	w->size = size;
+	return qdq_guard(w->arena.ctx, copy_pieces, w);
+}
+
+static void run_whole(void *arg)
+{
+	whole *w = arg;
+	qdq_status status;
+
+	qdq_output_prepare(&w->out, &w->arena, w->path);
+	qdq_output_open(&w->out);
+	status = w->print(w->arg, write_piece, w);
+	if (status != QDQ_OK)
+		qdq_throw(w->arena.ctx, status);
+	qdq_output_close(&w->out);
+	qdq_output_commit(&w->out);
+}
+
+void qdq_write_whole(qdq_ctx *ctx, const char *path, qdq_status (*print)(void *arg, qdq_write_fn *write, void *user),
+		     void *arg)
+{
+	whole w = {.path = path, .print = print, .arg = arg};
+	qdq_status status;
+
+	qdq_arena_init(&w.arena, ctx);
+	status = qdq_guard(ctx, run_whole, &w);
+	qdq_output_discard(&w.out);
+	qdq_arena_free(&w.arena);
+	if (status != QDQ_OK)
+		qdq_throw(ctx, status);
+}

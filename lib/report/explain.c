@@ -72,11 +72,9 @@ static void put_region(qdq_writer *w, const qdq_report_region *region)
 
 static void put_op(qdq_writer *w, const struct index *x, const qdq_report_op *op)
 {
-	static const char *const verdicts[] = {"float", "int8 -> float", "int8 -> int8"};
-
 	qdq_put(w, op->op);
 	put_quoted(w, " ", op->name);
-	qdq_putf(w, "   %s\n  file     reads ", verdicts[op->verdict]);
+	qdq_putf(w, "   %s\n  file     reads ", qdq_verdict_names[op->verdict]);
 	put_list(w, op->inputs, op->n_inputs);
 	qdq_put(w, " and writes ");
 	put_list(w, op->outputs, op->n_outputs);

@@ -53,17 +53,11 @@ uint64_t qdq_node_bytes(const qdq_node *n, bool *symbolic);
 /* Names of the types of n's operands. */
 const char **qdq_type_names(qdq_arena *a, const qdq_node *n, bool outputs, size_t *count);
 
+extern const char *const qdq_verdict_names[]; /* for people; in the JSON they have no spaces */
+/* A path without its folders; NULL of NULL. */
+const char *qdq_base_name(const char *path);
 /* The name of a node of the file, "#17" where it has none; in `room`, which has 16 bytes, or the origin's own. */
 const char *qdq_origin_label(const qdq_origin *o, char *room);
-
-static inline bool qdq_is_quantizer(const qdq_node *n)
-{
-	return n->op->id == QDQ_OP_QuantizeLinear || n->op->id == QDQ_OP_ms_QuantizeLinear;
-}
-static inline bool qdq_is_dequantizer(const qdq_node *n)
-{
-	return n->op->id == QDQ_OP_DequantizeLinear || n->op->id == QDQ_OP_ms_DequantizeLinear;
-}
 
 /* ---- write.c: text into a qdq_write_fn, through a buffer; the first status that is not OK stays ---- */
 

@@ -113,19 +113,12 @@ static void open_row(json *j)
 
 /* ---- the parts ---- */
 
-static const char *base_name(const char *path)
-{
-	const char *slash = path == NULL ? NULL : strrchr(path, '/');
-
-	return slash != NULL ? slash + 1 : path;
-}
-
 static void put_model(json *j, const qdq_report *r)
 {
 	const qdq_model *m = r->m;
 
 	open(j, "model", "{");
-	string(j, "name", base_name(m->path));
+	string(j, "name", qdq_base_name(m->path));
 	number(j, "opset", (uint64_t)(m->opset > 0 ? m->opset : 0));
 	number(j, "ir_version", (uint64_t)(m->ir_version > 0 ? m->ir_version : 0));
 	string(j, "producer", m->about != NULL ? m->about->producer_name : NULL);

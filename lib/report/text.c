@@ -22,13 +22,6 @@ static const char *plain(bool colour)
 	return colour ? "\033[0m" : "";
 }
 
-static const char *base_name(const char *path)
-{
-	const char *slash = path == NULL ? NULL : strrchr(path, '/');
-
-	return path == NULL ? "(no file)" : slash != NULL ? slash + 1 : path;
-}
-
 static void put_share(qdq_writer *w, uint64_t part, uint64_t whole)
 {
 	double percent = whole == 0 ? 100 : (double)part * 100 / (double)whole;
@@ -67,10 +60,10 @@ static void put_head(qdq_writer *w, const qdq_report *r, bool colour)
 	qdq_put(w, ", ");
 	put_share(w, c->bytes_int8, c->bytes);
 	qdq_putf(w, " of activation bytes%s\n", plain(colour));
-	qdq_put(w, base_name(r->m->path));
+	qdq_put(w, r->m->path != NULL ? qdq_base_name(r->m->path) : "(no file)");
 	qdq_putf(w, "   opset %d, %llu nodes  ->  ", r->m->opset, (unsigned long long)c->nodes_before);
 	if (r->output != NULL) {
-		qdq_put(w, base_name(r->output));
+		qdq_put(w, qdq_base_name(r->output));
 		qdq_put(w, "   ");
 	}
 	qdq_putf(w, "%llu nodes   target %s, ", (unsigned long long)c->nodes_after, r->target);
@@ -151,11 +144,6 @@ static void put_types(qdq_writer *w, struct type_count *types, size_t count)
 
 static void put_verdicts(qdq_writer *w, const qdq_report *r)
 {
-	static const char *const labels[] = {
-	    [QDQ_VERDICT_FLOAT] = "float        ",
-	    [QDQ_VERDICT_INT8_FLOAT] = "int8 -> float",
-	    [QDQ_VERDICT_INT8_INT8] = "int8 -> int8 ",
-	};
 	struct verdicts v = {0};
 
 	for (size_t i = 0; i < r->regions.count; i++) {
@@ -168,7 +156,7 @@ static void put_verdicts(qdq_writer *w, const qdq_report *r)
 		if (r->ops[i].fused_into == NULL && !is_gone(&r->ops[i]))
 			count_type(&v, r->ops[i].verdict, r->ops[i].op, false, false);
 	for (int i = QDQ_VERDICT_INT8_INT8; i >= QDQ_VERDICT_FLOAT; i--) {
-		qdq_putf(w, "  %s %5llu", labels[i], (unsigned long long)v.totals[i]);
+		qdq_putf(w, "  %-13s %5llu", qdq_verdict_names[i], (unsigned long long)v.totals[i]);
 		put_types(w, v.types[i], v.n_types[i]);
 	}
 }
@@ -317,7 +305,7 @@ static void put_rewrites(qdq_writer *w, const qdq_report *r)
 	if (r->m->path == NULL)
 		return;
 	qdq_put(w, "Details: qdqopt explain ");
-	qdq_put(w, base_name(r->m->path));
+	qdq_put(w, r->m->path != NULL ? qdq_base_name(r->m->path) : "(no file)");
 	qdq_put(w, " NODE\n");
 }
 

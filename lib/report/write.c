@@ -52,6 +52,19 @@ void qdq_put_real(qdq_writer *w, double x, int digits)
 	qdq_put(w, text);
 }
 
+const char *const qdq_verdict_names[] = {
+    [QDQ_VERDICT_FLOAT] = "float",
+    [QDQ_VERDICT_INT8_FLOAT] = "int8 -> float",
+    [QDQ_VERDICT_INT8_INT8] = "int8 -> int8",
+};
+
+const char *qdq_base_name(const char *path)
+{
+	const char *slash = path == NULL ? NULL : strrchr(path, '/');
+
+	return slash != NULL ? slash + 1 : path;
+}
+
 const char *qdq_origin_label(const qdq_origin *o, char *room)
 {
 	if (*o->name != '\0')

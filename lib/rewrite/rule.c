@@ -229,14 +229,6 @@ static void look_below(struct applying *a, const qdq_value *v, int levels)
 	}
 }
 
-static bool is_unread(const qdq_node *n)
-{
-	for (uint32_t i = 0; i < n->n_outputs; i++)
-		if (n->outputs[i] != NULL && (n->outputs[i]->n_uses != 0 || n->outputs[i]->n_outputs != 0))
-			return false;
-	return true;
-}
-
 /* What n alone kept from being read only once may match now. */
 static void remove_node(struct applying *a, qdq_node *n)
 {
@@ -299,7 +291,7 @@ static void replace_root(struct applying *a, qdq_match *m)
 	else
 		qdq_value_replace_uses(old, made);
 	for (int i = 0; i < m->n_nodes; i++)
-		if (m->nodes[i]->graph != NULL && is_unread(m->nodes[i]))
+		if (m->nodes[i]->graph != NULL && qdq_node_unread(m->nodes[i]))
 			remove_node(a, m->nodes[i]);
 }
 
@@ -313,7 +305,7 @@ static bool can_replace(const qdq_match *m)
 	if (qdq_out(root, 0) == NULL)
 		return false;
 	for (uint32_t i = 1; i < root->n_outputs; i++)
-		if (root->outputs[i] != NULL && (root->outputs[i]->n_uses != 0 || root->outputs[i]->n_outputs != 0))
+		if (root->outputs[i] != NULL && !qdq_value_unread(root->outputs[i]))
 			return false;
 	return m->rule->terms[m->rule->build].kind == QDQ_TERM_NODE || root->outputs[0]->n_outputs == 0;
 }
