@@ -18,7 +18,7 @@ ALL_CFLAGS := -std=c11 -D_DEFAULT_SOURCE -fPIC -fvisibility=hidden -fno-math-err
 	$(OPT) $(WARN) $(WERROR) $(SAN) -Iinclude -I$(BUILD)/gen $(CFLAGS)
 LDLIBS  := -lprotobuf-c -lm
 
-LIB_SRC := $(filter-out lib/cli/%,$(wildcard lib/*/*.c)) $(wildcard passes/*.c)
+LIB_SRC := $(filter-out lib/cli/%,$(wildcard lib/*/*.c lib/*/*/*.c)) $(wildcard passes/*.c)
 CLI_SRC := $(wildcard lib/cli/*.c)
 GEN     := $(BUILD)/gen/onnx.pb-c.c
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/gen/onnx.pb-c.o
@@ -64,7 +64,7 @@ RUNS    ?= 1000000
 CHECKS   = check-unit check-golden check-properties check-oom check-asan check-tsan check-fuzz check-examples check-peer cover
 TESTS    = golden properties oom threads
 REPLAYS := $(patsubst test/fuzz/fuzz_%.c,replay_%,$(wildcard test/fuzz/fuzz_*.c))
-SOURCES  = $(wildcard include/*.h lib/*/*.[ch] passes/*.[ch] test/*.c test/*/*.[ch] examples/*.c)
+SOURCES  = $(wildcard include/*.h lib/*/*.[ch] lib/*/*/*.[ch] passes/*.[ch] test/*.c test/*/*.[ch] examples/*.c)
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard test/unit/*.c))
 ASAN    := $(MAKE) BUILD=build/asan DEBUG=1 SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined"
 TSAN    := $(MAKE) BUILD=build/tsan DEBUG=1 SAN=-fsanitize=thread

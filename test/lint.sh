@@ -7,7 +7,7 @@ verdict() { # STATUS WHAT
 	if [ "$1" -eq 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)) && echo "lint: $2"; fi
 }
 
-files=$(ls include/*.h lib/*/*.[ch] passes/*.[ch] test/*.c test/*/*.[ch] examples/*.c 2>/dev/null)
+files=$(ls include/*.h lib/*/*.[ch] lib/*/*/*.[ch] passes/*.[ch] test/*.c test/*/*.[ch] examples/*.c 2>/dev/null)
 if command -v clang-format >/dev/null; then
 	clang-format --dry-run -Werror $files
 	verdict $? "clang-format would change files"
