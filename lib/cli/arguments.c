@@ -12,7 +12,8 @@ typedef enum takes { TAKES_NOTHING, TAKES_VALUE, MAY_TAKE_VALUE } takes;
 #define OPTIMIZE (1u << COMMAND_OPTIMIZE)
 #define INSPECT (1u << COMMAND_INSPECT)
 #define EXPLAIN (1u << COMMAND_EXPLAIN)
-#define ALL (OPTIMIZE | INSPECT | EXPLAIN)
+#define RUN (1u << COMMAND_RUN)
+#define ALL (OPTIMIZE | INSPECT | EXPLAIN | RUN)
 
 typedef struct option {
 	const char *name;
@@ -97,6 +98,60 @@ static bool set_quiet(arguments *a, const char *value)
 	return true;
 }
 
+static bool set_input(arguments *a, const char *value)
+{
+	const char *equals = strrchr(value, '=');
+	size_t n = strlen(value);
+	bool npz = n > 4 && strcmp(value + n - 4, ".npz") == 0;
+	bool npy = n > 4 && strcmp(value + n - 4, ".npy") == 0 && equals != NULL && equals != value;
+
+	if (!npz && !npy)
+		return wrong("--input", value, "NAME=FILE.npy or FILE.npz");
+	if (a->n_inputs == MOST_INPUTS)
+		return wrong("--input", value, "one of at most 64");
+	a->inputs[a->n_inputs++] = value;
+	return true;
+}
+
+static bool set_random(arguments *a, const char *value)
+{
+	char *end;
+
+	a->random = true;
+	a->seed = strtoull(value, &end, 10);
+	return (*value >= '0' && *value <= '9' && *end == '\0') || wrong("--random", value, "a number, the seed");
+}
+
+static bool set_output(arguments *a, const char *value)
+{
+	size_t n = strlen(value);
+
+	a->output = value;
+	return (n > 4 && strcmp(value + n - 4, ".npz") == 0) || wrong("--output", value, "a file whose name ends in .npz");
+}
+
+static bool set_device(arguments *a, const char *value)
+{
+	(void)a;
+	return strcmp(value, "cpu") == 0 || wrong("--device", value, "a device: there is cpu");
+}
+
+static bool set_threads(arguments *a, const char *value)
+{
+	char *end;
+	long threads = strtol(value, &end, 10);
+
+	a->threads = threads > 0 && threads <= 256 ? (int)threads : 0;
+	return (a->threads != 0 && *end == '\0') || wrong("--threads", value, "a number from 1 to 256");
+}
+
+static bool set_instructions(arguments *a, const char *value)
+{
+	a->instructions = value;
+	return strcmp(value, "c") == 0 || strcmp(value, "avx2") == 0 || strcmp(value, "vnni") == 0 ||
+	       wrong("--instructions", value, "c, avx2 or vnni");
+}
+
 static const option options[] = {
     {"--report", MAY_TAKE_VALUE, OPTIMIZE | INSPECT, set_report},
     {"--emit", TAKES_VALUE, OPTIMIZE, set_emit},
@@ -107,6 +162,12 @@ static const option options[] = {
     {"--passes", TAKES_VALUE, ALL, set_passes},
     {"--print-after", TAKES_VALUE, OPTIMIZE | INSPECT, set_print_after},
     {"--quiet", TAKES_NOTHING, ALL, set_quiet},
+    {"--input", TAKES_VALUE, RUN, set_input},
+    {"--random", TAKES_VALUE, RUN, set_random},
+    {"--output", TAKES_VALUE, RUN, set_output},
+    {"--device", TAKES_VALUE, RUN, set_device},
+    {"--threads", TAKES_VALUE, RUN, set_threads},
+    {"--instructions", TAKES_VALUE, RUN, set_instructions},
     {"--help", TAKES_NOTHING, ALL, NULL},
     {"--version", TAKES_NOTHING, ALL, NULL},
 };
@@ -157,7 +218,7 @@ static bool take_option(arguments *a, int argc, char **argv, int *i)
 
 static bool check_words(const arguments *a)
 {
-	static const int least[] = {[COMMAND_OPTIMIZE] = 2, [COMMAND_INSPECT] = 1, [COMMAND_EXPLAIN] = 1};
+	static const int least[] = {[COMMAND_OPTIMIZE] = 2, [COMMAND_INSPECT] = 1, [COMMAND_EXPLAIN] = 1, [COMMAND_RUN] = 1};
 
 	if (a->n_words < least[a->command]) {
 		fprintf(stderr, "qdqopt: %s is missing; see qdqopt --help\n",
@@ -205,6 +266,11 @@ bool parse_arguments(arguments *out, int argc, char **argv)
 	} else if (argc > 1 && strcmp(argv[1], "explain") == 0) {
 		out->command = COMMAND_EXPLAIN;
 		first = 2;
+	}
+	if (argc > 1 && strcmp(argv[1], "run") == 0) {
+		out->command = COMMAND_RUN;
+		first = 2;
+		most = 1;
 	}
 	if (wants_words(out, argc, argv))
 		return true;

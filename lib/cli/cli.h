@@ -12,7 +12,16 @@
 
 #define EXIT_COVERAGE 6 /* done, but --require-int8 is not met */
 
-typedef enum command { COMMAND_OPTIMIZE, COMMAND_INSPECT, COMMAND_EXPLAIN, COMMAND_HELP, COMMAND_VERSION } command;
+typedef enum command {
+	COMMAND_OPTIMIZE,
+	COMMAND_INSPECT,
+	COMMAND_EXPLAIN,
+	COMMAND_RUN,
+	COMMAND_HELP,
+	COMMAND_VERSION
+} command;
+
+enum { MOST_INPUTS = 64 }; /* --input on one line */
 
 typedef struct arguments {
 	command command;
@@ -24,6 +33,12 @@ typedef struct arguments {
 	bool exact, bounded, quiet;
 	const char *passes, *target, *print_after;
 	double require; /* percent; negative: not given */
+	const char *inputs[MOST_INPUTS]; /* NAME=FILE.npy or FILE.npz */
+	int n_inputs;
+	bool random; /* --random was given */
+	uint64_t seed;
+	const char *output, *instructions;
+	int threads; /* 0: as many as there are cores */
 } arguments;
 
 /* arguments.c: false after a message on stderr. */
@@ -48,5 +63,6 @@ void *alloc_ahead(void *user, void *p, size_t old_size, size_t new_size);
 /* optimize.c, explain.c: exit status */
 int run_optimize(const arguments *a); /* also inspect */
 int run_explain(const arguments *a);
+int run_network(const arguments *a); /* run.c */
 
 #endif

@@ -13,6 +13,7 @@ static const char *const texts[] = {
 	"       qdqopt inspect IN [options]    the report alone; nothing else is written\n"
 	"       qdqopt explain CODE            what a reason in the report means\n"
 	"       qdqopt explain IN NODE         what happened to one operator, and why\n"
+	"       qdqopt run IN [options]        optimize and run it once (qdqopt run --help)\n"
 	"\n"
 	"IN and OUT are ONNX files (.onnxtxt or .txt: ONNX's textual syntax); - is standard input or output.\n"
 	"\n"
@@ -37,6 +38,16 @@ static const char *const texts[] = {
 	"       qdqopt explain IN NODE    what happened to the operators that NODE (a name or glob) names\n"
 	"\n"
 	"Reasons:\n",
+    [COMMAND_RUN] =
+	"usage: qdqopt run IN [options]    optimizes IN and runs it once; fused operators run in integers\n"
+	"\n"
+	"  --input NAME=FILE.npy    an input; --input FILE.npz: inputs, by the names of the arrays\n"
+	"  --random SEED            random numbers for every input that is not given; symbols count as 1\n"
+	"  --output OUT.npz         the outputs, by their names\n"
+	"  --device cpu             where; there is no other device yet\n"
+	"  --threads N              as many as there are cores, if not given; the results do not depend on it\n"
+	"  --instructions c|avx2|vnni   use no more than these; the results do not depend on it\n"
+	"  --exact, --allow=bounded, --passes LIST, --target cuda, --quiet    as for qdqopt IN OUT\n",
 };
 
 static void print_passes(void)

@@ -18,6 +18,8 @@ int main(int argc, char **argv)
 		return -flush_stream(stdout, "standard output");
 	case COMMAND_EXPLAIN:
 		return run_explain(&a);
+	case COMMAND_RUN:
+		return run_network(&a);
 	default:
 		return run_optimize(&a);
 	}

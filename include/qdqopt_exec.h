@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * qdqopt_exec.h -- running optimized networks (this interface may change faster than qdqopt.h)
+ *
+ *	qdq_session *s;
+ *	qdq_binding in = {.name = "input", .type = QDQ_TYPE_FLOAT, .rank = 4, .dims = {1, 3, 224, 224},
+ *			  .data = pixels, .size = sizeof pixels};
+ *	qdq_binding out = {.name = "output"};
+ *
+ *	qdq_optimize(m, NULL);
+ *	if (qdq_session_new(&s, m, NULL) == QDQ_OK && qdq_session_run(s, &in, 1, &out, 1) == QDQ_OK)
+ *		use(out.data, out.size);
+ *	qdq_session_free(s);
+ *
+ * Fused operators run in integers; their results are the same bits on every machine and with any number of threads.
+ * What is left as floats runs node by node in the reference evaluator, which is right but slow.
+ *
+ * A session belongs to the thread that its model's context belongs to; sessions of different contexts run in parallel.
+ */
+#ifndef QDQOPT_EXEC_H
+#define QDQOPT_EXEC_H
+
+#include "qdqopt.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct qdq_session qdq_session;
+
+#define QDQ_SESSION_OPTIONS_VERSION 1
+typedef struct qdq_session_options {
+	uint32_t version;
+	int threads;		  /* 0: one for each core */
+	const char *instructions; /* "c", "avx2" or "vnni" at most; NULL: the best that there is */
+} qdq_session_options;
+
+/* Prepares m, which must stay as it is while the session lives. QDQ_EUSAGE, QDQ_ENOMEM. */
+QDQ_API qdq_status qdq_session_new(qdq_session **out, qdq_model *m, const qdq_session_options *options);
+QDQ_API void qdq_session_free(qdq_session *s); /* NULL is accepted */
+
+#define QDQ_BINDING_RANK 8
+
+/* A tensor that goes in or comes out: dense, row-major, little-endian. */
+typedef struct qdq_binding {
+	const char *name;
+	qdq_type type;
+	int rank;
+	int64_t dims[QDQ_BINDING_RANK];
+	void *data;  /* of an output: NULL takes memory of the session, valid until the next run or the session's end */
+	size_t size; /* bytes at data */
+} qdq_binding;
+
+/* Runs the network once. inputs: one for each input of the model that has no default, in any order. outputs: name, and
+ * data and size if wanted; the rest is filled in. Dimensions with symbols are bound by the inputs; for each set of shapes
+ * a plan is made once. QDQ_EUSAGE (a missing or unknown name, a type, shape or size that does not fit), QDQ_EMODEL
+ * (operators that cannot be run: the first are named), QDQ_ENOMEM. */
+QDQ_API qdq_status qdq_session_run(qdq_session *s, const qdq_binding *inputs, size_t n_inputs, qdq_binding *outputs,
+				   size_t n_outputs);
+
+typedef struct qdq_session_facts {
+	size_t kernels;	      /* of the plan that ran last */
+	size_t evaluated;     /* of those: nodes that the reference evaluator runs */
+	uint64_t arena;	      /* bytes for values between kernels */
+	uint64_t largest_live; /* the most that live at a time: no plan needs less */
+	int threads;
+	const char *instructions;
+} qdq_session_facts;
+QDQ_API qdq_status qdq_session_get_facts(qdq_session_facts *out, const qdq_session *s); /* QDQ_EUSAGE: nothing ran yet */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

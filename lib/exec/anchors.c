@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * anchors.c -- the operators that kernels begin with: contractions, pools, Concat
+ */
+#include "lower.h"
+
+/* ---- geometry ---- */
+
+/* Padding in front of one spatial axis. ONNX gives what SAME means by the output's length. */
+static int64_t pad_before(const qdq_node *n, size_t axis, size_t axes, int64_t in, int64_t out, int64_t window,
+			  int64_t stride)
+{
+	size_t count = 0;
+	const int64_t *pads = qdq_attr_ints(n, "pads", &count);
+	qdq_bytes mode = qdq_attr_string(n, "auto_pad", "NOTSET");
+	int64_t total = (out - 1) * stride + window - in;
+
+	if (total < 0)
+		total = 0;
+	if (mode.size >= 10 && memcmp(mode.data, "SAME_UPPER", 10) == 0)
+		return total / 2;
+	if (mode.size >= 10 && memcmp(mode.data, "SAME_LOWER", 10) == 0)
+		return (total + 1) / 2;
+	if (mode.size >= 5 && memcmp(mode.data, "VALID", 5) == 0)
+		return 0;
+	return pads != NULL && count == 2 * axes ? pads[axis] : 0;
+}
+
+static int64_t int_at(const qdq_node *n, const char *name, size_t axis, int64_t absent)
+{
+	size_t count = 0;
+	const int64_t *values = qdq_attr_ints(n, name, &count);
+
+	return values != NULL && axis < count ? values[axis] : absent;
+}
+
+/* The window of a node with one or two spatial axes, kernel sizes given; one axis is a row of height 1. y NULL: one
+ * window, which is the whole image. */
+static void window_of(const qdq_node *n, const qdq_shape *x, const qdq_shape *y, const int64_t *kernel, qdq_window *out)
+{
+	size_t axes = (size_t)x->rank - 2;
+	int64_t in[2] = {1, 1}, to[2] = {1, 1}, k[2] = {1, 1}, stride[2] = {1, 1}, dilation[2] = {1, 1}, pad[2] = {0, 0};
+
+	for (size_t i = 0; i < axes; i++) {
+		size_t at = 2 - axes + i;
+
+		in[at] = x->dim[2 + i];
+		to[at] = y != NULL ? y->dim[2 + i] : 1;
+		k[at] = kernel[i];
+		stride[at] = int_at(n, "strides", i, 1);
+		dilation[at] = int_at(n, "dilations", i, 1);
+		pad[at] = pad_before(n, i, axes, in[at], to[at], (k[at] - 1) * dilation[at] + 1, stride[at]);
+	}
+	*out = (qdq_window){.n = x->dim[0], .h = in[0], .w = in[1], .oh = to[0], .ow = to[1], .kh = k[0], .kw = k[1],
+			    .sh = stride[0], .sw = stride[1], .dh = dilation[0], .dw = dilation[1], .top = pad[0], .left = pad[1]};
+}
+
+static bool image(const qdq_value *v)
+{
+	return v != NULL && qdq_shape_known(v->shape) && v->shape->rank >= 3 && v->shape->rank <= 4;
+}
+
+/* ---- contractions ---- */
+
+static const known *codes_of(const lowering *l, const qdq_value *v)
+{
+	const known *k = qdq_known_of(l, v);
+
+	return k != NULL && k->kind == KNOWN_SOURCE && k->quant.scale != NULL && qdq_type_is_int8(k->quant.type) ? k : NULL;
+}
+
+/* Weights as k x (c * kh * kw) codes, whatever order the node has them in. */
+static const uint8_t *transposed(const lowering *l, const uint8_t *from, int64_t c, int64_t k)
+{
+	uint8_t *out = qdq_alloc(l->p->scratch, (size_t)(c * k));
+
+	for (int64_t i = 0; i < k; i++)
+		for (int64_t j = 0; j < c; j++)
+			out[i * c + j] = from[j * k + i];
+	return out;
+}
+
+static bool conv_geometry(lowering *l, const qdq_node *n, const qdq_value *x, const qdq_tensor *w)
+{
+	const qdq_value *y = n->outputs[0];
+	int64_t kernel[2] = {1, 1};
+	qdq_window window;
+	qdq_conv *g = &l->k.conv;
+
+	if (!image(x) || w->rank != x->shape->rank || !qdq_shape_known(y->shape))
+		return false;
+	for (int32_t i = 2; i < w->rank; i++)
+		kernel[i - 2] = w->dims[i];
+	window_of(n, x->shape, y->shape, kernel, &window);
+	*g = (qdq_conv){.n = window.n, .h = window.h, .w = window.w, .c = x->shape->dim[1], .oh = window.oh, .ow = window.ow,
+			.k = w->dims[0], .kh = window.kh, .kw = window.kw, .sh = window.sh, .sw = window.sw, .dh = window.dh,
+			.dw = window.dw, .top = window.top, .left = window.left, .groups = qdq_attr_int(n, "group", 1),
+			.weights = w->data};
+	return g->groups > 0 && g->c % g->groups == 0 && g->k % g->groups == 0 && w->dims[1] == g->c / g->groups;
+}
+
+static bool product_geometry(lowering *l, const qdq_node *n, const qdq_value *x, const qdq_tensor *w)
+{
+	bool gemm = qdq_is(n, QDQ_OP_Gemm), turned = gemm && qdq_attr_int(n, "transB", 0) != 0;
+	qdq_conv *g = &l->k.conv;
+
+	if (!qdq_shape_known(x->shape) || x->shape->rank != 2 || w->rank != 2 ||
+	    (gemm && (qdq_attr_int(n, "transA", 0) != 0 || qdq_attr_float(n, "alpha", 1) != 1 ||
+		      qdq_attr_float(n, "beta", 1) != 1)))
+		return false;
+	*g = (qdq_conv){.n = x->shape->dim[0], .h = 1, .w = 1, .c = x->shape->dim[1], .oh = 1, .ow = 1,
+			.k = w->dims[turned ? 0 : 1], .kh = 1, .kw = 1, .sh = 1, .sw = 1, .dh = 1, .dw = 1, .groups = 1};
+	if (w->dims[turned ? 1 : 0] != g->c)
+		return false;
+	g->weights = turned ? w->data : transposed(l, w->data, g->c, g->k);
+	l->weight.axis = turned ? l->weight.axis : 1 - l->weight.axis;
+	return true;
+}
+
+static void weight_zeros(lowering *l)
+{
+	int32_t *zeros = qdq_array(l->p->scratch, int32_t, (uint64_t)l->k.conv.k);
+	bool any = false;
+
+	for (int64_t c = 0; c < l->k.conv.k; c++) {
+		zeros[c] = qdq_quant_zero(&l->weight, (uint64_t)c);
+		any |= zeros[c] != 0;
+	}
+	l->k.conv.zw = any ? zeros : NULL;
+}
+
+/* The bias: codes of the accumulator where its scale is that of the products, else real numbers. */
+static bool lower_bias(lowering *l, const qdq_node *n)
+{
+	const known *k = qdq_known_of(l, qdq_in(n, 2));
+	const qdq_tensor *t = qdq_constant(l, k != NULL ? k->outer : qdq_in(n, 2));
+	uint64_t count = (uint64_t)l->k.conv.k;
+	int32_t *codes = qdq_array(l->p->arena, int32_t, count);
+	double *real = qdq_array(l->p->scratch, double, count);
+	bool fits = k != NULL && k->quant.scale != NULL && k->quant.type == QDQ_TYPE_INT32;
+
+	if (qdq_in(n, 2) == NULL)
+		return true;
+	if (t == NULL || (t->count != count && t->count != 1))
+		return false;
+	for (uint64_t c = 0; c < count; c++) {
+		double product = qdq_quant_scale(&l->main.quant, 0) * qdq_quant_scale(&l->weight, c);
+		int64_t code = 0;
+
+		if (k == NULL || k->quant.scale == NULL) {
+			if (!qdq_tensor_real(t, t->count == 1 ? 0 : c, &real[c]))
+				return false;
+			continue;
+		}
+		if (!qdq_tensor_int(t, t->count == 1 ? 0 : c, &code))
+			return false;
+		code -= qdq_quant_zero(&k->quant, c);
+		real[c] = (double)code * qdq_quant_scale(&k->quant, c);
+		fits = fits && fabs(qdq_quant_scale(&k->quant, c) - product) <= 1e-6 * product && code >= INT32_MIN &&
+		       code <= INT32_MAX;
+		codes[c] = (int32_t)code;
+	}
+	l->k.bias = fits ? codes : NULL;
+	l->bias = fits ? NULL : real;
+	return true;
+}
+
+/* No sum may leave int32: the largest that the window's length allows, and the bias. */
+static bool sums_fit(const lowering *l)
+{
+	const qdq_conv *g = &l->k.conv;
+	double most = 255.0 * 255.0 * (double)(g->c / g->groups) * (double)g->kh * (double)g->kw;
+
+	for (int64_t c = 0; l->k.bias != NULL && c < g->k; c++)
+		if (most + fabs((double)l->k.bias[c]) > (double)INT32_MAX)
+			return false;
+	return most <= (double)INT32_MAX;
+}
+
+bool qdq_lower_contraction(lowering *l, qdq_node *n)
+{
+	const known *x = codes_of(l, qdq_in(n, 0)), *w = codes_of(l, qdq_in(n, 1));
+	const qdq_tensor *weights = w == NULL ? NULL : qdq_value_constant(w->outer);
+	int64_t k;
+
+	if (l->anchored || x == NULL || weights == NULL || weights->data == NULL || x->quant.scale->count != 1 ||
+	    (x->quant.zero != NULL && x->quant.zero->count != 1))
+		return false;
+	l->main = *x;
+	l->weight = w->quant;
+	if (!(qdq_is(n, QDQ_OP_Conv) ? conv_geometry(l, n, x->outer, weights) : product_geometry(l, n, x->outer, weights)))
+		return false;
+	k = l->k.conv.k;
+	if (k != l->k.channels || l->k.conv.n * l->k.conv.oh * l->k.conv.ow != l->k.pixels ||
+	    (l->weight.scale->count != 1 && (l->weight.scale->count != (uint64_t)k || l->weight.axis != 0)) ||
+	    !lower_bias(l, n) || !sums_fit(l))
+		return false;
+	weight_zeros(l);
+	l->k.conv.x_signed = x->quant.type == QDQ_TYPE_INT8;
+	l->k.conv.w_signed = w->quant.type == QDQ_TYPE_INT8;
+	l->k.conv.zx = qdq_quant_zero(&x->quant, 0);
+	l->k.anchor = QDQ_ANCHOR_CONTRACT;
+	l->anchored = true;
+	*qdq_push(l->scratch, &l->units) = 0;
+	*qdq_push(l->scratch, &l->known) = (known){.v = n->outputs[0], .kind = KNOWN_REGISTER};
+	return true;
+}
+
+/* ---- pools ---- */
+
+/* Is this ReduceMean the mean of each channel's image? */
+static bool means_images(const lowering *l, const qdq_node *n, const qdq_shape *x)
+{
+	const qdq_tensor *t = qdq_constant(l, qdq_in(n, 1));
+	bool seen[2] = {false, false};
+	size_t count = 0;
+	const int64_t *axes = qdq_attr_ints(n, "axes", &count);
+
+	if (qdq_in(n, 1) != NULL && t == NULL)
+		return false;
+	count = t != NULL ? (size_t)t->count : count;
+	for (size_t i = 0; i < count; i++) {
+		int64_t axis = 0;
+
+		if (t != NULL ? !qdq_tensor_int(t, i, &axis) : axes == NULL)
+			return false;
+		axis = t != NULL ? axis : axes[i];
+		axis += axis < 0 ? x->rank : 0;
+		if (axis < 2 || axis >= x->rank)
+			return false;
+		seen[axis - 2] = true;
+	}
+	return seen[0] && (x->rank == 3 || seen[1]);
+}
+
+/* Codes in: of a DQ in the region, or as they are (then codes come out). */
+bool qdq_lower_pool(lowering *l, qdq_node *n)
+{
+	const known *found = qdq_known_of(l, qdq_in(n, 0));
+	const qdq_value *x = found != NULL ? found->outer : qdq_outer(l, qdq_in(n, 0));
+	bool reduce = qdq_is(n, QDQ_OP_ReduceMean);
+	bool mean = reduce || qdq_is(n, QDQ_OP_AveragePool) || qdq_is(n, QDQ_OP_GlobalAveragePool);
+	bool global = reduce || qdq_is(n, QDQ_OP_GlobalMaxPool) || qdq_is(n, QDQ_OP_GlobalAveragePool);
+	int64_t kernel[2] = {1, 1};
+	quant q = {0};
+
+	if (l->anchored || (found != NULL && found->kind != KNOWN_SOURCE) || !image(x) ||
+	    !(reduce ? means_images(l, n, x->shape) : image(n->outputs[0])) || !qdq_type_is_int8(x->type))
+		return false;
+	q = found != NULL ? found->quant : (quant){.type = x->type};
+	if ((mean && q.scale == NULL) || (q.scale != NULL && q.scale->count != 1))
+		return false;
+	for (int32_t i = 2; i < x->shape->rank; i++)
+		kernel[i - 2] = global ? x->shape->dim[i] : int_at(n, "kernel_shape", (size_t)i - 2, 1);
+	window_of(n, x->shape, global ? NULL : n->outputs[0]->shape, kernel, &l->k.window);
+	if ((double)l->k.window.kh * (double)l->k.window.kw * 255 > 16777216)
+		return false; /* a sum must be exact as a float */
+	l->k.window.count_pads = qdq_attr_int(n, "count_include_pad", 0) != 0;
+	l->main = (known){.v = qdq_in(n, 0), .kind = KNOWN_SOURCE, .outer = x, .quant = q};
+	l->k.anchor = mean ? QDQ_ANCHOR_MEAN : QDQ_ANCHOR_MAX;
+	l->anchored = true;
+	*qdq_push(l->scratch, &l->units) = 0;
+	*qdq_push(l->scratch, &l->known) =
+	    (known){.v = n->outputs[0], .kind = KNOWN_REGISTER, .quant = q.scale == NULL ? q : (quant){0}};
+	return true;
+}
+
+/* ---- Concat ---- */
+
+/* One kernel for each input, which writes its channels in their place. */
+bool qdq_lower_concat(lowering *l, qdq_node *n)
+{
+	const qdq_value *v = qdq_in(n, l->part), *y = n->outputs[0];
+	const known *k = v == NULL ? NULL : qdq_known_of(l, v);
+	const qdq_value *outer = k != NULL && k->outer != NULL ? k->outer : v == NULL ? NULL : qdq_outer(l, v);
+	int64_t axis = qdq_attr_int(n, "axis", 1);
+
+	if (v == NULL || (l->parts != 0 && l->part >= l->parts) || y->shape == NULL ||
+	    (axis < 0 ? axis + y->shape->rank : axis) != 1 || !qdq_shape_known(v->shape) || v->shape->rank != y->shape->rank)
+		return false;
+	l->parts = n->n_inputs;
+	l->k.channels = v->shape->dim[1];
+	if (k == NULL && (outer == NULL || !qdq_type_is_int8(outer->type)))
+		return false;
+	if (k != NULL) {
+		known copy = *k;
+
+		copy.v = y;
+		*qdq_push(l->scratch, &l->known) = copy;
+		return true;
+	}
+	*qdq_push(l->scratch, &l->known) =
+	    (known){.v = y, .kind = KNOWN_SOURCE, .outer = outer, .quant = {.type = outer->type}};
+	return true;
+}

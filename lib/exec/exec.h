@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * exec.h -- from an optimized model to a plan: kernels in order, buffers with layouts, one arena
+ *
+ * A plan is made for one set of input shapes. Every node becomes one kernel or a few (lower.c); what no kernel
+ * covers is left to lib/eval, node by node, on plain tensors. Values are buffers. A buffer is PLAIN (as ONNX has it) or
+ * ROWS: pixels of adjacent channels, axis 1 last, which is NHWC for images and padded to `pitch` elements.
+ */
+#ifndef QDQ_EXEC_EXEC_H
+#define QDQ_EXEC_EXEC_H
+
+#include "../eval/eval.h"
+#include "../ir/ir.h"
+#include "cpu/cpu.h"
+#include "steps.h"
+
+#define QDQ_EXEC_RANK 8
+
+/* ---- buffers ---- */
+
+typedef enum qdq_place { QDQ_PLACE_ARENA, QDQ_PLACE_INPUT, QDQ_PLACE_OUTPUT, QDQ_PLACE_CONSTANT } qdq_place;
+
+typedef struct qdq_buffer {
+	const qdq_value *value; /* NULL: made by the plan */
+	qdq_type type;
+	int32_t rank;
+	int64_t dims[QDQ_EXEC_RANK];
+	bool rows;		 /* ROWS, else PLAIN */
+	int64_t pixels, spatial; /* of ROWS: all pixels, pixels of one image */
+	int64_t channels, pitch; /* of ROWS */
+	uint64_t size;		 /* bytes */
+	qdq_place place;
+	uint64_t at; /* offset in the arena; index of the input or output */
+	const void *data; /* of a constant */
+	uint32_t first, last;	 /* kernels that write and read it first and last */
+} qdq_buffer;
+
+/* ---- kernels ---- */
+
+/* How a kernel sees 8-bit codes or floats of a buffer. */
+typedef struct qdq_operand {
+	uint32_t buffer;
+	float zero;    /* zero point of codes */
+	float ratio;   /* register = (element - zero) * ratio */
+	float divisor; /* of floats that are quantized: register = element / divisor; 0: none */
+	int64_t channel; /* of a store: where its channels begin in the buffer (Concat) */
+} qdq_operand;
+
+typedef struct qdq_step {
+	qdq_step_kind kind;
+	uint32_t from, to; /* registers */
+	float before;	   /* multiplies `from`, where that has another unit; 1: not */
+	float low, high;
+	const float *multiplier, *addend; /* per channel */
+	qdq_operand other;		  /* of ADD and STORE */
+} qdq_step;
+
+typedef enum qdq_anchor {
+	QDQ_ANCHOR_NODE, /* lib/eval runs the node */
+	QDQ_ANCHOR_CONTRACT,
+	QDQ_ANCHOR_LOAD, /* register = operand */
+	QDQ_ANCHOR_MUL,	 /* register = product of two operands' codes, exact, times ratio */
+	QDQ_ANCHOR_MAX,	 /* of a window */
+	QDQ_ANCHOR_MEAN	 /* of a window; the sum of codes is exact */
+} qdq_anchor;
+
+typedef struct qdq_window { /* geometry of a pool */
+	int64_t n, h, w, oh, ow, kh, kw, sh, sw, dh, dw, top, left;
+	bool count_pads; /* MEAN divides by kh * kw everywhere */
+} qdq_window;
+
+typedef struct qdq_kernel {
+	qdq_anchor anchor;
+	qdq_node *node; /* where it comes from */
+	int64_t pixels, channels, spatial;
+	qdq_operand in[2];
+	float ratio; /* of MUL and MEAN */
+	qdq_conv conv;
+	const qdq_filter *filter;
+	const int32_t *bias;		  /* k; NULL: none. Part of the accumulator */
+	const float *multiplier, *addend; /* k; of the accumulator */
+	qdq_window window;
+	const qdq_step *steps;
+	uint32_t n_steps, n_registers;
+} qdq_kernel;
+
+typedef struct qdq_plan {
+	qdq_model *m;
+	qdq_arena *arena;
+	qdq_arena *scratch; /* while it is made */
+	qdq_isa isa;
+	uint32_t *buffer_of; /* by id of a value: 1 + its buffer */
+	QDQ_VEC(qdq_buffer) buffers;
+	QDQ_VEC(qdq_kernel) kernels;
+	uint64_t size, largest_live; /* of the arena, in bytes */
+} qdq_plan;
+
+/* plan.c: a plan for m, whose shapes are all known; throws QDQ_EMODEL that names the first nodes that nothing covers. */
+qdq_plan *qdq_plan_make(qdq_arena *a, qdq_model *m, qdq_isa isa);
+/* The buffer of a value, made where there is none yet; its shape is known. */
+uint32_t qdq_plan_buffer(qdq_plan *p, const qdq_value *v);
+/* The same in ROWS: itself, or a copy that a kernel makes. */
+uint32_t qdq_plan_rows(qdq_plan *p, const qdq_value *v);
+
+/* lower.c: appends the kernels of n and returns true, or leaves the plan as it was and returns false. */
+bool qdq_lower(qdq_plan *p, qdq_node *n);
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * lower.h -- private to the files that make kernels: lower.c, anchors.c, units.c
+ */
+#ifndef QDQ_EXEC_LOWER_H
+#define QDQ_EXEC_LOWER_H
+
+#include <math.h>
+
+#include "exec.h"
+
+/* What a Q or DQ says. scale NULL: no quantization is known, the codes stand for themselves. */
+typedef struct quant {
+	qdq_type type; /* of the codes; of a float source: FLOAT */
+	const qdq_tensor *scale, *zero;
+	int64_t axis;
+} quant;
+
+double qdq_quant_scale(const quant *q, uint64_t channel);
+int32_t qdq_quant_zero(const quant *q, uint64_t channel);
+
+typedef enum known_kind { KNOWN_SOURCE, KNOWN_REGISTER } known_kind;
+
+typedef struct known {
+	const qdq_value *v;	/* in the body */
+	known_kind kind;
+	const qdq_value *outer; /* of a source */
+	quant quant;		/* of a source; of a register that is the output of a Q */
+	uint32_t reg;
+} known;
+
+typedef struct other_operand {
+	uint32_t step;
+	known k;
+} other_operand;
+
+typedef struct lowering {
+	qdq_plan *p;
+	qdq_model *m;
+	qdq_node *n;
+	const qdq_graph *body; /* NULL: n itself */
+	qdq_arena *scratch;
+	qdq_kernel k;
+	bool anchored;
+	known main, second; /* what the anchor reads */
+	quant weight;	    /* of a contraction */
+	const double *bias; /* of a contraction: k real numbers; NULL: none, or codes of the accumulator */
+	QDQ_VEC(known) known;
+	QDQ_VEC(qdq_step) steps;
+	QDQ_VEC(double) scales; /* by step: of ROUND */
+	QDQ_VEC(double) units;	/* by register */
+	QDQ_VEC(other_operand) others, stores;
+	uint32_t part, parts; /* of a Concat: which input this is; how many there are */
+	int64_t channel;      /* where its channels begin */
+} lowering;
+
+/* lower.c */
+const qdq_value *qdq_outer(const lowering *l, const qdq_value *v); /* the value that a port stands for */
+const qdq_tensor *qdq_constant(const lowering *l, const qdq_value *v);
+bool qdq_quant_of(const lowering *l, const qdq_node *n, quant *q);
+const known *qdq_known_of(const lowering *l, const qdq_value *v);
+
+/* anchors.c */
+bool qdq_lower_contraction(lowering *l, qdq_node *n);
+bool qdq_lower_pool(lowering *l, qdq_node *n);
+bool qdq_lower_concat(lowering *l, qdq_node *n);
+
+/* units.c: settles units, computes multipliers, appends the kernel. */
+bool qdq_lower_finish(lowering *l);
+
+#endif

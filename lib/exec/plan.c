@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * plan.c -- buffers, their layouts and their places; the kernels in order
+ *
+ * Codes between kernels are ROWS; floats, and what the caller gives and gets, are PLAIN. A value lives from the kernel
+ * that writes it to the last one that reads it, and memory.c finds its place in the arena.
+ */
+#include "exec.h"
+
+#include <stdio.h>
+
+#include "memory.h"
+
+#define ALIGNMENT 64u
+#define PITCH 4
+
+/* ---- buffers ---- */
+
+static bool is_graph_output(const qdq_value *v)
+{
+	return v->n_outputs != 0;
+}
+
+static void set_shape(qdq_plan *p, qdq_buffer *b, const qdq_value *v)
+{
+	uint64_t count = 1;
+
+	b->type = v->type;
+	b->rank = v->shape->rank;
+	for (int32_t i = 0; i < b->rank; i++) {
+		b->dims[i] = v->shape->dim[i];
+		count *= (uint64_t)b->dims[i];
+	}
+	if (!qdq_type_size(b->type, count, &b->size))
+		qdq_fail(p->m->ctx, QDQ_EMODEL, &(qdq_where){.file = p->m->path, .operand = v->name}, "'%s' is too large", v->name);
+}
+
+static void set_rows(qdq_buffer *b)
+{
+	b->rows = true;
+	b->channels = b->dims[1];
+	b->pitch = (b->channels + PITCH - 1) / PITCH * PITCH;
+	b->spatial = 1;
+	for (int32_t i = 2; i < b->rank; i++)
+		b->spatial *= b->dims[i];
+	b->pixels = b->dims[0] * b->spatial;
+	b->size = (uint64_t)(b->pixels * b->pitch);
+}
+
+/* A place in the list; what a graph gives and gets is where the caller has it. */
+static uint32_t index_in(const qdq_value *v, qdq_value *const *items, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (items[i] == v)
+			return (uint32_t)i;
+	return UINT32_MAX;
+}
+
+static void set_place(qdq_plan *p, qdq_buffer *b, const qdq_value *v)
+{
+	const qdq_graph *g = p->m->graph;
+	const qdq_tensor *t = qdq_value_constant(v);
+	uint32_t input = v->is_input ? index_in(v, g->inputs.items, g->inputs.count) : UINT32_MAX;
+
+	if (t != NULL) {
+		b->place = QDQ_PLACE_CONSTANT;
+		b->data = t->data;
+	} else if (input != UINT32_MAX) {
+		b->place = QDQ_PLACE_INPUT;
+		b->at = input;
+	} else if (is_graph_output(v)) {
+		b->place = QDQ_PLACE_OUTPUT;
+		b->at = index_in(v, g->outputs.items, g->outputs.count);
+	}
+}
+
+uint32_t qdq_plan_buffer(qdq_plan *p, const qdq_value *v)
+{
+	qdq_buffer b = {.value = v, .first = UINT32_MAX};
+
+	if (p->buffer_of[v->id] != 0)
+		return p->buffer_of[v->id] - 1;
+	set_shape(p, &b, v);
+	set_place(p, &b, v);
+	if (b.place == QDQ_PLACE_ARENA && qdq_type_is_int8(b.type) && b.rank >= 2)
+		set_rows(&b);
+	*qdq_push(p->scratch, &p->buffers) = b;
+	p->buffer_of[v->id] = (uint32_t)p->buffers.count;
+	return (uint32_t)p->buffers.count - 1;
+}
+
+/* A kernel that copies codes as they are, from PLAIN to ROWS. */
+static void add_copy(qdq_plan *p, uint32_t from, uint32_t to, qdq_node *node)
+{
+	const qdq_buffer *b = &p->buffers.items[to];
+	qdq_step *store = qdq_new(p->arena, qdq_step);
+
+	*store = (qdq_step){.kind = QDQ_STEP_STORE, .before = 1, .other = {.buffer = to}};
+	*qdq_push(p->scratch, &p->kernels) = (qdq_kernel){.anchor = QDQ_ANCHOR_LOAD,
+							  .node = node,
+							  .pixels = b->pixels,
+							  .channels = b->channels,
+							  .spatial = b->spatial,
+							  .in = {{.buffer = from, .ratio = 1}},
+							  .steps = store,
+							  .n_steps = 1,
+							  .n_registers = 1};
+}
+
+uint32_t qdq_plan_rows(qdq_plan *p, const qdq_value *v)
+{
+	uint32_t plain = qdq_plan_buffer(p, v), made;
+	qdq_buffer b = p->buffers.items[plain];
+
+	if (b.rows)
+		return plain;
+	for (made = 0; made < p->buffers.count; made++)
+		if (p->buffers.items[made].rows && p->buffers.items[made].value == v)
+			return made;
+	b.place = QDQ_PLACE_ARENA;
+	b.first = UINT32_MAX;
+	set_rows(&b);
+	*qdq_push(p->scratch, &p->buffers) = b;
+	add_copy(p, plain, made, v->def);
+	return made;
+}
+
+/* ---- nodes that lib/eval runs ---- */
+
+static bool eval_covers(const qdq_node *n)
+{
+	if (n->region == NULL)
+		return qdq_eval_known(n);
+	for (const qdq_node *inner = n->region->body->first; inner != NULL; inner = inner->next)
+		if (!qdq_eval_known(inner))
+			return false;
+	return true;
+}
+
+static bool has_shape(const qdq_value *v)
+{
+	return v == NULL ||
+	       (!v->not_tensor && v->type != QDQ_TYPE_NONE && v->type != QDQ_TYPE_STRING && qdq_shape_known(v->shape) &&
+		v->shape->rank <= QDQ_EXEC_RANK && qdq_shape_count(v->shape, NULL) > 0);
+}
+
+static bool shapes_known(const qdq_node *n)
+{
+	for (uint32_t i = 0; i < n->n_outputs; i++)
+		if (!has_shape(n->outputs[i]))
+			return false;
+	for (uint32_t i = 0; i < n->n_inputs; i++)
+		if (qdq_in(n, i) != NULL && qdq_value_constant(qdq_in(n, i)) == NULL && !has_shape(qdq_in(n, i)))
+			return false;
+	return true;
+}
+
+static void add_node(qdq_plan *p, qdq_node *n)
+{
+	for (uint32_t i = 0; i < n->n_inputs; i++)
+		if (qdq_in(n, i) != NULL && qdq_value_constant(qdq_in(n, i)) == NULL)
+			(void)qdq_plan_buffer(p, qdq_in(n, i));
+	for (uint32_t i = 0; i < n->n_outputs; i++)
+		if (n->outputs[i] != NULL)
+			(void)qdq_plan_buffer(p, n->outputs[i]);
+	*qdq_push(p->scratch, &p->kernels) = (qdq_kernel){.anchor = QDQ_ANCHOR_NODE, .node = n};
+}
+
+/* ---- all of them ---- */
+
+enum { NAMED = 5 }; /* nodes that a refusal names */
+
+static void refuse(qdq_plan *p, const qdq_node *n, int nth)
+{
+	qdq_where where = {.file = p->m->path, .node = *n->name != '\0' ? n->name : NULL, .op = n->op_type};
+
+	if (nth < NAMED)
+		qdq_diag(p->m->ctx, QDQ_ERROR, &where, "%s",
+			 shapes_known(n) ? "there is no kernel for this operator"
+					 : "the shape of an operand is not known before it runs");
+}
+
+static void add_all(qdq_plan *p)
+{
+	int refused = 0;
+
+	for (qdq_node *n = p->m->graph->first; n != NULL; n = n->next) {
+		if (!shapes_known(n) || n->n_outputs == 0)
+			refuse(p, n, refused++);
+		else if (refused != 0 || qdq_lower(p, n))
+			continue;
+		else if (eval_covers(n))
+			add_node(p, n);
+		else
+			refuse(p, n, refused++);
+	}
+	if (refused != 0)
+		qdq_fail(p->m->ctx, QDQ_EMODEL, &(qdq_where){.file = p->m->path}, "%d operators cannot be run", refused);
+}
+
+static void touch(qdq_plan *p, uint32_t buffer, uint32_t kernel)
+{
+	qdq_buffer *b = &p->buffers.items[buffer];
+
+	if (b->first == UINT32_MAX)
+		b->first = kernel;
+	b->last = kernel;
+}
+
+static void touch_node(qdq_plan *p, const qdq_node *n, uint32_t kernel)
+{
+	for (uint32_t i = 0; i < n->n_inputs; i++)
+		if (qdq_in(n, i) != NULL && p->buffer_of[qdq_in(n, i)->id] != 0)
+			touch(p, p->buffer_of[qdq_in(n, i)->id] - 1, kernel);
+	for (uint32_t i = 0; i < n->n_outputs; i++)
+		if (n->outputs[i] != NULL)
+			touch(p, p->buffer_of[n->outputs[i]->id] - 1, kernel);
+}
+
+static void set_lives(qdq_plan *p)
+{
+	for (uint32_t i = 0; i < p->kernels.count; i++) {
+		const qdq_kernel *k = &p->kernels.items[i];
+
+		if (k->anchor == QDQ_ANCHOR_NODE) {
+			touch_node(p, k->node, i);
+			continue;
+		}
+		touch(p, k->in[0].buffer, i);
+		if (k->anchor == QDQ_ANCHOR_MUL)
+			touch(p, k->in[1].buffer, i);
+		for (uint32_t s = 0; s < k->n_steps; s++)
+			if (k->steps[s].kind == QDQ_STEP_ADD || k->steps[s].kind == QDQ_STEP_STORE)
+				touch(p, k->steps[s].other.buffer, i);
+	}
+}
+
+static void set_memory(qdq_plan *p)
+{
+	qdq_piece *pieces = qdq_array(p->scratch, qdq_piece, p->buffers.count);
+
+	for (size_t i = 0; i < p->buffers.count; i++) {
+		const qdq_buffer *b = &p->buffers.items[i];
+
+		if (b->place == QDQ_PLACE_ARENA && b->first != UINT32_MAX)
+			pieces[i] = (qdq_piece){.size = b->size, .first = b->first, .last = b->last};
+	}
+	p->largest_live = qdq_largest_live(pieces, p->buffers.count, ALIGNMENT, p->scratch);
+	p->size = qdq_plan_memory(pieces, p->buffers.count, ALIGNMENT, p->scratch);
+	for (size_t i = 0; i < p->buffers.count; i++)
+		if (p->buffers.items[i].place == QDQ_PLACE_ARENA)
+			p->buffers.items[i].at = pieces[i].offset;
+}
+
+struct making {
+	qdq_plan *p;
+};
+
+static void make(void *arg, qdq_arena *scratch)
+{
+	qdq_plan *p = ((struct making *)arg)->p;
+	qdq_buffer *buffers;
+	qdq_kernel *kernels;
+
+	p->scratch = scratch;
+	p->buffer_of = qdq_array(scratch, uint32_t, p->m->n_values);
+	add_all(p);
+	set_lives(p);
+	set_memory(p);
+	buffers = qdq_array(p->arena, qdq_buffer, p->buffers.count);
+	kernels = qdq_array(p->arena, qdq_kernel, p->kernels.count);
+	if (p->buffers.count != 0)
+		p->buffers.items = memcpy(buffers, p->buffers.items, p->buffers.count * sizeof *buffers);
+	if (p->kernels.count != 0)
+		p->kernels.items = memcpy(kernels, p->kernels.items, p->kernels.count * sizeof *kernels);
+	p->buffer_of = memcpy(qdq_array(p->arena, uint32_t, p->m->n_values), p->buffer_of,
+			      p->m->n_values * sizeof *p->buffer_of);
+	p->scratch = NULL;
+}
+
+qdq_plan *qdq_plan_make(qdq_arena *a, qdq_model *m, qdq_isa isa)
+{
+	struct making job = {qdq_new(a, qdq_plan)};
+
+	*job.p = (qdq_plan){.m = m, .arena = a, .isa = isa};
+	qdq_with_scratch(m->ctx, make, &job);
+	return job.p;
+}

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * rows.c -- running a kernel's steps on the CPU, one row (adjacent channels of one pixel) at a time
+ *
+ * The loops are compiled twice, for machines with AVX2 and FMA and for any other; the operations are the same, so are
+ * the bits (steps.h).
+ */
+#include "rows.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define FAST __attribute__((target("avx2,fma")))
+#define HAVE_FAST 1
+#endif
+#define ALWAYS static inline __attribute__((always_inline))
+
+/* ---- memory ---- */
+
+/* Where an element is and how far the next channel is, in elements. */
+typedef struct place {
+	char *at;
+	int64_t stride;
+	qdq_type type;
+} place;
+
+ALWAYS place place_of(const qdq_row *row, const qdq_operand *o, int64_t pixel, int64_t channel)
+{
+	const qdq_buffer *b = &row->buffers[o->buffer];
+	int64_t spatial = row->k->spatial, channels = b->rank > 1 ? b->dims[1] : 1;
+	int64_t size = b->type == QDQ_TYPE_FLOAT ? 4 : 1;
+
+	channel += o->channel;
+	if (b->rows)
+		return (place){row->data[o->buffer] + pixel * b->pitch + channel, 1, b->type};
+	return (place){row->data[o->buffer] + ((pixel / spatial * channels + channel) * spatial + pixel % spatial) * size,
+		       spatial, b->type};
+}
+
+ALWAYS float float_at(const place *p, int64_t i)
+{
+	float f;
+
+	memcpy(&f, p->at + i * p->stride * 4, sizeof f); /* what the caller gives may lie anywhere */
+	return f;
+}
+
+/* out[i] = element - zero, as floats; floats as they are */
+ALWAYS void read_row(const place *p, float zero, int64_t count, float *restrict out)
+{
+	if (p->type == QDQ_TYPE_FLOAT) {
+		for (int64_t i = 0; i < count; i++)
+			out[i] = float_at(p, i);
+	} else if (p->type == QDQ_TYPE_INT8) {
+		const int8_t *from = (const int8_t *)p->at;
+
+		for (int64_t i = 0; i < count; i++)
+			out[i] = (float)from[i * p->stride] - zero;
+	} else {
+		const uint8_t *from = (const uint8_t *)p->at;
+
+		for (int64_t i = 0; i < count; i++)
+			out[i] = (float)from[i * p->stride] - zero;
+	}
+}
+
+ALWAYS void write_row(const place *p, float zero, float before, int64_t count, const float *restrict v)
+{
+	if (p->type == QDQ_TYPE_FLOAT) {
+		for (int64_t i = 0; i < count; i++) {
+			float f = v[i] * before;
+
+			memcpy(p->at + i * p->stride * 4, &f, sizeof f);
+		}
+	} else if (p->stride == 1) {
+		uint8_t *to = (uint8_t *)p->at;
+
+		for (int64_t i = 0; i < count; i++)
+			to[i] = (uint8_t)(int32_t)(v[i] + zero);
+	} else {
+		uint8_t *to = (uint8_t *)p->at;
+
+		for (int64_t i = 0; i < count; i++)
+			to[i * p->stride] = (uint8_t)(int32_t)(v[i] + zero);
+	}
+}
+
+/* ---- steps ---- */
+
+ALWAYS void scaled(const float *from, float before, int64_t count, float *to)
+{
+	for (int64_t i = 0; i < count; i++)
+		to[i] = from[i] * before;
+}
+
+ALWAYS void add_step(const qdq_row *row, const qdq_step *s, const float *restrict v, float *restrict to)
+{
+	place p = place_of(row, &s->other, row->pixel, row->channel);
+	float other[QDQ_ROW];
+
+	read_row(&p, s->other.zero, row->count, other);
+	for (int64_t i = 0; i < row->count; i++)
+		to[i] = fmaf(other[i], s->other.ratio, v[i]);
+}
+
+ALWAYS void run_step(const qdq_row *row, const qdq_step *s)
+{
+	const float *from = row->registers + s->from * QDQ_ROW;
+	float *to = row->registers + s->to * QDQ_ROW, converted[QDQ_ROW];
+	int64_t count = row->count;
+	place p;
+
+	if (s->before != 1 && s->kind != QDQ_STEP_STORE) {
+		scaled(from, s->before, count, converted);
+		from = converted;
+	}
+	switch (s->kind) {
+	case QDQ_STEP_CLAMP:
+		for (int64_t i = 0; i < count; i++)
+			to[i] = qdq_clamp(from[i], s->low, s->high);
+		break;
+	case QDQ_STEP_ROUND:
+		for (int64_t i = 0; i < count; i++)
+			to[i] = qdq_round_step(from[i], s->low, s->high);
+		break;
+	case QDQ_STEP_AFFINE:
+		for (int64_t i = 0; i < count; i++)
+			to[i] = fmaf(from[i], s->multiplier[row->channel + i], s->addend[row->channel + i]);
+		break;
+	case QDQ_STEP_ADD:
+		add_step(row, s, from, to);
+		break;
+	case QDQ_STEP_STORE:
+		p = place_of(row, &s->other, row->pixel, row->channel);
+		write_row(&p, s->other.zero, s->before, count, from);
+		break;
+	}
+}
+
+/* ---- anchors ---- */
+
+ALWAYS void contract_row(qdq_row *row, const int32_t *acc)
+{
+	const qdq_kernel *k = row->k;
+	const float *multiplier = k->multiplier + row->channel, *addend = k->addend + row->channel;
+	float *to = row->registers;
+
+	if (k->bias != NULL)
+		for (int64_t i = 0; i < row->count; i++)
+			to[i] = qdq_scale_accumulator(acc[i] + k->bias[row->channel + i], multiplier[i], addend[i]);
+	else
+		for (int64_t i = 0; i < row->count; i++)
+			to[i] = qdq_scale_accumulator(acc[i], multiplier[i], addend[i]);
+	for (uint32_t s = 0; s < k->n_steps; s++)
+		run_step(row, &k->steps[s]);
+}
+
+ALWAYS void load_row(qdq_row *row)
+{
+	const qdq_operand *o = &row->k->in[0];
+	place p = place_of(row, o, row->pixel, row->channel);
+	float *to = row->registers;
+
+	read_row(&p, o->zero, row->count, to);
+	if (o->divisor != 0)
+		for (int64_t i = 0; i < row->count; i++)
+			to[i] = to[i] / o->divisor;
+	else if (o->ratio != 1)
+		scaled(to, o->ratio, row->count, to);
+}
+
+ALWAYS void multiply_row(qdq_row *row)
+{
+	place a = place_of(row, &row->k->in[0], row->pixel, row->channel);
+	place b = place_of(row, &row->k->in[1], row->pixel, row->channel);
+	float second[QDQ_ROW], *to = row->registers;
+
+	read_row(&a, row->k->in[0].zero, row->count, to);
+	read_row(&b, row->k->in[1].zero, row->count, second);
+	for (int64_t i = 0; i < row->count; i++)
+		to[i] = to[i] * second[i] * row->k->ratio;
+}
+
+/* The part of a window that lies in the image, along one axis: first index and one past the last. */
+static void inside(int64_t out, int64_t stride, int64_t pad, int64_t dilation, int64_t size, int64_t length, int64_t *first,
+		   int64_t *last)
+{
+	int64_t begin = out * stride - pad;
+
+	*first = begin < 0 ? (-begin + dilation - 1) / dilation : 0;
+	*last = begin >= length ? 0 : (length - begin + dilation - 1) / dilation;
+	if (*last > size)
+		*last = size;
+}
+
+ALWAYS void pool_row(qdq_row *row)
+{
+	const qdq_window *w = &row->k->window;
+	const qdq_operand *o = &row->k->in[0];
+	bool mean = row->k->anchor == QDQ_ANCHOR_MEAN;
+	const qdq_buffer *b = &row->buffers[o->buffer];
+	int64_t image = row->pixel / (w->oh * w->ow), oy = row->pixel / w->ow % w->oh, ox = row->pixel % w->ow;
+	int64_t y0, y1, x0, x1, number;
+	float element[QDQ_ROW], *to = row->registers;
+
+	inside(oy, w->sh, w->top, w->dh, w->kh, w->h, &y0, &y1);
+	inside(ox, w->sw, w->left, w->dw, w->kw, w->w, &x0, &x1);
+	for (int64_t i = 0; i < row->count; i++)
+		to[i] = mean ? 0 : -INFINITY;
+	for (int64_t y = y0; y < y1; y++) {
+		for (int64_t x = x0; x < x1; x++) {
+			int64_t at = (image * w->h + oy * w->sh - w->top + y * w->dh) * w->w + ox * w->sw - w->left + x * w->dw;
+			place p = {row->data[o->buffer] + at * b->pitch + row->channel, 1, b->type};
+
+			read_row(&p, o->zero, row->count, element);
+			for (int64_t i = 0; i < row->count; i++)
+				to[i] = mean ? to[i] + element[i] : (element[i] > to[i] ? element[i] : to[i]);
+		}
+	}
+	number = (y1 - y0) * (x1 - x0);
+	if (!mean) {
+		scaled(to, o->ratio, row->count, to);
+	} else if (w->count_pads || number == w->kh * w->kw) {
+		scaled(to, row->k->ratio, row->count, to);
+	} else {
+		float ratio = o->ratio / (float)number;
+
+		scaled(to, ratio, row->count, to);
+	}
+}
+
+ALWAYS void any_row(qdq_row *row)
+{
+	const qdq_kernel *k = row->k;
+
+	if (k->anchor == QDQ_ANCHOR_LOAD)
+		load_row(row);
+	else if (k->anchor == QDQ_ANCHOR_MUL)
+		multiply_row(row);
+	else
+		pool_row(row);
+	for (uint32_t s = 0; s < k->n_steps; s++)
+		run_step(row, &k->steps[s]);
+}
+
+ALWAYS void any_rows(qdq_row *row, int64_t pixel, int64_t pixels)
+{
+	for (int64_t p = pixel; p < pixel + pixels; p++) {
+		for (int64_t c = 0; c < row->k->channels; c += QDQ_ROW) {
+			row->pixel = p;
+			row->channel = c;
+			row->count = row->k->channels - c < QDQ_ROW ? row->k->channels - c : QDQ_ROW;
+			any_row(row);
+		}
+	}
+}
+
+/* ---- one copy for each kind of machine ---- */
+
+#ifdef HAVE_FAST
+FAST static void contract_fast(qdq_row *row, const int32_t *acc)
+{
+	contract_row(row, acc);
+}
+
+FAST static void rows_fast(qdq_row *row, int64_t pixel, int64_t pixels)
+{
+	any_rows(row, pixel, pixels);
+}
+
+static bool fast(void)
+{
+	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+#endif
+
+void qdq_row_contract(qdq_row *row, const int32_t *acc)
+{
+#ifdef HAVE_FAST
+	if (fast()) {
+		contract_fast(row, acc);
+		return;
+	}
+#endif
+	contract_row(row, acc);
+}
+
+void qdq_rows_run(qdq_row *row, int64_t pixel, int64_t pixels)
+{
+#ifdef HAVE_FAST
+	if (fast()) {
+		rows_fast(row, pixel, pixels);
+		return;
+	}
+#endif
+	any_rows(row, pixel, pixels);
+}

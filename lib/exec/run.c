@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * run.c -- executing a plan on the CPU: one kernel after the other, each shared by the threads
+ */
+#include "run.h"
+
+#include "rows.h"
+
+enum { PIXELS_AT_LEAST = 32, PARTS_PER_THREAD = 4 };
+
+typedef struct job {
+	const qdq_plan *p;
+	const qdq_kernel *k;
+	char **data;   /* by buffer */
+	char **scratch; /* by thread */
+	float **registers;
+	/* how the kernel is divided */
+	int64_t pixels_each, channels_each, columns;
+} job;
+
+/* ---- kernels ---- */
+
+static void use_tile(void *user, const qdq_tile *t)
+{
+	qdq_row *row = user;
+
+	for (int64_t i = 0; i < t->pixels; i++) {
+		for (int64_t c = 0; c < t->channels; c += QDQ_ROW) {
+			row->pixel = t->pixel + i;
+			row->channel = t->channel + c;
+			row->count = t->channels - c < QDQ_ROW ? t->channels - c : QDQ_ROW;
+			qdq_row_contract(row, t->acc + i * t->pitch + c);
+		}
+	}
+}
+
+static void run_part(void *user, int64_t i, int thread)
+{
+	const job *j = user;
+	const qdq_kernel *k = j->k;
+	int64_t pixel = i / j->columns * j->pixels_each, channel = i % j->columns * j->channels_each;
+	int64_t pixels = k->pixels - pixel < j->pixels_each ? k->pixels - pixel : j->pixels_each;
+	int64_t channels = k->channels - channel < j->channels_each ? k->channels - channel : j->channels_each;
+	qdq_row row = {.k = k, .buffers = j->p->buffers.items, .data = j->data, .registers = j->registers[thread]};
+
+	if (k->anchor == QDQ_ANCHOR_CONTRACT)
+		qdq_conv_run(k->filter, &k->conv, (const uint8_t *)j->data[k->in[0].buffer], pixel, pixels, channel, channels,
+			     j->scratch[thread], use_tile, &row);
+	else
+		qdq_rows_run(&row, pixel, pixels);
+}
+
+/* Parts of pixels; of channels too, where there are few pixels and each is much work. */
+static void run_kernel(job *j, qdq_threads *threads)
+{
+	const qdq_kernel *k = j->k;
+	int64_t count = qdq_threads_count(threads), wanted = count == 1 ? 1 : count * PARTS_PER_THREAD, rows;
+
+	j->pixels_each = (k->pixels + wanted - 1) / wanted;
+	if (j->pixels_each < PIXELS_AT_LEAST)
+		j->pixels_each = PIXELS_AT_LEAST;
+	rows = (k->pixels + j->pixels_each - 1) / j->pixels_each;
+	j->channels_each = k->channels;
+	j->columns = 1;
+	if (k->anchor == QDQ_ANCHOR_CONTRACT && rows < wanted) {
+		int64_t block = qdq_filter_block(k->filter), each = (k->channels * rows + wanted - 1) / wanted;
+
+		j->channels_each = (each + block - 1) / block * block;
+		j->columns = (k->channels + j->channels_each - 1) / j->channels_each;
+	}
+	qdq_threads_run(threads, rows * j->columns, run_part, j);
+}
+
+/* ---- nodes that lib/eval runs ---- */
+
+/* Codes in rows as a plain tensor, or back. */
+static void turn(const qdq_buffer *b, char *rows, char *plain, bool to_plain)
+{
+	for (int64_t p = 0; p < b->pixels; p++) {
+		int64_t at = p / b->spatial * b->channels * b->spatial + p % b->spatial;
+
+		for (int64_t c = 0; c < b->channels; c++) {
+			char *x = rows + p * b->pitch + c, *y = plain + at + c * b->spatial;
+
+			*(to_plain ? y : x) = *(to_plain ? x : y);
+		}
+	}
+}
+
+static const qdq_tensor *tensor_of(const job *j, qdq_arena *a, const qdq_value *v)
+{
+	const qdq_buffer *b;
+	qdq_tensor *t;
+	uint64_t count = 1;
+
+	if (v == NULL || qdq_value_constant(v) != NULL || j->p->buffer_of[v->id] == 0)
+		return v == NULL ? NULL : v->tensor;
+	b = &j->p->buffers.items[j->p->buffer_of[v->id] - 1];
+	if (j->data[b - j->p->buffers.items] == NULL)
+		return v->tensor; /* an input with a default */
+	t = qdq_new(a, qdq_tensor);
+	for (int32_t i = 0; i < b->rank; i++)
+		count *= (uint64_t)b->dims[i];
+	*t = (qdq_tensor){.type = b->type, .rank = b->rank, .dims = b->dims, .count = count};
+	(void)qdq_type_size(b->type, count, &t->size);
+	t->data = j->data[b - j->p->buffers.items];
+	if (b->rows) {
+		char *plain = qdq_alloc(a, (size_t)t->size);
+
+		turn(b, j->data[b - j->p->buffers.items], plain, true);
+		t->data = plain;
+	}
+	return t;
+}
+
+QDQ_NORETURN static void refuse(const job *j, const qdq_node *n, const char *why)
+{
+	qdq_where where = {.file = j->p->m->path, .node = *n->name != '\0' ? n->name : NULL, .op = n->op_type};
+
+	qdq_fail(j->p->m->ctx, QDQ_EMODEL, &where, "%s", why);
+}
+
+static void keep_result(const job *j, const qdq_node *n, const qdq_value *v, const qdq_tensor *t)
+{
+	uint32_t index = j->p->buffer_of[v->id] - 1;
+	const qdq_buffer *b = &j->p->buffers.items[index];
+	uint64_t size = 0, count = 1;
+
+	for (int32_t i = 0; i < b->rank; i++)
+		count *= (uint64_t)b->dims[i];
+	(void)qdq_type_size(b->type, count, &size);
+	if (t == NULL || t->type != b->type || t->count != count || t->size != size)
+		refuse(j, n, "its result has another type or shape than was inferred");
+	if (b->rows)
+		turn(b, j->data[index], (char *)(uintptr_t)t->data, false);
+	else if (size != 0)
+		memcpy(j->data[index], t->data, size);
+}
+
+static void run_node(void *arg, qdq_arena *a)
+{
+	const job *j = arg;
+	qdq_node *n = j->k->node;
+	const qdq_tensor **in = qdq_array(a, const qdq_tensor *, n->n_inputs);
+	const qdq_tensor **out = qdq_array(a, const qdq_tensor *, n->n_outputs);
+	const qdq_node *failed = n;
+	qdq_eval_result result;
+
+	for (uint32_t i = 0; i < n->n_inputs; i++)
+		in[i] = tensor_of(j, a, qdq_in(n, i));
+	result = n->region != NULL ? qdq_eval_graph(j->p->m, n->region->body, a, in, out, &failed)
+				   : qdq_eval_node(j->p->m, a, n, in, out, 0);
+	if (result != QDQ_EVAL_OK)
+		refuse(j, failed != NULL ? failed : n, "the reference evaluator refuses this operator with these operands");
+	for (uint32_t i = 0; i < n->n_outputs; i++)
+		if (n->outputs[i] != NULL)
+			keep_result(j, n, n->outputs[i], out[i]);
+}
+
+/* ---- plans ---- */
+
+struct running {
+	const qdq_plan *p;
+	const qdq_run_memory *memory;
+	qdq_threads *threads;
+};
+
+static void place_buffers(const qdq_plan *p, const qdq_run_memory *memory, char **data)
+{
+	for (size_t i = 0; i < p->buffers.count; i++) {
+		const qdq_buffer *b = &p->buffers.items[i];
+
+		data[i] = b->place == QDQ_PLACE_ARENA	 ? memory->arena + b->at
+			  : b->place == QDQ_PLACE_INPUT	 ? (char *)(uintptr_t)memory->inputs[b->at]
+			  : b->place == QDQ_PLACE_OUTPUT ? memory->outputs[b->at]
+							 : (char *)(uintptr_t)b->data;
+	}
+}
+
+static void *aligned(qdq_arena *a, size_t size)
+{
+	uintptr_t p = (uintptr_t)qdq_alloc(a, size + 64);
+
+	return (void *)((p + 63) & ~(uintptr_t)63);
+}
+
+static void give_scratch(job *j, qdq_arena *a, int threads)
+{
+	size_t scratch = 64, registers = 1;
+
+	for (size_t i = 0; i < j->p->kernels.count; i++) {
+		const qdq_kernel *k = &j->p->kernels.items[i];
+		size_t needed = k->anchor == QDQ_ANCHOR_CONTRACT ? qdq_conv_scratch(k->filter, &k->conv) : 0;
+
+		scratch = needed > scratch ? needed : scratch;
+		registers = k->n_registers > registers ? k->n_registers : registers;
+	}
+	j->scratch = qdq_array(a, char *, (size_t)threads);
+	j->registers = qdq_array(a, float *, (size_t)threads);
+	for (int t = 0; t < threads; t++) {
+		j->scratch[t] = aligned(a, scratch);
+		j->registers[t] = aligned(a, registers * QDQ_ROW * sizeof(float));
+	}
+}
+
+/* Outputs that no kernel writes: inputs, constants, values that stand in the list twice. */
+static void copy_outputs(const job *j, const qdq_run_memory *memory)
+{
+	const qdq_graph *g = j->p->m->graph;
+
+	for (size_t i = 0; i < g->outputs.count; i++) {
+		uint32_t index = j->p->buffer_of[g->outputs.items[i]->id] - 1;
+		const qdq_buffer *b = &j->p->buffers.items[index];
+
+		if (j->data[index] != memory->outputs[i] && b->size != 0)
+			memcpy(memory->outputs[i], j->data[index], (size_t)b->size);
+	}
+}
+
+static void run_all(void *arg, qdq_arena *scratch)
+{
+	struct running *r = arg;
+	job j = {.p = r->p, .data = qdq_array(scratch, char *, r->p->buffers.count)};
+
+	place_buffers(r->p, r->memory, j.data);
+	give_scratch(&j, scratch, qdq_threads_count(r->threads));
+	for (size_t i = 0; i < r->p->kernels.count; i++) {
+		j.k = &r->p->kernels.items[i];
+		if (j.k->anchor == QDQ_ANCHOR_NODE)
+			qdq_with_scratch(r->p->m->ctx, run_node, &j);
+		else
+			run_kernel(&j, r->threads);
+	}
+	copy_outputs(&j, r->memory);
+}
+
+void qdq_plan_run(const qdq_plan *p, const qdq_run_memory *memory, qdq_threads *threads)
+{
+	struct running r = {p, memory, threads};
+
+	qdq_with_scratch(p->m->ctx, run_all, &r);
+}

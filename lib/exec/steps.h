@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * steps.h -- the numbers of a fused operator behind its accumulators, the same on every device
+ *
+ * An anchor (a contraction, a pool, a load) gives register 0; each step reads one register and writes the next. Registers
+ * are floats in a unit of their own: the value of the network is register * unit, and units are chosen so that a rounding
+ * step needs no division (DESIGN: the unit before a Q is its scale). All functions below are a fixed order of exactly
+ * rounded operations (one multiplication, one addition or one fma each), so any compiler that neither contracts nor
+ * reorders them gives the same bits.
+ */
+#ifndef QDQ_EXEC_STEPS_H
+#define QDQ_EXEC_STEPS_H
+
+#include <math.h>
+#include <stdint.h>
+
+typedef enum qdq_step_kind {
+	QDQ_STEP_CLAMP,	 /* min(max(v, low), high): Relu, Clip */
+	QDQ_STEP_ROUND,	 /* round half even, saturate: Q, and DQ in the unit of its scale; register = code - zero point */
+	QDQ_STEP_AFFINE, /* fma(v, multiplier[c], addend[c]): BatchNormalization, constants per channel */
+	QDQ_STEP_ADD,	 /* fma(other, ratio, v): a residual */
+	QDQ_STEP_STORE	 /* to memory: code = register + zero point, or the float itself */
+} qdq_step_kind;
+
+/* A multiplication and an addition, each rounded? No: one fma. The accumulator is rounded to float first. */
+static inline float qdq_scale_accumulator(int32_t acc, float multiplier, float bias)
+{
+	return fmaf((float)acc, multiplier, bias);
+}
+
+/* NaN becomes low, on every device. */
+static inline float qdq_clamp(float v, float low, float high)
+{
+	v = v > low ? v : low;
+	return v < high ? v : high;
+}
+
+/* low and high are integers of at most 2^16: clamping first gives the same as clamping last, and leaves few enough bits
+ * for the addition of 1.5 * 2^23 to round half to even at the units place. */
+static inline float qdq_round_step(float v, float low, float high)
+{
+	const float magic = 12582912.0f;
+
+	return (qdq_clamp(v, low, high) + magic) - magic;
+}
+
+#endif
