@@ -16,7 +16,7 @@ SAN     ?=
 CFLAGS  ?=
 ALL_CFLAGS := -std=c11 -D_DEFAULT_SOURCE -fPIC -fvisibility=hidden -fno-math-errno -ffp-contract=off \
 	$(OPT) $(WARN) $(WERROR) $(SAN) -Iinclude -I$(BUILD)/gen $(CFLAGS)
-LDLIBS  := -lprotobuf-c -lm
+LDLIBS  := -lprotobuf-c -lm -lpthread
 
 LIB_SRC := $(filter-out lib/cli/%,$(wildcard lib/*/*.c lib/*/*/*.c)) $(wildcard passes/*.c)
 CLI_SRC := $(wildcard lib/cli/*.c)
@@ -49,7 +49,7 @@ $(BUILD)/libqdqopt.so.$(VERSION): $(LIB_OBJ)
 $(BUILD)/libqdqopt.so: $(BUILD)/libqdqopt.so.$(VERSION)
 	ln -sf $(<F) $(BUILD)/libqdqopt.so.$(SOVERSION) && ln -sf $(<F) $@
 $(BUILD)/qdqopt: $(CLI_OBJ) $(BUILD)/libqdqopt.a
-	$(CC) $(SAN) -o $@ $^ $(LDLIBS) -lpthread
+	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
 
 # ---- tests ----------------------------------------------------------------------------------------------------------
 # Each program's counts are appended to $(RESULTS) by test/count; `check` adds them up.
@@ -61,15 +61,15 @@ COUNT    = RESULTS=$(abspath $(RESULTS)) test/count
 CLANG   ?= clang
 FLOOR   ?= 90
 RUNS    ?= 1000000
-CHECKS   = check-unit check-golden check-properties check-oom check-asan check-tsan check-fuzz check-examples check-peer cover
-TESTS    = golden properties oom threads
+CHECKS   = check-unit check-golden check-exec check-properties check-oom check-asan check-tsan check-fuzz check-examples check-peer cover
+TESTS    = golden exec properties oom threads
 REPLAYS := $(patsubst test/fuzz/fuzz_%.c,replay_%,$(wildcard test/fuzz/fuzz_*.c))
 SOURCES  = $(wildcard include/*.h lib/*/*.[ch] lib/*/*/*.[ch] passes/*.[ch] test/*.c test/*/*.[ch] examples/*.c)
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard test/unit/*.c))
 ASAN    := $(MAKE) BUILD=build/asan DEBUG=1 SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined"
 TSAN    := $(MAKE) BUILD=build/tsan DEBUG=1 SAN=-fsanitize=thread
 
-.PHONY: check check-unit check-golden check-properties check-oom check-asan check-tsan check-fuzz check-examples
+.PHONY: check check-unit check-golden check-exec check-properties check-oom check-asan check-tsan check-fuzz check-examples
 .PHONY: check-peer cover bench fuzz lint wc bless test-programs clean
 check: ## everything; the last line says how many tests passed and failed
 	@test/check $(RESULTS) lint $(CHECKS)
@@ -78,7 +78,7 @@ $(BUILD)/test/unit/%.o: CFLAGS += -Wno-pedantic
 $(BUILD)/test/run_unit: $(UNIT_OBJ) $(BUILD)/libqdqopt.a
 	$(CC) $(SAN) -o $@ $^ $(LDLIBS) $(shell pkg-config --libs check libcjson)
 $(BUILD)/test/run_%: $(BUILD)/test/%.o $(BUILD)/test/fixture.o $(BUILD)/libqdqopt.a
-	$(CC) $(SAN) -o $@ $^ $(LDLIBS) -lpthread
+	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
 $(BUILD)/test/replay_%: $(BUILD)/test/fuzz/fuzz_%.o $(BUILD)/test/fuzz/standalone.o $(BUILD)/libqdqopt.a
 	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
 $(BUILD)/test/run_generate: $(BUILD)/test/gen/generate.o
@@ -97,14 +97,17 @@ check-golden: $(BUILD)/test/run_golden ## golden graphs, printed and run on both
 	$(COUNT) golden $< test/golden
 bless: $(BUILD)/test/run_golden ## write what the golden graphs give now as what they are to give
 	$< --bless test/golden
+check-exec: $(BUILD)/test/run_exec ## random regions and the models, run in integers, against their Q/DQ nodes
+	$(COUNT) exec $< test/models
 check-properties: $(BUILD)/test/run_properties ## idempotence, pass orders, load and save, print and parse
 	$(COUNT) properties $< test/models test/golden
 check-oom: $(BUILD)/test/run_oom ## every single allocation fails once
 	$(COUNT) oom $< test/models test/golden
 check-asan: ## units, golden graphs and properties under AddressSanitizer and UBSan
-	$(ASAN) build/asan/test/run_unit build/asan/test/run_golden build/asan/test/run_properties build/asan/test/run_oom
+	$(ASAN) build/asan/test/run_unit build/asan/test/run_golden build/asan/test/run_properties build/asan/test/run_oom build/asan/test/run_exec
 	$(COUNT) asan-unit build/asan/test/run_unit
 	$(COUNT) asan-golden build/asan/test/run_golden test/golden
+	$(COUNT) asan-exec build/asan/test/run_exec test/models
 	$(COUNT) asan-properties build/asan/test/run_properties test/models test/golden
 	$(COUNT) asan-oom build/asan/test/run_oom --quick test/models test/golden
 check-tsan: ## two threads, each with its own context, under ThreadSanitizer

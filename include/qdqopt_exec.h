@@ -28,9 +28,20 @@ extern "C" {
 
 typedef struct qdq_session qdq_session;
 
+/* An element of a fused operator's output where the integers and the meaning of its Q/DQ nodes part. */
+typedef struct qdq_difference {
+	const char *node, *tensor;
+	uint64_t index;	      /* of the element, row-major */
+	double got, expected; /* codes, or floats */
+} qdq_difference;
+
 #define QDQ_SESSION_OPTIONS_VERSION 1
 typedef struct qdq_session_options {
 	uint32_t version;
+	/* Not NULL: every fused operator also runs as its Q/DQ nodes, on the same inputs; called for each element that
+	 * differs (codes: at all; floats: by more than 1e-5 of the larger of 1 and the expected value). */
+	void (*check)(void *user, const qdq_difference *d);
+	void *user;
 	int threads;		  /* 0: one for each core */
 	const char *instructions; /* "c", "avx2" or "vnni" at most; NULL: the best that there is */
 } qdq_session_options;
@@ -59,14 +70,15 @@ QDQ_API qdq_status qdq_session_run(qdq_session *s, const qdq_binding *inputs, si
 				   size_t n_outputs);
 
 typedef struct qdq_session_facts {
-	size_t kernels;	      /* of the plan that ran last */
-	size_t evaluated;     /* of those: nodes that the reference evaluator runs */
-	uint64_t arena;	      /* bytes for values between kernels */
+	size_t kernels;	       /* of the plan that ran last */
+	size_t evaluated;      /* of those: nodes that the reference evaluator runs */
+	uint64_t arena;	       /* bytes for values between kernels */
 	uint64_t largest_live; /* the most that live at a time: no plan needs less */
 	int threads;
 	const char *instructions;
 } qdq_session_facts;
-QDQ_API qdq_status qdq_session_get_facts(qdq_session_facts *out, const qdq_session *s); /* QDQ_EUSAGE: nothing ran yet */
+QDQ_API qdq_status qdq_session_get_facts(qdq_session_facts *out,
+					 const qdq_session *s); /* QDQ_EUSAGE: nothing ran yet */
 
 #ifdef __cplusplus
 }

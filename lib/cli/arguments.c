@@ -127,7 +127,8 @@ static bool set_output(arguments *a, const char *value)
 	size_t n = strlen(value);
 
 	a->output = value;
-	return (n > 4 && strcmp(value + n - 4, ".npz") == 0) || wrong("--output", value, "a file whose name ends in .npz");
+	return (n > 4 && strcmp(value + n - 4, ".npz") == 0) ||
+	       wrong("--output", value, "a file whose name ends in .npz");
 }
 
 static bool set_device(arguments *a, const char *value)
@@ -218,7 +219,8 @@ static bool take_option(arguments *a, int argc, char **argv, int *i)
 
 static bool check_words(const arguments *a)
 {
-	static const int least[] = {[COMMAND_OPTIMIZE] = 2, [COMMAND_INSPECT] = 1, [COMMAND_EXPLAIN] = 1, [COMMAND_RUN] = 1};
+	static const int least[] = {
+	    [COMMAND_OPTIMIZE] = 2, [COMMAND_INSPECT] = 1, [COMMAND_EXPLAIN] = 1, [COMMAND_RUN] = 1};
 
 	if (a->n_words < least[a->command]) {
 		fprintf(stderr, "qdqopt: %s is missing; see qdqopt --help\n",

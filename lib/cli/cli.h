@@ -32,7 +32,7 @@ typedef struct arguments {
 	qdq_emit emit;
 	bool exact, bounded, quiet;
 	const char *passes, *target, *print_after;
-	double require; /* percent; negative: not given */
+	double require;			 /* percent; negative: not given */
 	const char *inputs[MOST_INPUTS]; /* NAME=FILE.npy or FILE.npz */
 	int n_inputs;
 	bool random; /* --random was given */

@@ -71,8 +71,8 @@ static qdq_status check_names(const job *j)
 			       strcmp(qdq_value_name(qdq_input(j->model, v)), j->files[i].items[k].name) != 0)
 				v++;
 			if (v == qdq_input_count(j->model)) {
-				fprintf(stderr, "qdqopt: error: %s: the model has no input '%s'\n", j->arguments->inputs[i],
-					j->files[i].items[k].name);
+				fprintf(stderr, "qdqopt: error: %s: the model has no input '%s'\n",
+					j->arguments->inputs[i], j->files[i].items[k].name);
 				return QDQ_EUSAGE;
 			}
 		}
@@ -107,7 +107,8 @@ static qdq_status make_random(const qdq_value *v, qdq_binding *out, uint64_t *st
 	}
 	size = out->type == QDQ_TYPE_FLOAT || out->type == QDQ_TYPE_INT32 ? 4 : out->type == QDQ_TYPE_INT64 ? 8 : 1;
 	if (size == 1 && out->type != QDQ_TYPE_INT8 && out->type != QDQ_TYPE_UINT8 && out->type != QDQ_TYPE_BOOL) {
-		fprintf(stderr, "qdqopt: error: input '%s' is %s: it cannot be random\n", out->name, qdq_type_text(out->type));
+		fprintf(stderr, "qdqopt: error: input '%s' is %s: it cannot be random\n", out->name,
+			qdq_type_text(out->type));
 		return QDQ_EMODEL;
 	}
 	out->size = count * size;
@@ -175,7 +176,10 @@ static qdq_status write_outputs(const job *j)
 	for (size_t i = 0; i < j->n_outputs; i++) {
 		const qdq_binding *b = &j->outputs[i];
 
-		items[i] = (array){.name = (char *)(uintptr_t)b->name, .type = b->type, .rank = b->rank, .size = b->size,
+		items[i] = (array){.name = (char *)(uintptr_t)b->name,
+				   .type = b->type,
+				   .rank = b->rank,
+				   .size = b->size,
 				   .data = b->data};
 		for (int d = 0; d < b->rank; d++)
 			items[i].dims[d] = b->dims[d];
@@ -210,8 +214,10 @@ static void print_facts(const job *j)
 
 	if (qdq_session_get_facts(&f, j->session) == QDQ_OK)
 		fprintf(stderr,
-			"cpu (%s, %d thread%s): %zu kernels, %zu of them by the reference evaluator; %.1f MB between them\n",
-			f.instructions, f.threads, f.threads == 1 ? "" : "s", f.kernels, f.evaluated, (double)f.arena / 1e6);
+			"cpu (%s, %d thread%s): %zu kernels, %zu of them by the reference evaluator; %.1f MB between "
+			"them\n",
+			f.instructions, f.threads, f.threads == 1 ? "" : "s", f.kernels, f.evaluated,
+			(double)f.arena / 1e6);
 }
 
 /* ---- the command ---- */

@@ -39,7 +39,8 @@ static int64_t int_at(const qdq_node *n, const char *name, size_t axis, int64_t 
 static void window_of(const qdq_node *n, const qdq_shape *x, const qdq_shape *y, const int64_t *kernel, qdq_window *out)
 {
 	size_t axes = (size_t)x->rank - 2;
-	int64_t in[2] = {1, 1}, to[2] = {1, 1}, k[2] = {1, 1}, stride[2] = {1, 1}, dilation[2] = {1, 1}, pad[2] = {0, 0};
+	int64_t in[2] = {1, 1}, to[2] = {1, 1}, k[2] = {1, 1}, stride[2] = {1, 1}, dilation[2] = {1, 1},
+		pad[2] = {0, 0};
 
 	for (size_t i = 0; i < axes; i++) {
 		size_t at = 2 - axes + i;
@@ -51,8 +52,19 @@ static void window_of(const qdq_node *n, const qdq_shape *x, const qdq_shape *y,
 		dilation[at] = int_at(n, "dilations", i, 1);
 		pad[at] = pad_before(n, i, axes, in[at], to[at], (k[at] - 1) * dilation[at] + 1, stride[at]);
 	}
-	*out = (qdq_window){.n = x->dim[0], .h = in[0], .w = in[1], .oh = to[0], .ow = to[1], .kh = k[0], .kw = k[1],
-			    .sh = stride[0], .sw = stride[1], .dh = dilation[0], .dw = dilation[1], .top = pad[0], .left = pad[1]};
+	*out = (qdq_window){.n = x->dim[0],
+			    .h = in[0],
+			    .w = in[1],
+			    .oh = to[0],
+			    .ow = to[1],
+			    .kh = k[0],
+			    .kw = k[1],
+			    .sh = stride[0],
+			    .sw = stride[1],
+			    .dh = dilation[0],
+			    .dw = dilation[1],
+			    .top = pad[0],
+			    .left = pad[1]};
 }
 
 static bool image(const qdq_value *v)
@@ -66,7 +78,8 @@ static const known *codes_of(const lowering *l, const qdq_value *v)
 {
 	const known *k = qdq_known_of(l, v);
 
-	return k != NULL && k->kind == KNOWN_SOURCE && k->quant.scale != NULL && qdq_type_is_int8(k->quant.type) ? k : NULL;
+	return k != NULL && k->kind == KNOWN_SOURCE && k->quant.scale != NULL && qdq_type_is_int8(k->quant.type) ? k
+														 : NULL;
 }
 
 /* Weights as k x (c * kh * kw) codes, whatever order the node has them in. */
@@ -92,9 +105,22 @@ static bool conv_geometry(lowering *l, const qdq_node *n, const qdq_value *x, co
 	for (int32_t i = 2; i < w->rank; i++)
 		kernel[i - 2] = w->dims[i];
 	window_of(n, x->shape, y->shape, kernel, &window);
-	*g = (qdq_conv){.n = window.n, .h = window.h, .w = window.w, .c = x->shape->dim[1], .oh = window.oh, .ow = window.ow,
-			.k = w->dims[0], .kh = window.kh, .kw = window.kw, .sh = window.sh, .sw = window.sw, .dh = window.dh,
-			.dw = window.dw, .top = window.top, .left = window.left, .groups = qdq_attr_int(n, "group", 1),
+	*g = (qdq_conv){.n = window.n,
+			.h = window.h,
+			.w = window.w,
+			.c = x->shape->dim[1],
+			.oh = window.oh,
+			.ow = window.ow,
+			.k = w->dims[0],
+			.kh = window.kh,
+			.kw = window.kw,
+			.sh = window.sh,
+			.sw = window.sw,
+			.dh = window.dh,
+			.dw = window.dw,
+			.top = window.top,
+			.left = window.left,
+			.groups = qdq_attr_int(n, "group", 1),
 			.weights = w->data};
 	return g->groups > 0 && g->c % g->groups == 0 && g->k % g->groups == 0 && w->dims[1] == g->c / g->groups;
 }
@@ -108,8 +134,20 @@ static bool product_geometry(lowering *l, const qdq_node *n, const qdq_value *x,
 	    (gemm && (qdq_attr_int(n, "transA", 0) != 0 || qdq_attr_float(n, "alpha", 1) != 1 ||
 		      qdq_attr_float(n, "beta", 1) != 1)))
 		return false;
-	*g = (qdq_conv){.n = x->shape->dim[0], .h = 1, .w = 1, .c = x->shape->dim[1], .oh = 1, .ow = 1,
-			.k = w->dims[turned ? 0 : 1], .kh = 1, .kw = 1, .sh = 1, .sw = 1, .dh = 1, .dw = 1, .groups = 1};
+	*g = (qdq_conv){.n = x->shape->dim[0],
+			.h = 1,
+			.w = 1,
+			.c = x->shape->dim[1],
+			.oh = 1,
+			.ow = 1,
+			.k = w->dims[turned ? 0 : 1],
+			.kh = 1,
+			.kw = 1,
+			.sh = 1,
+			.sw = 1,
+			.dh = 1,
+			.dw = 1,
+			.groups = 1};
 	if (w->dims[turned ? 1 : 0] != g->c)
 		return false;
 	g->weights = turned ? w->data : transposed(l, w->data, g->c, g->k);
@@ -188,7 +226,8 @@ bool qdq_lower_contraction(lowering *l, qdq_node *n)
 		return false;
 	l->main = *x;
 	l->weight = w->quant;
-	if (!(qdq_is(n, QDQ_OP_Conv) ? conv_geometry(l, n, x->outer, weights) : product_geometry(l, n, x->outer, weights)))
+	if (!(qdq_is(n, QDQ_OP_Conv) ? conv_geometry(l, n, x->outer, weights)
+				     : product_geometry(l, n, x->outer, weights)))
 		return false;
 	k = l->k.conv.k;
 	if (k != l->k.channels || l->k.conv.n * l->k.conv.oh * l->k.conv.ow != l->k.pixels ||
@@ -276,7 +315,8 @@ bool qdq_lower_concat(lowering *l, qdq_node *n)
 	int64_t axis = qdq_attr_int(n, "axis", 1);
 
 	if (v == NULL || (l->parts != 0 && l->part >= l->parts) || y->shape == NULL ||
-	    (axis < 0 ? axis + y->shape->rank : axis) != 1 || !qdq_shape_known(v->shape) || v->shape->rank != y->shape->rank)
+	    (axis < 0 ? axis + y->shape->rank : axis) != 1 || !qdq_shape_known(v->shape) ||
+	    v->shape->rank != y->shape->rank)
 		return false;
 	l->parts = n->n_inputs;
 	l->k.channels = v->shape->dim[1];

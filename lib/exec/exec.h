@@ -30,9 +30,9 @@ typedef struct qdq_buffer {
 	int64_t channels, pitch; /* of ROWS */
 	uint64_t size;		 /* bytes */
 	qdq_place place;
-	uint64_t at; /* offset in the arena; index of the input or output */
-	const void *data; /* of a constant */
-	uint32_t first, last;	 /* kernels that write and read it first and last */
+	uint64_t at;	      /* offset in the arena; index of the input or output */
+	const void *data;     /* of a constant */
+	uint32_t first, last; /* kernels that write and read it first and last */
 } qdq_buffer;
 
 /* ---- kernels ---- */
@@ -40,9 +40,9 @@ typedef struct qdq_buffer {
 /* How a kernel sees 8-bit codes or floats of a buffer. */
 typedef struct qdq_operand {
 	uint32_t buffer;
-	float zero;    /* zero point of codes */
-	float ratio;   /* register = (element - zero) * ratio */
-	float divisor; /* of floats that are quantized: register = element / divisor; 0: none */
+	float zero;	 /* zero point of codes */
+	float ratio;	 /* register = (element - zero) * ratio */
+	float divisor;	 /* of floats that are quantized: register = element / divisor; 0: none */
 	int64_t channel; /* of a store: where its channels begin in the buffer (Concat) */
 } qdq_operand;
 

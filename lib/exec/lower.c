@@ -13,8 +13,6 @@
  * the readers of each register, and then every multiplier is computed once, in double.
  */
 #include "lower.h"
-#include <stdio.h>
-#include <stdlib.h>
 
 /* ---- values ---- */
 
@@ -176,7 +174,8 @@ static bool lower_q(lowering *l, const qdq_node *n)
 	qdq_step *s;
 	known *k;
 
-	if (!qdq_quant_of(l, n, &q) || !qdq_type_is_int8(q.type) || !one_scale(&q) || !register_of(l, qdq_in(n, 0), &from))
+	if (!qdq_quant_of(l, n, &q) || !qdq_type_is_int8(q.type) || !one_scale(&q) ||
+	    !register_of(l, qdq_in(n, 0), &from))
 		return false;
 	s = add_step(l, QDQ_STEP_ROUND, from);
 	s->low = (float)(qdq_type_min(q.type) - qdq_quant_zero(&q, 0));
@@ -218,8 +217,8 @@ static bool bound(const lowering *l, const qdq_node *n, uint32_t i, const char *
 
 	if (l->m->opset < 11)
 		value = (double)qdq_attr_float(n, attr, (float)absent);
-	else if (qdq_in(n, i) != NULL && (qdq_constant(l, qdq_in(n, i)) == NULL ||
-					   !qdq_tensor_real(qdq_constant(l, qdq_in(n, i)), 0, &value)))
+	else if (qdq_in(n, i) != NULL &&
+		 (qdq_constant(l, qdq_in(n, i)) == NULL || !qdq_tensor_real(qdq_constant(l, qdq_in(n, i)), 0, &value)))
 		return false;
 	*out = (float)value;
 	return true;
@@ -337,7 +336,8 @@ static bool lower_binary(lowering *l, const qdq_node *n)
 	if (qdq_in(n, 0) == qdq_in(n, 1))
 		return false;
 	if (numbers != NULL) {
-		if (!along_channels(qdq_constant(l, w), n->outputs[0]) || !same_shape(v, n->outputs[0]) || !register_of(l, v, &from))
+		if (!along_channels(qdq_constant(l, w), n->outputs[0]) || !same_shape(v, n->outputs[0]) ||
+		    !register_of(l, v, &from))
 			return false;
 		return qdq_is(n, QDQ_OP_Add) ? affine(l, n, from, filled(l, 1), numbers)
 					     : affine(l, n, from, numbers, filled(l, 0));
@@ -386,8 +386,8 @@ static bool lower_view(lowering *l, const qdq_node *n)
 			return false;
 	if (!register_of(l, qdq_in(n, 0), &reg))
 		return false;
-	*learn(l, n->outputs[0], KNOWN_REGISTER) = (known){
-	    .v = n->outputs[0], .kind = KNOWN_REGISTER, .quant = {.type = n->outputs[0]->type}, .reg = reg};
+	*learn(l, n->outputs[0], KNOWN_REGISTER) =
+	    (known){.v = n->outputs[0], .kind = KNOWN_REGISTER, .quant = {.type = n->outputs[0]->type}, .reg = reg};
 	return true;
 }
 
@@ -448,8 +448,8 @@ static bool store_outputs(lowering *l, const qdq_node *n)
 		if (!register_of(l, inner, &reg))
 			return false;
 		s = add_step(l, QDQ_STEP_STORE, reg);
-		*qdq_push(l->scratch, &l->stores) =
-		    (other_operand){(uint32_t)l->steps.count - 1, {.outer = outer, .quant = qdq_known_of(l, inner)->quant}};
+		*qdq_push(l->scratch, &l->stores) = (other_operand){
+		    (uint32_t)l->steps.count - 1, {.outer = outer, .quant = qdq_known_of(l, inner)->quant}};
 		s->other.channel = l->channel;
 	}
 	return true;
@@ -468,10 +468,8 @@ static bool lower_all(lowering *l)
 	if (l->body == NULL)
 		return lower_node(l, l->n) && store_outputs(l, l->n);
 	for (qdq_node *n = l->body->first; n != NULL; n = n->next)
-		if (!of_another_part(l, n) && (n->n_outputs != 1 || !lower_node(l, n) || !store_outputs(l, n))) {
-			if (getenv("WHY")) fprintf(stderr, "  at %s\n", n->op_type);
+		if (!of_another_part(l, n) && (n->n_outputs != 1 || !lower_node(l, n) || !store_outputs(l, n)))
 			return false;
-		}
 	return true;
 }
 
@@ -502,8 +500,6 @@ static bool lower_once(lowering *l)
 	return set_extent(l) && lower_all(l) && l->anchored && qdq_lower_finish(l);
 }
 
-#include <stdio.h>
-#include <stdlib.h>
 bool qdq_lower(qdq_plan *p, qdq_node *n)
 {
 	size_t kernels = p->kernels.count;
@@ -519,12 +515,6 @@ bool qdq_lower(qdq_plan *p, qdq_node *n)
 		good = lower_once(&l);
 		parts = l.parts > parts ? l.parts : parts;
 		channel += l.k.channels;
-	}
-	if (!good && getenv("WHY")) {
-		fprintf(stderr, "EVAL %s %s:", n->op_type, n->name);
-		if (n->region)
-			for (qdq_node *x = n->region->body->first; x; x = x->next) fprintf(stderr, " %s", x->op_type);
-		fprintf(stderr, "\n");
 	}
 	if (!good)
 		p->kernels.count = kernels;

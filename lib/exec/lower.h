@@ -22,7 +22,7 @@ int32_t qdq_quant_zero(const quant *q, uint64_t channel);
 typedef enum known_kind { KNOWN_SOURCE, KNOWN_REGISTER } known_kind;
 
 typedef struct known {
-	const qdq_value *v;	/* in the body */
+	const qdq_value *v; /* in the body */
 	known_kind kind;
 	const qdq_value *outer; /* of a source */
 	quant quant;		/* of a source; of a register that is the output of a Q */

@@ -32,7 +32,8 @@ static void set_shape(qdq_plan *p, qdq_buffer *b, const qdq_value *v)
 		count *= (uint64_t)b->dims[i];
 	}
 	if (!qdq_type_size(b->type, count, &b->size))
-		qdq_fail(p->m->ctx, QDQ_EMODEL, &(qdq_where){.file = p->m->path, .operand = v->name}, "'%s' is too large", v->name);
+		qdq_fail(p->m->ctx, QDQ_EMODEL, &(qdq_where){.file = p->m->path, .operand = v->name},
+			 "'%s' is too large", v->name);
 }
 
 static void set_rows(qdq_buffer *b)
@@ -195,7 +196,8 @@ static void add_all(qdq_plan *p)
 			refuse(p, n, refused++);
 	}
 	if (refused != 0)
-		qdq_fail(p->m->ctx, QDQ_EMODEL, &(qdq_where){.file = p->m->path}, "%d operators cannot be run", refused);
+		qdq_fail(p->m->ctx, QDQ_EMODEL, &(qdq_where){.file = p->m->path}, "%d operators cannot be run",
+			 refused);
 }
 
 static void touch(qdq_plan *p, uint32_t buffer, uint32_t kernel)
@@ -273,8 +275,8 @@ static void make(void *arg, qdq_arena *scratch)
 		p->buffers.items = memcpy(buffers, p->buffers.items, p->buffers.count * sizeof *buffers);
 	if (p->kernels.count != 0)
 		p->kernels.items = memcpy(kernels, p->kernels.items, p->kernels.count * sizeof *kernels);
-	p->buffer_of = memcpy(qdq_array(p->arena, uint32_t, p->m->n_values), p->buffer_of,
-			      p->m->n_values * sizeof *p->buffer_of);
+	p->buffer_of =
+	    memcpy(qdq_array(p->arena, uint32_t, p->m->n_values), p->buffer_of, p->m->n_values * sizeof *p->buffer_of);
 	p->scratch = NULL;
 }
 

@@ -31,7 +31,8 @@ ALWAYS place place_of(const qdq_row *row, const qdq_operand *o, int64_t pixel, i
 	channel += o->channel;
 	if (b->rows)
 		return (place){row->data[o->buffer] + pixel * b->pitch + channel, 1, b->type};
-	return (place){row->data[o->buffer] + ((pixel / spatial * channels + channel) * spatial + pixel % spatial) * size,
+	return (place){row->data[o->buffer] +
+			   ((pixel / spatial * channels + channel) * spatial + pixel % spatial) * size,
 		       spatial, b->type};
 }
 
@@ -180,8 +181,8 @@ ALWAYS void multiply_row(qdq_row *row)
 }
 
 /* The part of a window that lies in the image, along one axis: first index and one past the last. */
-static void inside(int64_t out, int64_t stride, int64_t pad, int64_t dilation, int64_t size, int64_t length, int64_t *first,
-		   int64_t *last)
+static void inside(int64_t out, int64_t stride, int64_t pad, int64_t dilation, int64_t size, int64_t length,
+		   int64_t *first, int64_t *last)
 {
 	int64_t begin = out * stride - pad;
 
@@ -207,7 +208,8 @@ ALWAYS void pool_row(qdq_row *row)
 		to[i] = mean ? 0 : -INFINITY;
 	for (int64_t y = y0; y < y1; y++) {
 		for (int64_t x = x0; x < x1; x++) {
-			int64_t at = (image * w->h + oy * w->sh - w->top + y * w->dh) * w->w + ox * w->sw - w->left + x * w->dw;
+			int64_t at =
+			    (image * w->h + oy * w->sh - w->top + y * w->dh) * w->w + ox * w->sw - w->left + x * w->dw;
 			place p = {row->data[o->buffer] + at * b->pitch + row->channel, 1, b->type};
 
 			read_row(&p, o->zero, row->count, element);

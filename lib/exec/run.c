@@ -11,7 +11,7 @@ enum { PIXELS_AT_LEAST = 32, PARTS_PER_THREAD = 4 };
 typedef struct job {
 	const qdq_plan *p;
 	const qdq_kernel *k;
-	char **data;   /* by buffer */
+	char **data;	/* by buffer */
 	char **scratch; /* by thread */
 	float **registers;
 	/* how the kernel is divided */
@@ -44,8 +44,8 @@ static void run_part(void *user, int64_t i, int thread)
 	qdq_row row = {.k = k, .buffers = j->p->buffers.items, .data = j->data, .registers = j->registers[thread]};
 
 	if (k->anchor == QDQ_ANCHOR_CONTRACT)
-		qdq_conv_run(k->filter, &k->conv, (const uint8_t *)j->data[k->in[0].buffer], pixel, pixels, channel, channels,
-			     j->scratch[thread], use_tile, &row);
+		qdq_conv_run(k->filter, &k->conv, (const uint8_t *)j->data[k->in[0].buffer], pixel, pixels, channel,
+			     channels, j->scratch[thread], use_tile, &row);
 	else
 		qdq_rows_run(&row, pixel, pixels);
 }
@@ -151,10 +151,68 @@ static void run_node(void *arg, qdq_arena *a)
 	result = n->region != NULL ? qdq_eval_graph(j->p->m, n->region->body, a, in, out, &failed)
 				   : qdq_eval_node(j->p->m, a, n, in, out, 0);
 	if (result != QDQ_EVAL_OK)
-		refuse(j, failed != NULL ? failed : n, "the reference evaluator refuses this operator with these operands");
+		refuse(j, failed != NULL ? failed : n,
+		       "the reference evaluator refuses this operator with these operands");
 	for (uint32_t i = 0; i < n->n_outputs; i++)
 		if (n->outputs[i] != NULL)
 			keep_result(j, n, n->outputs[i], out[i]);
+}
+
+/* ---- checking ---- */
+
+static double element(const qdq_tensor *t, uint64_t i)
+{
+	double real = 0;
+	int64_t code;
+
+	if (qdq_tensor_int(t, i, &code))
+		return (double)code;
+	(void)qdq_tensor_real(t, i, &real);
+	return real;
+}
+
+static void compare(const qdq_run_memory *m, const qdq_node *n, const qdq_value *v, const qdq_tensor *got,
+		    const qdq_tensor *expected)
+{
+	for (uint64_t i = 0; i < got->count; i++) {
+		double a = element(got, i), b = element(expected, i), size = fabs(b) > 1 ? fabs(b) : 1;
+		qdq_difference d = {n->name, v->name, i, a, b};
+
+		if (a == b || (isnan(a) && isnan(b)) || (got->type == QDQ_TYPE_FLOAT && fabs(a - b) <= 1e-5 * size))
+			continue;
+		m->check(m->user, &d);
+	}
+}
+
+struct checking {
+	job *j;
+	const qdq_run_memory *memory;
+};
+
+/* The region as its Q/DQ nodes, on what the kernel has read; its inputs are still there. */
+static void check_node(void *arg, qdq_arena *a)
+{
+	const struct checking *c = arg;
+	const qdq_node *n = c->j->k->node;
+	const qdq_tensor **in = qdq_array(a, const qdq_tensor *, n->n_inputs);
+	const qdq_tensor **out = qdq_array(a, const qdq_tensor *, n->n_outputs);
+
+	for (uint32_t i = 0; i < n->n_inputs; i++)
+		in[i] = tensor_of(c->j, a, qdq_in(n, i));
+	if (qdq_eval_graph(c->j->p->m, n->region->body, a, in, out, NULL) != QDQ_EVAL_OK)
+		refuse(c->j, n, "the reference evaluator refuses what this operator was fused from");
+	for (uint32_t i = 0; i < n->n_outputs; i++)
+		if (n->outputs[i] != NULL)
+			compare(c->memory, n, n->outputs[i], tensor_of(c->j, a, n->outputs[i]), out[i]);
+}
+
+/* Has kernel i written the last of what its fused operator writes? */
+static bool completes_region(const qdq_plan *p, size_t i)
+{
+	const qdq_kernel *k = &p->kernels.items[i];
+
+	return k->anchor != QDQ_ANCHOR_NODE && k->node != NULL && k->node->region != NULL &&
+	       (i + 1 == p->kernels.count || p->kernels.items[i + 1].node != k->node);
 }
 
 /* ---- plans ---- */
@@ -230,6 +288,8 @@ static void run_all(void *arg, qdq_arena *scratch)
 			qdq_with_scratch(r->p->m->ctx, run_node, &j);
 		else
 			run_kernel(&j, r->threads);
+		if (r->memory->check != NULL && completes_region(r->p, i))
+			qdq_with_scratch(r->p->m->ctx, check_node, &(struct checking){&j, r->memory});
 	}
 	copy_outputs(&j, r->memory);
 }

@@ -26,6 +26,8 @@ struct qdq_session {
 	const variant *last;
 	char *memory; /* of the values */
 	size_t memory_size;
+	void (*check)(void *user, const qdq_difference *d);
+	void *user;
 	void **held; /* by graph output: memory of the session */
 	size_t *held_size;
 };
@@ -60,10 +62,14 @@ static void make(void *arg)
 		qdq_fail(s->ctx, QDQ_EUSAGE, NULL, "version %u of the session's options is not known", o->version);
 	if (o != NULL && o->threads < 0)
 		qdq_fail(s->ctx, QDQ_EUSAGE, NULL, "%d threads", o->threads);
+	s->check = o != NULL ? o->check : NULL;
+	s->user = o != NULL ? o->user : NULL;
 	s->isa = isa_of(s->ctx, o != NULL ? o->instructions : NULL);
 	s->held = qdq_array(&s->arena, void *, s->m->graph->outputs.count);
 	s->held_size = qdq_array(&s->arena, size_t, s->m->graph->outputs.count);
-	s->threads = qdq_threads_start(&s->arena, o != NULL && o->threads > 0 ? o->threads : cores > 0 ? (int)cores : 1);
+	s->threads = qdq_threads_start(&s->arena, o != NULL && o->threads > 0 ? o->threads
+						  : cores > 0		      ? (int)cores
+									      : 1);
 }
 
 qdq_status qdq_session_new(qdq_session **out, qdq_model *m, const qdq_session_options *options)
@@ -166,8 +172,8 @@ static void check_input(const call *c, const qdq_value *v, const qdq_binding *b)
 	}
 	if (!fits)
 		misuse(c, v->name,
-		       qdq_format(c->scratch, "input '%s' must have the shape %s, but has %s", v->name, shape_text(c, v),
-				  dims_text(c, b)));
+		       qdq_format(c->scratch, "input '%s' must have the shape %s, but has %s", v->name,
+				  shape_text(c, v), dims_text(c, b)));
 	if (!qdq_type_size(b->type, count, &size) || size != b->size || (b->data == NULL && size != 0))
 		misuse(c, v->name,
 		       qdq_format(c->scratch, "input '%s' needs %llu bytes, but %llu were given", v->name,
@@ -186,7 +192,8 @@ static void bind_inputs(call *c)
 		while (i < g->inputs.count && (b->name == NULL || strcmp(g->inputs.items[i]->name, b->name) != 0))
 			i++;
 		if (i == g->inputs.count)
-			misuse(c, b->name, qdq_format(c->scratch, "the model has no input '%s'", b->name == NULL ? "" : b->name));
+			misuse(c, b->name,
+			       qdq_format(c->scratch, "the model has no input '%s'", b->name == NULL ? "" : b->name));
 		if (c->bound[i] != NULL)
 			misuse(c, b->name, qdq_format(c->scratch, "input '%s' was given twice", b->name));
 		check_input(c, g->inputs.items[i], b);
@@ -195,8 +202,9 @@ static void bind_inputs(call *c)
 	for (size_t i = 0; i < g->inputs.count; i++)
 		if (c->bound[i] == NULL && g->inputs.items[i]->tensor == NULL)
 			misuse(c, g->inputs.items[i]->name,
-			       qdq_format(c->scratch, "input '%s' of type %s and shape %s is missing", g->inputs.items[i]->name,
-					  qdq_type_get(g->inputs.items[i]->type)->name, shape_text(c, g->inputs.items[i])));
+			       qdq_format(c->scratch, "input '%s' of type %s and shape %s is missing",
+					  g->inputs.items[i]->name, qdq_type_get(g->inputs.items[i]->type)->name,
+					  shape_text(c, g->inputs.items[i])));
 }
 
 /* ---- plans ---- */
@@ -315,7 +323,8 @@ static void run(void *arg, qdq_arena *scratch)
 	for (size_t k = 0; k < c->n_outputs; k++) {
 		size_t i = 0;
 
-		while (i < g->outputs.count && (c->outputs[k].name == NULL || strcmp(g->outputs.items[i]->name, c->outputs[k].name) != 0))
+		while (i < g->outputs.count &&
+		       (c->outputs[k].name == NULL || strcmp(g->outputs.items[i]->name, c->outputs[k].name) != 0))
 			i++;
 		if (i == g->outputs.count)
 			misuse(c, c->outputs[k].name, "the model has no output of this name");
@@ -331,7 +340,9 @@ static void run(void *arg, qdq_arena *scratch)
 	qdq_plan_run(c->v->plan,
 		     &(qdq_run_memory){.arena = (char *)(((uintptr_t)c->s->memory + 63) & ~(uintptr_t)63),
 				       .inputs = inputs,
-				       .outputs = outputs},
+				       .outputs = outputs,
+				       .check = c->s->check,
+				       .user = c->s->user},
 		     c->s->threads);
 	c->s->last = c->v;
 }
@@ -343,7 +354,8 @@ static void guarded(void *arg)
 	qdq_with_scratch(c->s->ctx, run, c);
 }
 
-qdq_status qdq_session_run(qdq_session *s, const qdq_binding *inputs, size_t n_inputs, qdq_binding *outputs, size_t n_outputs)
+qdq_status qdq_session_run(qdq_session *s, const qdq_binding *inputs, size_t n_inputs, qdq_binding *outputs,
+			   size_t n_outputs)
 {
 	call c = {.s = s, .inputs = inputs, .n_inputs = n_inputs, .outputs = outputs, .n_outputs = n_outputs};
 

@@ -15,8 +15,8 @@
 #include <stdint.h>
 
 typedef enum qdq_step_kind {
-	QDQ_STEP_CLAMP,	 /* min(max(v, low), high): Relu, Clip */
-	QDQ_STEP_ROUND,	 /* round half even, saturate: Q, and DQ in the unit of its scale; register = code - zero point */
+	QDQ_STEP_CLAMP, /* min(max(v, low), high): Relu, Clip */
+	QDQ_STEP_ROUND, /* round half even, saturate: Q, and DQ in the unit of its scale; register = code - zero point */
 	QDQ_STEP_AFFINE, /* fma(v, multiplier[c], addend[c]): BatchNormalization, constants per channel */
 	QDQ_STEP_ADD,	 /* fma(other, ratio, v): a residual */
 	QDQ_STEP_STORE	 /* to memory: code = register + zero point, or the float itself */

@@ -136,8 +136,9 @@ static bool stores_fit(const lowering *l)
 	for (size_t i = 0; i < l->stores.count; i++) {
 		const known *k = &l->stores.items[i].k;
 
-		if (k->outer->type == QDQ_TYPE_FLOAT ? k->quant.scale != NULL
-						     : !qdq_type_is_int8(k->outer->type) || k->quant.type != k->outer->type)
+		if (k->outer->type == QDQ_TYPE_FLOAT
+			? k->quant.scale != NULL
+			: !qdq_type_is_int8(k->outer->type) || k->quant.type != k->outer->type)
 			return false;
 	}
 	return l->stores.count != 0;
@@ -153,9 +154,10 @@ bool qdq_lower_finish(lowering *l)
 	for (size_t i = 0; i < l->steps.count; i++)
 		finish_step(l, i);
 	for (size_t i = 0; i < l->stores.count; i++)
-		l->steps.items[l->stores.items[i].step].other.buffer = qdq_plan_buffer(l->p, l->stores.items[i].k.outer);
-	l->k.steps = memcpy(qdq_array(l->p->arena, qdq_step, l->steps.count), l->steps.items,
-			    l->steps.count * sizeof(qdq_step));
+		l->steps.items[l->stores.items[i].step].other.buffer =
+		    qdq_plan_buffer(l->p, l->stores.items[i].k.outer);
+	l->k.steps =
+	    memcpy(qdq_array(l->p->arena, qdq_step, l->steps.count), l->steps.items, l->steps.count * sizeof(qdq_step));
 	l->k.n_steps = (uint32_t)l->steps.count;
 	l->k.n_registers = (uint32_t)l->units.count;
 	*qdq_push(l->p->scratch, &l->p->kernels) = l->k;

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * exec.c -- running on the CPU: run_exec FILE-OR-FOLDER…
+ *
+ * First a few hundred seeded random regions (convolutions of any geometry, products, pools, additions, Concat; zero points
+ * and codes at their extremes), then every model of the folders. Each is optimized and run: every element of a fused
+ * operator must be what its Q/DQ nodes give, or one step off; and all instruction sets and numbers of threads must give
+ * the same bytes.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../include/qdqopt_exec.h"
+#include "fixture.h"
+
+static int passed, failed;
+static uint64_t state;
+
+static void verdict(bool good, const char *what, const char *why)
+{
+	passed += good;
+	failed += !good;
+	if (!good)
+		printf("%s: %s\n", what, why);
+}
+
+static uint32_t draw(uint32_t below)
+{
+	state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return (uint32_t)(state >> 33) % below;
+}
+
+static float draw_float(float low, float high)
+{
+	return low + (high - low) * (float)draw(1u << 20) / (float)(1u << 20);
+}
+
+/* ---- running one model ---- */
+
+typedef struct check {
+	unsigned differences, large; /* elements; of those, by more than a step */
+} check;
+
+static void count_difference(void *user, const qdq_difference *d)
+{
+	check *c = user;
+
+	c->differences++;
+	c->large += !(d->got - d->expected <= 1 && d->expected - d->got <= 1);
+}
+
+static bool fill_input(const qdq_value *v, qdq_binding *b, int64_t batch)
+{
+	uint64_t count = 1, size;
+
+	*b = (qdq_binding){.name = qdq_value_name(v), .type = qdq_value_type(v), .rank = qdq_value_rank(v)};
+	if (b->rank < 0 || b->rank > QDQ_BINDING_RANK)
+		return false;
+	for (int i = 0; i < b->rank; i++) {
+		b->dims[i] = qdq_value_dim(v, i) < 0 ? batch : qdq_value_dim(v, i);
+		count *= (uint64_t)b->dims[i];
+	}
+	if (!qdq_type_size(b->type, count, &size) || size == 0)
+		return false;
+	b->size = (size_t)size;
+	b->data = calloc(1, b->size);
+	for (uint64_t i = 0; i < count && b->data != NULL; i++) {
+		if (b->type == QDQ_TYPE_FLOAT)
+			((float *)b->data)[i] = draw(40) == 0 ? draw_float(-500, 500) : draw_float(-3, 3);
+		else if (size == count)
+			((uint8_t *)b->data)[i] = (uint8_t)(b->type == QDQ_TYPE_BOOL ? draw(2) : draw(256));
+		else
+			((uint8_t *)b->data)[i * (size / count)] = (uint8_t)draw(2);
+	}
+	return b->data != NULL;
+}
+
+/* One run; the first output's bytes go to `out`. */
+static qdq_status run_once(qdq_model *m, const qdq_binding *in, size_t n, const char *instructions, int threads,
+			   check *c, text *out)
+{
+	qdq_session_options o = {.version = QDQ_SESSION_OPTIONS_VERSION,
+				 .check = c != NULL ? count_difference : NULL,
+				 .user = c,
+				 .threads = threads,
+				 .instructions = instructions};
+	qdq_binding y[16] = {{0}};
+	size_t outputs = qdq_output_count(m);
+	qdq_session *s;
+	qdq_status status = qdq_session_new(&s, m, &o);
+
+	for (size_t i = 0; i < outputs && i < 16; i++)
+		y[i].name = qdq_value_name(qdq_output_value(m, i));
+	if (status == QDQ_OK)
+		status = qdq_session_run(s, in, n, y, outputs);
+	for (size_t i = 0; status == QDQ_OK && i < outputs; i++)
+		text_add(out, y[i].data, y[i].size);
+	qdq_session_free(s);
+	return status;
+}
+
+static void compare_ways(qdq_model *m, const qdq_binding *in, size_t n, const text *first, const char *what)
+{
+	static const char *const sets[] = {"c", "avx2", "vnni"};
+	static const int threads[] = {1, 2, 7};
+
+	for (int i = 0; i < 3; i++) {
+		text again = {0};
+		qdq_status status = run_once(m, in, n, sets[i], threads[(i + (int)draw(3)) % 3], NULL, &again);
+		bool same =
+		    status == QDQ_OK && again.size == first->size && memcmp(again.data, first->data, first->size) == 0;
+
+		verdict(same, what, qdq_format(&m->ctx->arena, "%s gives other bytes", sets[i]));
+		text_free(&again);
+	}
+}
+
+/* Optimizes and runs m; false: it cannot be run, which is not this program's matter. */
+static bool run_model(qdq_model *m, const char *what, int64_t batch, bool must)
+{
+	qdq_binding in[16];
+	size_t n = qdq_input_count(m), filled = 0;
+	check c = {0};
+	text first = {0};
+	qdq_status status = n > 16 || qdq_output_count(m) > 16 ? QDQ_EMODEL : qdq_optimize(m, NULL);
+
+	while (status == QDQ_OK && filled < n && fill_input(qdq_input(m, filled), &in[filled], batch))
+		filled++;
+	if (status == QDQ_OK && filled == n)
+		status = run_once(m, in, n, NULL, 2, &c, &first);
+	else
+		status = QDQ_EMODEL;
+	if (status == QDQ_OK) {
+		verdict(c.large == 0, what, "an element is more than one step off");
+		compare_ways(m, in, n, &first, what);
+	} else if (must) {
+		verdict(false, what, "it does not run");
+	}
+	for (size_t i = 0; i < filled; i++)
+		free(in[i].data);
+	text_free(&first);
+	return status == QDQ_OK;
+}
+
+static void quiet(void *user, const qdq_diagnostic *d)
+{
+	if (*(bool *)user)
+		printf("  %s: %s\n", d->node != NULL ? d->node : "-", d->message);
+}
+
+static bool run_text(const char *source, size_t size, const char *what, int64_t batch, bool must)
+{
+	qdq_options o = {.version = QDQ_OPTIONS_VERSION, .log = quiet, .log_user = &must};
+	qdq_ctx *ctx;
+	qdq_model *m;
+	bool ran = false;
+
+	if (qdq_ctx_new(&ctx, &o) != QDQ_OK)
+		return false;
+	if (qdq_load_memory(&m, ctx, source, size, "random.onnxtxt") == QDQ_OK)
+		ran = run_model(m, what, batch, must);
+	else if (must)
+		verdict(false, what, "it does not load");
+	qdq_ctx_free(ctx);
+	return ran;
+}
+
+/* ---- random regions ---- */
+
+static void say(text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void say(text *t, const char *format, ...)
+{
+	char line[512];
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(line, sizeof line, format, args);
+	va_end(args);
+	text_add(t, line, (size_t)n);
+}
+
+static void say_codes(text *t, bool is_signed, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		int extreme = draw(4) == 0, v = (int)draw(256) - (is_signed ? 128 : 0);
+
+		if (extreme)
+			v = draw(2) != 0 ? (is_signed ? 127 : 255) : (is_signed ? -128 : 0);
+		say(t, "%s%d", i == 0 ? "" : ", ", v);
+	}
+}
+
+static void say_floats(text *t, uint32_t count, float low, float high)
+{
+	for (uint32_t i = 0; i < count; i++)
+		say(t, "%s%.9g", i == 0 ? "" : ", ", (double)draw_float(low, high));
+}
+
+/* A scale and a zero point, named NAME_s and NAME_z. */
+static void say_params(text *t, const char *name, bool is_signed, float scale)
+{
+	int zero = (int)draw(3) == 0 ? (int)draw(256) - (is_signed ? 128 : 0) : is_signed ? 0 : 128;
+
+	say(t, "float %s_s = {%.9g}, %s %s_z = {%d}", name, (double)scale, is_signed ? "int8" : "uint8", name, zero);
+}
+
+typedef struct geometry {
+	uint32_t n, c, h, w, k, kh, kw, sh, sw, dh, dw, pads[4], groups;
+	bool x_signed, w_signed, per_channel, int_bias, float_bias, relu, pair, to_float;
+	uint32_t residual; /* 0: none, 1: codes, 2: floats */
+} geometry;
+
+static geometry draw_geometry(void)
+{
+	geometry g = {
+	    .n = 1 + draw(3), .groups = 1, .kh = 1 + draw(4), .kw = 1 + draw(4), .sh = 1 + draw(3), .sw = 1 + draw(3)};
+	uint32_t kind = draw(5);
+
+	g.dh = 1 + draw(2);
+	g.dw = 1 + draw(2);
+	g.c = 1 + draw(kind == 0 ? 70 : 20);
+	g.k = 1 + draw(kind == 1 ? 70 : 20);
+	if (kind == 2)
+		g.groups = g.k = g.c; /* depthwise */
+	if (kind == 3) {
+		g.groups = 1 + draw(4);
+		g.c *= g.groups;
+		g.k *= g.groups;
+	}
+	if (kind == 4)
+		g.kh = g.kw = g.sh = g.sw = g.dh = g.dw = 1;
+	for (int i = 0; i < 4; i++)
+		g.pads[i] = draw(i % 2 == 0 ? g.kh : g.kw);
+	g.h = (g.kh - 1) * g.dh + 1 + draw(12);
+	g.w = (g.kw - 1) * g.dw + 1 + draw(12);
+	g.x_signed = draw(2) != 0;
+	g.w_signed = draw(4) != 0;
+	g.per_channel = draw(2) != 0;
+	g.int_bias = draw(3) == 0;
+	g.float_bias = !g.int_bias && draw(2) != 0;
+	g.relu = draw(2) != 0;
+	g.residual = draw(2) != 0 ? draw(3) : 0;
+	g.pair = draw(2) != 0;
+	g.to_float = draw(4) == 0;
+	return g;
+}
+
+static void say_weights(text *t, const geometry *g)
+{
+	uint32_t scales = g->per_channel ? g->k : 1;
+
+	say(t, "  %s[%u,%u,%u,%u] w = {", g->w_signed ? "int8" : "uint8", g->k, g->c / g->groups, g->kh, g->kw);
+	say_codes(t, g->w_signed, g->k * (g->c / g->groups) * g->kh * g->kw);
+	if (g->per_channel)
+		say(t, "},\n  float[%u] w_s = {", scales);
+	else
+		say(t, "},\n  float w_s = {");
+	say_floats(t, scales, 0.001f, 0.05f);
+	if (g->per_channel)
+		say(t, "},\n  %s[%u] w_z = {", g->w_signed ? "int8" : "uint8", scales);
+	else
+		say(t, "},\n  %s w_z = {", g->w_signed ? "int8" : "uint8");
+	for (uint32_t i = 0; i < scales; i++)
+		say(t, "%s%u", i == 0 ? "" : ", ", g->w_signed ? 0 : 128 + draw(3));
+	say(t, "},\n");
+}
+
+/* x -- Q -- DQ -- Conv (-- Q -- DQ) (-- Add) (-- Relu) (-- Q -- DQ) -- y */
+static void say_conv(text *t, const geometry *g)
+{
+	uint32_t oh = (g->h + g->pads[0] + g->pads[2] - (g->kh - 1) * g->dh - 1) / g->sh + 1;
+	uint32_t ow = (g->w + g->pads[1] + g->pads[3] - (g->kw - 1) * g->dw - 1) / g->sw + 1;
+
+	say(t, "<ir_version: 8, opset_import: [\"\" : 17]>\ng (float[%u,%u,%u,%u] x", g->n, g->c, g->h, g->w);
+	if (g->residual)
+		say(t, ", float[%u,%u,%u,%u] r", g->n, g->k, oh, ow);
+	say(t, ") => (float[%u,%u,%u,%u] y)\n<\n  ", g->n, g->k, oh, ow);
+	say_params(t, "x", g->x_signed, 0.02f);
+	say(t, ", ");
+	say_params(t, "p", g->x_signed, 0.37f);
+	say(t, ", ");
+	say_params(t, "q", draw(2) != 0, 0.41f);
+	say(t, ", ");
+	say_params(t, "r", g->x_signed, 0.11f);
+	say(t, ",\n");
+	say_weights(t, g);
+	say(t, "  float[%u] b = {", g->k);
+	say_floats(t, g->k, -3, 3);
+	say(t,
+	    "}\n>\n{\n  xq = QuantizeLinear(x, x_s, x_z)\n  xd = DequantizeLinear(xq, x_s, x_z)\n"
+	    "  wd = DequantizeLinear<axis = 0>(w, w_s, w_z)\n  v0 = Conv<strides = [%u, %u], dilations = [%u, %u], "
+	    "group = %u, "
+	    "pads = [%u, %u, %u, %u]>(xd, wd%s)\n",
+	    g->sh, g->sw, g->dh, g->dw, g->groups, g->pads[0], g->pads[1], g->pads[2], g->pads[3],
+	    g->float_bias ? ", b" : "");
+	say(t, g->pair ? "  v1q = QuantizeLinear(v0, p_s, p_z)\n  v1 = DequantizeLinear(v1q, p_s, p_z)\n"
+		       : "  v1 = Identity(v0)\n");
+	if (g->residual == 1)
+		say(t,
+		    "  rq = QuantizeLinear(r, r_s, r_z)\n  rd = DequantizeLinear(rq, r_s, r_z)\n  v2 = Add(v1, rd)\n");
+	else
+		say(t, g->residual == 2 ? "  v2 = Add(v1, r)\n" : "  v2 = Identity(v1)\n");
+	say(t, g->relu ? "  v3 = Relu(v2)\n" : "  v3 = Identity(v2)\n");
+	say(t, g->to_float ? "  y = Identity(v3)\n}\n"
+			   : "  v4 = QuantizeLinear(v3, q_s, q_z)\n  y = DequantizeLinear(v4, q_s, q_z)\n}\n");
+}
+
+static void random_convs(unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		geometry g;
+		text t = {0};
+		char what[32];
+
+		state = i + 1;
+		g = draw_geometry();
+		say_conv(&t, &g);
+		snprintf(what, sizeof what, "random region %u", i);
+		run_text(t.data, t.size, what, 1, true);
+		if (failed != 0 && getenv("SHOW") != NULL) {
+			fputs(t.data, stdout);
+			exit(1);
+		}
+		text_free(&t);
+	}
+}
+
+/* ---- files ---- */
+
+static void run_file(const char *path)
+{
+	static const int64_t batches[] = {1, 3};
+	text source = {0};
+
+	for (size_t i = 0; i < 2; i++) {
+		qdq_options o = {.version = QDQ_OPTIONS_VERSION};
+		qdq_ctx *ctx;
+		qdq_model *m;
+
+		state = 7;
+		if (qdq_ctx_new(&ctx, &o) != QDQ_OK)
+			return;
+		if (qdq_load_file(&m, ctx, path) == QDQ_OK)
+			(void)run_model(m, path, batches[i], strstr(path, "/models/") != NULL && i == 0);
+		qdq_ctx_free(ctx);
+	}
+	text_free(&source);
+}
+
+int main(int argc, char **argv)
+{
+	random_convs(300);
+	for (int i = 1; i < argc; i++) {
+		each_file(argv[i], ".onnx", run_file);
+		each_file(argv[i], ".onnxtxt", run_file);
+	}
+	printf("%d passed, %d failed\n", passed, failed);
+	return failed != 0;
+}
