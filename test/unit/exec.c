@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * exec.c -- sessions: what goes in, what comes out, and what is refused
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "qdqopt_exec.h"
+#include "suites.h"
+
+static const char network[] = "<ir_version: 8, opset_import: [\"\" : 17]>\n"
+			      "g (float[N,1,2,2] x) => (float[N,1,2,2] y, int8[N,1,2,2] q)\n"
+			      "<float s = {0.5}, int8 z = {3}, int8[1,1,1,1] w = {2}, float ws = {1}, int8 wz = {0}>\n"
+			      "{\n"
+			      "  xq = QuantizeLinear(x, s, z)\n"
+			      "  xd = DequantizeLinear(xq, s, z)\n"
+			      "  wd = DequantizeLinear(w, ws, wz)\n"
+			      "  c = Conv(xd, wd)\n"
+			      "  q = QuantizeLinear(c, s, z)\n"
+			      "  y = DequantizeLinear(q, s, z)\n"
+			      "}\n";
+
+static qdq_ctx *ctx;
+static qdq_model *m;
+static qdq_session *s;
+
+static void setup(void)
+{
+	ck_assert_int_eq(qdq_ctx_new(&ctx, NULL), QDQ_OK);
+	ck_assert_int_eq(qdq_load_memory(&m, ctx, network, sizeof network - 1, "network.onnxtxt"), QDQ_OK);
+	ck_assert_int_eq(qdq_optimize(m, NULL), QDQ_OK);
+	ck_assert_int_eq(qdq_session_new(&s, m, NULL), QDQ_OK);
+}
+
+static void teardown(void)
+{
+	qdq_session_free(s);
+	s = NULL;
+	qdq_ctx_free(ctx);
+}
+
+static qdq_binding input(float *data, int64_t batch)
+{
+	return (qdq_binding){.name = "x",
+			     .type = QDQ_TYPE_FLOAT,
+			     .rank = 4,
+			     .dims = {batch, 1, 2, 2},
+			     .data = data,
+			     .size = (size_t)batch * 4 * sizeof *data};
+}
+
+static void refused(const qdq_binding *in, size_t n, const char *part)
+{
+	size_t count;
+
+	ck_assert_int_eq(qdq_session_run(s, in, n, NULL, 0), QDQ_EUSAGE);
+	count = qdq_diagnostic_count(ctx);
+	ck_assert_uint_gt(count, 0);
+	ck_assert_msg(strstr(qdq_diagnostic_get(ctx, count - 1)->message, part) != NULL, "'%s' lacks '%s'",
+		      qdq_diagnostic_get(ctx, count - 1)->message, part);
+}
+
+/* q = saturate(round(2 * (round(x / 0.5)) ...) + 3): of 1, 0.25 (a tie), 100 and NaN */
+START_TEST(computes)
+{
+	float x[4] = {1, 0.25F, 100, NAN};
+	qdq_binding in = input(x, 1), out[2] = {{.name = "q"}, {.name = "y"}};
+	const int8_t *q;
+	const float *y;
+
+	ck_assert_int_eq(qdq_session_run(s, &in, 1, out, 2), QDQ_OK);
+	ck_assert_int_eq(out[0].type, QDQ_TYPE_INT8);
+	ck_assert_int_eq(out[0].rank, 4);
+	ck_assert_uint_eq(out[0].size, 4);
+	ck_assert_uint_eq(out[1].size, 16);
+	q = out[0].data;
+	y = out[1].data;
+	ck_assert_int_eq(q[0], 7); /* 2 / 0.5 + 3 */
+	ck_assert_int_eq(q[1], 3); /* half to even: 0 */
+	ck_assert_int_eq(q[2], 127);
+	ck_assert_int_eq(q[3], -128); /* NaN is the lowest code */
+	for (int i = 0; i < 4; i++)
+		ck_assert_float_eq(y[i], (float)(q[i] - 3) * 0.5F);
+}
+END_TEST
+
+START_TEST(takes_any_batch)
+{
+	for (int64_t batch = 1; batch < 20; batch += 6) {
+		float *x = calloc((size_t)batch * 4, sizeof *x), y[80] = {0};
+		qdq_binding in = input(x, batch), out = {.name = "y", .data = y, .size = sizeof y};
+		qdq_session_facts facts;
+
+		ck_assert_ptr_nonnull(x);
+		for (int64_t i = 0; i < batch * 4; i++)
+			x[i] = (float)(i % 7);
+		for (int again = 0; again < 2; again++)
+			ck_assert_int_eq(qdq_session_run(s, &in, 1, &out, 1), QDQ_OK);
+		ck_assert_int_eq(out.dims[0], batch);
+		ck_assert_uint_eq(out.size, (size_t)batch * 16);
+		for (int64_t i = 0; i < batch * 4; i++)
+			ck_assert_float_eq(y[i], 2 * x[i]);
+		ck_assert_int_eq(qdq_session_get_facts(&facts, s), QDQ_OK);
+		ck_assert_uint_eq(facts.evaluated, 0);
+		ck_assert_uint_ge(facts.arena, facts.largest_live);
+		free(x);
+	}
+}
+END_TEST
+
+START_TEST(refuses_inputs)
+{
+	float x[8] = {0};
+	qdq_binding in = input(x, 1), two[2] = {in, in};
+
+	refused(NULL, 0, "is missing");
+	refused(two, 2, "given twice");
+	in.name = "nothing";
+	refused(&in, 1, "no input 'nothing'");
+	in.name = NULL;
+	refused(&in, 1, "no input");
+	in = input(x, 1);
+	in.type = QDQ_TYPE_INT32;
+	refused(&in, 1, "must be float");
+	in = input(x, 1);
+	in.dims[2] = 3;
+	refused(&in, 1, "[N, 1, 2, 2]");
+	in = input(x, 1);
+	in.rank = 3;
+	refused(&in, 1, "must have the shape");
+	in.rank = 99;
+	refused(&in, 1, "99 dimensions");
+	in = input(x, 1);
+	in.size = 15;
+	refused(&in, 1, "needs 16 bytes, but 15");
+	in = input(x, 1);
+	in.dims[0] = -1;
+	refused(&in, 1, "cannot be");
+	in.dims[0] = INT64_MAX;
+	refused(&in, 1, "cannot be");
+	in = input(NULL, 1);
+	refused(&in, 1, "needs");
+}
+END_TEST
+
+START_TEST(refuses_outputs)
+{
+	float x[4] = {0}, y[3];
+	qdq_binding in = input(x, 1), out = {.name = "z"};
+
+	ck_assert_int_eq(qdq_session_run(s, &in, 1, &out, 1), QDQ_EUSAGE);
+	out = (qdq_binding){.name = "y", .data = y, .size = sizeof y};
+	ck_assert_int_eq(qdq_session_run(s, &in, 1, &out, 1), QDQ_EUSAGE);
+	ck_assert_int_eq(qdq_session_run(NULL, &in, 1, NULL, 0), QDQ_EUSAGE);
+	ck_assert_int_eq(qdq_session_run(s, NULL, 1, NULL, 0), QDQ_EUSAGE);
+}
+END_TEST
+
+START_TEST(refuses_options)
+{
+	qdq_session_options o = {.version = 99};
+	qdq_session *other;
+
+	ck_assert_int_eq(qdq_session_new(&other, m, &o), QDQ_EUSAGE);
+	ck_assert_ptr_null(other);
+	o = (qdq_session_options){.version = QDQ_SESSION_OPTIONS_VERSION, .instructions = "mmx"};
+	ck_assert_int_eq(qdq_session_new(&other, m, &o), QDQ_EUSAGE);
+	o = (qdq_session_options){.version = QDQ_SESSION_OPTIONS_VERSION, .threads = -1};
+	ck_assert_int_eq(qdq_session_new(&other, m, &o), QDQ_EUSAGE);
+	ck_assert_int_eq(qdq_session_new(&other, NULL, NULL), QDQ_EUSAGE);
+	ck_assert_int_eq(qdq_session_new(NULL, m, NULL), QDQ_EUSAGE);
+}
+END_TEST
+
+static const char hopeless[] = "<ir_version: 8, opset_import: [\"\" : 17]>\n"
+			       "g (float[4] x) => (int64[1,K] y)\n"
+			       "{\n"
+			       "  y = NonZero(x)\n"
+			       "}\n";
+
+/* Nothing runs, and the node that cannot is named. */
+START_TEST(names_what_it_cannot_run)
+{
+	qdq_model *other;
+	qdq_session *t;
+	float x[4] = {0};
+	qdq_binding in = {.name = "x", .type = QDQ_TYPE_FLOAT, .rank = 1, .dims = {4}, .data = x, .size = sizeof x};
+	size_t count = qdq_diagnostic_count(ctx);
+	const qdq_diagnostic *d;
+
+	ck_assert_int_eq(qdq_load_memory(&other, ctx, hopeless, sizeof hopeless - 1, "hopeless.onnxtxt"), QDQ_OK);
+	ck_assert_int_eq(qdq_session_new(&t, other, NULL), QDQ_OK);
+	ck_assert_int_eq(qdq_session_run(t, &in, 1, NULL, 0), QDQ_EMODEL);
+	ck_assert_uint_gt(qdq_diagnostic_count(ctx), count);
+	d = qdq_diagnostic_get(ctx, count);
+	ck_assert_str_eq(d->op, "NonZero");
+	ck_assert_ptr_nonnull(strstr(d->message, "shape"));
+	qdq_session_free(t);
+}
+END_TEST
+
+Suite *exec_suite(void)
+{
+	Suite *suite = suite_create("exec");
+	TCase *c = tcase_create("session");
+
+	tcase_add_checked_fixture(c, setup, teardown);
+	tcase_add_test(c, computes);
+	tcase_add_test(c, takes_any_batch);
+	tcase_add_test(c, refuses_inputs);
+	tcase_add_test(c, refuses_outputs);
+	tcase_add_test(c, refuses_options);
+	tcase_add_test(c, names_what_it_cannot_run);
+	suite_add_tcase(suite, c);
+	return suite;
+}
