@@ -40,7 +40,7 @@ $(BUILD)/gen/%.o: $(BUILD)/gen/%.c
 $(BUILD)/%.o: %.c | $(GEN)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
-$(BUILD)/lib/exec/%.o: CFLAGS += $(if $(DEBUG),,-O3)
+$(BUILD)/lib/exec/%.o: ALL_CFLAGS += $(if $(DEBUG),,-O3)
 -include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d)
 
 $(BUILD)/libqdqopt.a: $(LIB_OBJ)
@@ -75,7 +75,7 @@ TSAN    := $(MAKE) BUILD=build/tsan DEBUG=1 SAN=-fsanitize=thread
 check: ## everything; the last line says how many tests passed and failed
 	@test/check $(RESULTS) lint $(CHECKS)
 
-$(BUILD)/test/unit/%.o: CFLAGS += -Wno-pedantic
+$(BUILD)/test/unit/%.o: ALL_CFLAGS += -Wno-pedantic
 $(BUILD)/test/run_unit: $(UNIT_OBJ) $(BUILD)/libqdqopt.a
 	$(CC) $(SAN) -o $@ $^ $(LDLIBS) $(shell pkg-config --libs check libcjson)
 $(BUILD)/test/run_%: $(BUILD)/test/%.o $(BUILD)/test/fixture.o $(BUILD)/libqdqopt.a

@@ -170,25 +170,67 @@ static void add_tap(const qdq_conv *g, const uint8_t *x, const int32_t *taps, in
 			acc[i] += (x[i] - zx) * taps[i];
 }
 
-static void run_depthwise(const work *w, int64_t pixel, int64_t pixels, int64_t channel, int64_t channels)
+/* Where the taps of output pixel p are: in the image, or in a row of zero points. An even number of them. */
+static void find_taps(const work *w, int64_t p, const uint8_t **taps)
+{
+	const qdq_conv *g = w->g;
+	int64_t image = p / (g->oh * g->ow), y0 = p / g->ow % g->oh * g->sh - g->top, x0 = p % g->ow * g->sw - g->left;
+	int64_t count = g->kh * g->kw;
+
+	for (int64_t t = 0; t < count; t++) {
+		int64_t y = y0 + t / g->kw * g->dh, x = x0 + t % g->kw * g->dw;
+		bool inside = y >= 0 && y < g->h && x >= 0 && x < g->w;
+
+		taps[t] = inside ? w->x + ((image * g->h + y) * g->w + x) * g->pitch : NULL;
+	}
+	taps[count] = NULL;
+}
+
+static void depthwise_c(const work *w, const uint8_t *const *taps, int64_t channel, int64_t channels, int32_t *acc)
 {
 	const qdq_conv *g = w->g;
 
-	for (int64_t p = pixel; p < pixel + pixels; p++) {
-		int64_t image = p / (g->oh * g->ow), y0 = p / g->ow % g->oh * g->sh - g->top,
-			x0 = p % g->ow * g->sw - g->left;
+	memset(acc, 0, (size_t)channels * sizeof *acc);
+	for (int64_t t = 0; t < g->kh * g->kw; t++)
+		if (taps[t] != NULL)
+			add_tap(g, taps[t] + channel, w->f->taps + t * g->k + channel, channels, acc);
+}
 
+/* Channels [channel, channel + channels) of one pixel, at most CHUNK; channel is a multiple of 16. */
+static void depthwise(const work *w, const uint8_t *const *taps, int64_t channel, int64_t channels)
+{
+#if defined(__x86_64__) && defined(__GNUC__)
+	int64_t pairs = (w->g->kh * w->g->kw + 1) / 2, whole = channels / 16 * 16;
+
+	if (w->f->pairs != NULL && whole != 0) {
+		const uint8_t **moved = (const uint8_t **)(void *)w->panel + 2 * pairs;
+		const uint8_t *zeros = (const uint8_t *)(w->panel + 4 * pairs * (int64_t)sizeof *moved);
+
+		for (int64_t t = 0; t < 2 * pairs; t++)
+			moved[t] = t < w->g->kh * w->g->kw && taps[t] != NULL ? taps[t] + channel : zeros;
+		qdq_depthwise_avx2(moved, pairs, w->f->pairs + channel / 16 * pairs * 32, whole, w->g->zx,
+				   w->g->x_signed, w->acc);
+		if (whole != channels)
+			depthwise_c(w, taps, channel + whole, channels - whole, w->acc + whole);
+		return;
+	}
+#endif
+	depthwise_c(w, taps, channel, channels, w->acc);
+}
+
+/* The panel of a depthwise convolution: pointers to taps, twice, and a row of zero points. */
+static void run_depthwise(const work *w, int64_t pixel, int64_t pixels, int64_t channel, int64_t channels)
+{
+	const uint8_t **taps = (const uint8_t **)(void *)w->panel;
+	int64_t pairs = (w->g->kh * w->g->kw + 1) / 2;
+
+	memset(w->panel + 4 * pairs * (int64_t)sizeof *taps, w->g->zx & 0xff, CHUNK);
+	for (int64_t p = pixel; p < pixel + pixels; p++) {
+		find_taps(w, p, taps);
 		for (int64_t c = channel; c < channel + channels; c += CHUNK) {
 			int64_t n = channel + channels - c < CHUNK ? channel + channels - c : CHUNK;
 
-			memset(w->acc, 0, (size_t)n * sizeof *w->acc);
-			for (int64_t t = 0; t < g->kh * g->kw; t++) {
-				int64_t y = y0 + t / g->kw * g->dh, x = x0 + t % g->kw * g->dw;
-
-				if (y >= 0 && y < g->h && x >= 0 && x < g->w)
-					add_tap(g, w->x + ((image * g->h + y) * g->w + x) * g->pitch + c,
-						w->f->taps + t * g->k + c, n, w->acc);
-			}
+			depthwise(w, taps, c, n);
 			w->use(w->user, &(qdq_tile){w->acc, CHUNK, p, 1, c, n});
 		}
 	}
@@ -198,9 +240,8 @@ static void run_depthwise(const work *w, int64_t pixel, int64_t pixels, int64_t 
 
 size_t qdq_conv_scratch(const qdq_filter *f, const qdq_conv *g)
 {
-	(void)g;
 	if (f->form == QDQ_FORM_DEPTHWISE)
-		return CHUNK * sizeof(int32_t);
+		return CHUNK * sizeof(int32_t) + (size_t)((g->kh * g->kw + 1) / 2 * 4) * sizeof(void *) + CHUNK;
 	return (size_t)(panel_pixels(f) * (f->depth * element_size(f) + CHUNK * (int64_t)sizeof(int32_t))) + 128;
 }
 
@@ -210,6 +251,7 @@ void qdq_conv_run(const qdq_filter *f, const qdq_conv *g, const uint8_t *x, int6
 	work w = {.f = f, .g = g, .x = x, .acc = scratch, .use = use, .user = user};
 
 	if (f->form == QDQ_FORM_DEPTHWISE) {
+		w.panel = (char *)scratch + CHUNK * sizeof(int32_t);
 		run_depthwise(&w, pixel, pixels, channel, channels);
 		return;
 	}

@@ -29,7 +29,9 @@ struct qdq_filter {
 	int64_t group_channels; /* outputs of a group, rounded up to QDQ_NR */
 	const void *weights;	/* [group][block][depth / unit][QDQ_NR][unit], unit 2 (WIDE) or 4 (BYTES) elements */
 	const int32_t *start;	/* of the accumulators, by group and channel: [groups * group_channels] */
-	const int32_t *taps;	/* DEPTHWISE: [kh * kw][k] weights less their zero points */
+	const int16_t
+	    *pairs; /* DEPTHWISE with AVX2: [k / 16][(kh * kw + 1) / 2][32], in the order of the unpack instructions */
+	const int32_t *taps; /* DEPTHWISE: [kh * kw][k] weights less their zero points */
 };
 
 /* acc[i * pitch + j] for i < rows (at most MR) windows and the QDQ_NR channels of one block. */
@@ -42,5 +44,10 @@ void qdq_micro_wide_avx2(const void *panel, int64_t depth, const void *weights, 
 			 int64_t pitch, int64_t rows);
 void qdq_micro_bytes_vnni(const void *panel, int64_t depth, const void *weights, const int32_t *start, int32_t *acc,
 			  int64_t pitch, int64_t rows);
+
+/* acc[i] = sum over the taps of (taps[t][i] - zx) * weight, for `channels` channels, a multiple of 16. taps: an even number
+ * of pointers, 2 * pairs. */
+void qdq_depthwise_avx2(const uint8_t *const *taps, int64_t pairs, const int16_t *weights, int64_t channels, int32_t zx,
+			bool x_signed, int32_t *acc);
 
 #endif

@@ -86,9 +86,28 @@ static void set_start(const qdq_filter *f, const qdq_conv *g, int32_t *start)
 	}
 }
 
+/* Of 16 channels, unpacking gives 0 to 3 and 8 to 11 first, then the others; of each channel both taps of a pair. */
+static void pack_pairs(qdq_arena *a, qdq_filter *f, const qdq_conv *g)
+{
+	int64_t taps = g->kh * g->kw, pairs = (taps + 1) / 2;
+	int16_t *out = qdq_array(a, int16_t, (size_t)(g->k / 16 * pairs * 32));
+
+	for (int64_t k = 0; k < g->k / 16 * 16; k++) {
+		int64_t lane = k % 16 / 4 % 2 * 8 + k % 16 / 8 * 4 + k % 4;
+
+		for (int64_t t = 0; t < taps; t++)
+			out[((k / 16 * pairs + t / 2) * 16 + lane) * 2 + t % 2] =
+			    (int16_t)(weight_at(g, k, 0, t) - zero_of(g, k));
+	}
+	f->pairs = out;
+}
+
 static void pack_depthwise(qdq_arena *a, qdq_filter *f, const qdq_conv *g)
 {
 	int32_t *taps = qdq_array(a, int32_t, (size_t)(g->kh * g->kw * g->k));
+
+	if (f->isa >= QDQ_ISA_AVX2)
+		pack_pairs(a, f, g);
 
 	for (int64_t t = 0; t < g->kh * g->kw; t++)
 		for (int64_t k = 0; k < g->k; k++)

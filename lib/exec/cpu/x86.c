@@ -59,6 +59,44 @@ AVX2 void qdq_micro_wide_avx2(const void *panel, int64_t depth, const void *weig
 	}
 }
 
+/* ---- AVX2: depthwise, two taps and 16 channels at a time ---- */
+
+AVX2 UNROLLED __m256i codes16(const uint8_t *from, __m256i zx, bool is_signed)
+{
+	__m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)from);
+
+	return _mm256_sub_epi16(is_signed ? _mm256_cvtepi8_epi16(bytes) : _mm256_cvtepu8_epi16(bytes), zx);
+}
+
+AVX2 UNROLLED void depthwise(const uint8_t *const *taps, int64_t pairs, const int16_t *weights, int64_t channels,
+			     __m256i zx, const bool is_signed, int32_t *acc)
+{
+	for (int64_t c = 0; c < channels; c += 16) {
+		__m256i low = _mm256_setzero_si256(), high = low;
+
+		for (int64_t p = 0; p < pairs; p++, weights += 32) {
+			__m256i a = codes16(taps[2 * p] + c, zx, is_signed),
+				b = codes16(taps[2 * p + 1] + c, zx, is_signed);
+			__m256i w0 = _mm256_loadu_si256((const __m256i *)(const void *)weights);
+			__m256i w1 = _mm256_loadu_si256((const __m256i *)(const void *)(weights + 16));
+
+			low = _mm256_add_epi32(low, _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), w0));
+			high = _mm256_add_epi32(high, _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), w1));
+		}
+		_mm256_storeu_si256((__m256i *)(void *)(acc + c), _mm256_permute2x128_si256(low, high, 0x20));
+		_mm256_storeu_si256((__m256i *)(void *)(acc + c + 8), _mm256_permute2x128_si256(low, high, 0x31));
+	}
+}
+
+AVX2 void qdq_depthwise_avx2(const uint8_t *const *taps, int64_t pairs, const int16_t *weights, int64_t channels,
+			     int32_t zx, bool x_signed, int32_t *acc)
+{
+	if (x_signed)
+		depthwise(taps, pairs, weights, channels, _mm256_set1_epi16((int16_t)zx), true, acc);
+	else
+		depthwise(taps, pairs, weights, channels, _mm256_set1_epi16((int16_t)zx), false, acc);
+}
+
 /* ---- VNNI: 12 windows by 32 channels at a time ---- */
 
 VNNI UNROLLED void byte_rows(const int rows, const uint8_t *a, int64_t depth, const int8_t *b, const int32_t *start,
