@@ -50,7 +50,7 @@ $(BUILD)/libqdqopt.so.$(VERSION): $(LIB_OBJ)
 $(BUILD)/libqdqopt.so: $(BUILD)/libqdqopt.so.$(VERSION)
 	ln -sf $(<F) $(BUILD)/libqdqopt.so.$(SOVERSION) && ln -sf $(<F) $@
 $(BUILD)/qdqopt: $(CLI_OBJ) $(BUILD)/libqdqopt.a
-	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
+	$(CC) $(SAN) -o $@ $^ $(LDLIBS) $(shell pkg-config --libs libzip)
 
 # ---- tests ----------------------------------------------------------------------------------------------------------
 # Each program's counts are appended to $(RESULTS) by test/count; `check` adds them up.
@@ -159,7 +159,7 @@ wc: ## lines of code by folder
 	@for d in lib/* passes include examples test; do printf '%-12s %6d\n' $$d $$(find $$d -name '*.[ch]' -o -name '*.def' -o -name '*.py' | xargs -r cat | wc -l); done
 
 EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
-PACKAGES := libprotobuf-c-dev protobuf-c-compiler libcjson-dev check pkg-config python3-venv
+PACKAGES := libprotobuf-c-dev protobuf-c-compiler libcjson-dev libzip-dev check pkg-config python3-venv
 
 .PHONY: examples demo deps install
 $(BUILD)/examples/%: examples/%.c $(BUILD)/libqdqopt.a
@@ -178,14 +178,14 @@ deps: ## install what is missing (Debian, Ubuntu); elsewhere say what is needed
 		echo "installing$$missing"; $$sudo apt-get update -qq && $$sudo apt-get install -y -q --no-install-recommends $$missing; \
 	else \
 		for c in protoc-c pkg-config python3; do command -v $$c >/dev/null || missing="$$missing $$c"; done; \
-		for l in libprotobuf-c libcjson check; do pkg-config --exists $$l 2>/dev/null || missing="$$missing $$l"; done; \
+		for l in libprotobuf-c libcjson libzip check; do pkg-config --exists $$l 2>/dev/null || missing="$$missing $$l"; done; \
 		[ -z "$$missing" ] && exit 0; \
 		echo "missing:$$missing; install what Debian calls $(PACKAGES)" >&2; exit 1; fi
 
 install: all ## into $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 $(BUILD)/qdqopt $(DESTDIR)$(PREFIX)/bin/
-	install -m 644 include/qdqopt.h $(DESTDIR)$(PREFIX)/include/
+	install -m 644 include/qdqopt.h include/qdqopt_exec.h $(DESTDIR)$(PREFIX)/include/
 	install -m 644 $(BUILD)/libqdqopt.a $(DESTDIR)$(PREFIX)/lib/
 	install -m 755 $(BUILD)/libqdqopt.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/
 	ln -sf libqdqopt.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libqdqopt.so.$(SOVERSION)

@@ -150,7 +150,7 @@ cplusplus() {
 installed() {
 	tree=$work/tree
 	try "install" $MAKE --no-print-directory -s BUILD="$BUILD" CC="$CC" install DESTDIR="$tree" PREFIX=/usr
-	for file in bin/qdqopt include/qdqopt.h lib/libqdqopt.a lib/libqdqopt.so lib/libqdqopt.so.0 \
+	for file in bin/qdqopt include/qdqopt.h include/qdqopt_exec.h lib/libqdqopt.a lib/libqdqopt.so lib/libqdqopt.so.0 \
 		"lib/libqdqopt.so.$version" lib/pkgconfig/qdqopt.pc share/man/man1/qdqopt.1; do
 		try "installed $file" test -s "$tree/usr/$file"
 	done
@@ -172,7 +172,7 @@ installed() {
 library() {
 	so=$BUILD/libqdqopt.so
 	nm -D --defined-only "$so" | awk '{ print $3 }' | sort >"$work/exported"
-	sed -n 's/^QDQ_API \([^(]*[ *]\)\(qdq_[a-z0-9_]*\)(.*/\2/p' include/qdqopt.h | sort >"$work/declared"
+	sed -n 's/^QDQ_API \([^(]*[ *]\)\(qdq_[a-z0-9_]*\)(.*/\2/p' include/*.h | sort >"$work/declared"
 	nothing "exported and declared symbols differ" "$(comm -3 "$work/exported" "$work/declared")"
 	try "there are such symbols" test "$(wc -l <"$work/exported")" -gt 60
 	nothing "the library ends or prints" "$(nm -D --undefined-only "$so" | awk '{ print $2 }' |

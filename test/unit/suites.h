@@ -12,6 +12,7 @@ Suite *contract_suite(void);
 Suite *dims_suite(void);
 Suite *eval_suite(void);
 Suite *eval_hostile_suite(void);
+Suite *exec_suite(void);
 Suite *infer_suite(void);
 Suite *infer_rules_suite(void);
 Suite *numbers_suite(void);

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * npz.h -- NumPy's files of arrays: .npy is one array, .npz a zip archive of them
+ */
+#ifndef QDQ_NPZ_H
+#define QDQ_NPZ_H
+
+#include <stdbool.h>
+
+#include "qdqopt.h"
+
+#define ARRAY_RANK 16
+
+typedef struct array {
+	char *name; /* owned, as is data */
+	qdq_type type;
+	int rank;
+	int64_t dims[ARRAY_RANK];
+	size_t size; /* bytes */
+	void *data;  /* row-major, little-endian */
+} array;
+
+typedef struct arrays {
+	array *items;
+	size_t count;
+} arrays;
+
+/* Every array of an .npz under its key, or the one of an .npy as `name`. No array may have more than max_bytes, nor all of
+ * them together. QDQ_EFILE, QDQ_EMODEL (not such a file), QDQ_ENOMEM; after a message on stderr that names file and entry. */
+qdq_status read_arrays(arrays *out, const char *path, const char *name, uint64_t max_bytes);
+const array *find_array(const arrays *a, const char *name); /* NULL: there is none */
+void free_arrays(arrays *a);
+
+/* Written beside its place and renamed; the same arrays give the same bytes. QDQ_EFILE, QDQ_EMODEL (a type that NumPy does
+ * not have), QDQ_ENOMEM; after a message. */
+qdq_status write_npz(const char *path, const array *items, size_t count);
+
+/* npy.c. An .npy in memory into *out (but for its name); NULL, or what is wrong with it. */
+const char *parse_npy(array *out, const char *data, size_t size);
+/* The header of an .npy; its size, 0: the type is not NumPy's. `header` has room for 512 bytes. */
+size_t npy_header(char *header, const array *a);
+
+#endif
