@@ -328,6 +328,81 @@ static void random_convs(unsigned count)
 	}
 }
 
+/* ---- memory that runs out ---- */
+
+typedef struct budget {
+	uint64_t asked, fails_at;
+	size_t bytes;
+} budget;
+
+static void *allocate(void *user, void *ptr, size_t old_size, size_t new_size)
+{
+	budget *b = user;
+	void *made;
+
+	if (new_size == 0) {
+		b->bytes -= old_size;
+		free(ptr);
+		return NULL;
+	}
+	if (++b->asked == b->fails_at)
+		return NULL;
+	made = realloc(ptr, new_size);
+	if (made != NULL)
+		b->bytes += new_size - (ptr != NULL ? old_size : 0);
+	return made;
+}
+
+/* A session of a small model of its own context; the allocation that fails is one of the session's. */
+static qdq_status run_with(budget *b, const char *source, size_t size, uint64_t fails_at)
+{
+	qdq_options o = {.version = QDQ_OPTIONS_VERSION, .alloc = allocate, .alloc_user = b};
+	qdq_binding in[2] = {{0}};
+	size_t filled = 0;
+	text out = {0};
+	qdq_ctx *ctx;
+	qdq_model *m;
+	qdq_status status = qdq_ctx_new(&ctx, &o);
+
+	if (status != QDQ_OK)
+		return status;
+	status = qdq_load_memory(&m, ctx, source, size, "small.onnxtxt");
+	if (status == QDQ_OK)
+		status = qdq_optimize(m, NULL);
+	while (status == QDQ_OK && filled < qdq_input_count(m) && filled < 2 &&
+	       fill_input(qdq_input(m, filled), &in[filled], 2))
+		filled++;
+	b->fails_at = fails_at == 0 ? 0 : b->asked + fails_at;
+	if (status == QDQ_OK)
+		status = run_once(m, in, filled, NULL, 2, NULL, &out);
+	b->fails_at = 0;
+	for (size_t i = 0; i < filled; i++)
+		free(in[i].data);
+	text_free(&out);
+	qdq_ctx_free(ctx);
+	return status;
+}
+
+static void run_out_of_memory(void)
+{
+	qdq_status status = QDQ_ENOMEM;
+	geometry g;
+	text t = {0};
+
+	state = 5;
+	g = draw_geometry();
+	say_conv(&t, &g);
+	for (uint64_t k = 1; status == QDQ_ENOMEM && k < 10000; k++) {
+		budget b = {0};
+
+		status = run_with(&b, t.data, t.size, k);
+		verdict(b.bytes == 0 && (status == QDQ_OK || status == QDQ_ENOMEM), "out of memory",
+			"it leaks, or says something else");
+	}
+	verdict(status == QDQ_OK, "out of memory", "no run went through");
+	text_free(&t);
+}
+
 /* ---- files ---- */
 
 static void run_file(const char *path)
@@ -353,6 +428,7 @@ static void run_file(const char *path)
 int main(int argc, char **argv)
 {
 	random_convs(300);
+	run_out_of_memory();
 	for (int i = 1; i < argc; i++) {
 		each_file(argv[i], ".onnx", run_file);
 		each_file(argv[i], ".onnxtxt", run_file);
