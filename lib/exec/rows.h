@@ -12,6 +12,7 @@
 /* One kernel at work on one thread. */
 typedef struct qdq_row {
 	const qdq_kernel *k;
+	qdq_isa isa;
 	const qdq_buffer *buffers;
 	char *const *data; /* by buffer */
 	float *registers;  /* k->n_registers * QDQ_ROW */

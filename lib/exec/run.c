@@ -41,7 +41,11 @@ static void run_part(void *user, int64_t i, int thread)
 	int64_t pixel = i / j->columns * j->pixels_each, channel = i % j->columns * j->channels_each;
 	int64_t pixels = k->pixels - pixel < j->pixels_each ? k->pixels - pixel : j->pixels_each;
 	int64_t channels = k->channels - channel < j->channels_each ? k->channels - channel : j->channels_each;
-	qdq_row row = {.k = k, .buffers = j->p->buffers.items, .data = j->data, .registers = j->registers[thread]};
+	qdq_row row = {.k = k,
+		       .isa = j->p->isa,
+		       .buffers = j->p->buffers.items,
+		       .data = j->data,
+		       .registers = j->registers[thread]};
 
 	if (k->anchor == QDQ_ANCHOR_CONTRACT)
 		qdq_conv_run(k->filter, &k->conv, (const uint8_t *)j->data[k->in[0].buffer], pixel, pixels, channel,

@@ -31,8 +31,13 @@ typedef struct qdq_conv {
 } qdq_conv;
 
 /* Instruction sets, each with all before it. */
-typedef enum qdq_isa { QDQ_ISA_C, QDQ_ISA_AVX2, QDQ_ISA_VNNI, QDQ_ISA_COUNT } qdq_isa; /* VNNI: AVX-512 VNNI, BW, VL */
-qdq_isa qdq_isa_best(void);							       /* that this machine has */
+typedef enum qdq_isa {
+	QDQ_ISA_C,
+	QDQ_ISA_AVX2,
+	QDQ_ISA_VNNI,
+	QDQ_ISA_COUNT
+} qdq_isa;		    /* AVX2 with FMA; AVX-512 VNNI, BW, DQ, VL */
+qdq_isa qdq_isa_best(void); /* that this machine has */
 extern const char *const qdq_isa_names[QDQ_ISA_COUNT];
 
 /* Weights in the order in which a kernel of one instruction set reads them. */
