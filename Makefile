@@ -111,9 +111,10 @@ check-asan: ## units, golden graphs and properties under AddressSanitizer and UB
 	$(COUNT) asan-exec build/asan/test/run_exec test/models
 	$(COUNT) asan-properties build/asan/test/run_properties test/models test/golden
 	$(COUNT) asan-oom build/asan/test/run_oom --quick test/models test/golden
-check-tsan: ## two threads, each with its own context, under ThreadSanitizer
-	$(TSAN) build/tsan/test/run_threads
+check-tsan: ## threads, each with its own context, and sessions with several, under ThreadSanitizer
+	$(TSAN) build/tsan/test/run_threads build/tsan/test/run_exec
 	$(COUNT) threads build/tsan/test/run_threads test/models
+	$(COUNT) tsan-exec build/tsan/test/run_exec test/models
 check-fuzz: ## every file of the fuzzers' corpora, under the sanitizers
 	$(ASAN) $(REPLAYS:%=build/asan/test/%)
 	for t in $(REPLAYS); do $(COUNT) $$t build/asan/test/$$t test/fuzz/corpus/$${t#replay_} || exit; done
@@ -135,6 +136,8 @@ check-peer: all $(BUILD)/test/tools/evalrun $(BUILD)/test/tools/dumpvalues $(PYT
 		$(COUNT) peer-$$(basename $$t .py) $(PYTHON) $$t || status=1; done; exit $$status
 $(BUILD)/test/tools/%: $(BUILD)/test/tools/%.o $(BUILD)/libqdqopt.a
 	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
+$(BUILD)/test/bench/%: $(BUILD)/test/bench/%.o $(BUILD)/libqdqopt.a
+	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
 cover: ## line coverage of lib/ir, lib/rewrite, lib/onnx and passes
 	rm -rf build/cover
 	$(MAKE) BUILD=build/cover DEBUG=1 SAN=--coverage all build/cover/test/run_unit build/cover/test/run_golden \
@@ -153,8 +156,8 @@ docs/reasons.md: lib/report/reasons.def test/tools/reasons_doc.py ## the reasons
 	python3 test/tools/reasons_doc.py > $@
 lint: ## layout, direction of includes, length of files, and no warning from either compiler
 	$(COUNT) lint env CLANG=$(CLANG) test/lint.sh
-bench: all $(PYTHON) $(BUILD)/test/run_generate ## time and memory, beside cp and ONNX Runtime
-	QDQOPT=$(BUILD)/qdqopt GENERATE=$(BUILD)/test/run_generate MODELS=$(MODELS) $(PYTHON) test/bench/bench.py
+bench: all $(PYTHON) $(BUILD)/test/run_generate $(BUILD)/test/bench/session ## time and memory, beside cp and ONNX Runtime
+	QDQOPT=$(BUILD)/qdqopt GENERATE=$(BUILD)/test/run_generate SESSION=$(BUILD)/test/bench/session MODELS=$(MODELS) $(PYTHON) test/bench/bench.py
 wc: ## lines of code by folder
 	@for d in lib/* passes include examples test; do printf '%-12s %6d\n' $$d $$(find $$d -name '*.[ch]' -o -name '*.def' -o -name '*.py' | xargs -r cat | wc -l); done
 

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 
+SESSION = os.environ.get("SESSION", "build/test/bench/session")
 QDQOPT = os.environ.get("QDQOPT", "build/qdqopt")
 GENERATE = os.environ.get("GENERATE", "build/test/run_generate")
 MODELS = os.environ.get("MODELS") or "../shared/models"
@@ -151,6 +152,56 @@ def real_models(folder, runs, floors):
     return rows
 
 
+PEER_RUN = """
+import statistics, sys, time
+import numpy as np
+import onnxruntime as ort
+best = None
+for level in (ort.GraphOptimizationLevel.ORT_DISABLE_ALL, ort.GraphOptimizationLevel.ORT_ENABLE_ALL):
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads, options.inter_op_num_threads = int(sys.argv[2]), 1
+    options.graph_optimization_level = level
+    session = ort.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
+    x = {i.name: np.zeros([d if isinstance(d, int) else 1 for d in i.shape], np.float32) for i in session.get_inputs()}
+    for array in x.values():
+        array.reshape(-1)[::3] = 1
+    times = []
+    for _ in range(int(sys.argv[3]) + 1):
+        before = time.perf_counter()
+        session.run(None, x)
+        times.append(time.perf_counter() - before)
+    best = min(best or 1e9, statistics.median(times[1:]))
+print(best * 1e3)
+"""
+RUNNING = (("resnet50.trt", 0.8), ("mobilenet_v2.u8", 1.5))  # and at most so many times ONNX Runtime's time
+
+
+def running(runs, floors):
+    """A run at batch 1 beside the faster of ONNX Runtime's two ways, processes taking turns."""
+    rows = []
+    print("\n%-18s %7s %9s %9s %8s %9s %14s" % ("running, batch 1", "threads", "qdqopt ms", "ORT ms", "times", "first ms",
+                                               "arena / live"))
+    for name, limit in RUNNING:
+        path = os.path.join(MODELS, name + ".onnx")
+        for threads in ("1", "2") if os.path.exists(path) else ():
+            ours, peers = [], []
+            for _ in range(3):
+                words = subprocess.run([SESSION, path, threads, str(2 * runs)], capture_output=True, text=True, check=True).stdout
+                ours.append([float(word) for word in words.split()])
+                peers.append(float(subprocess.run([sys.executable, "-c", PEER_RUN, path, threads, str(runs)],
+                                                  capture_output=True, text=True, check=True).stdout))
+            ms, first, arena, live = (statistics.median(values) for values in zip(*ours))
+            peer_ms = statistics.median(peers)
+            print("%-18s %7s %9.2f %9.2f %8.2f %9.0f %14.2f   %.1f x: %s, 500 ms: %s, 1.15 x: %s" %
+                  (name, threads, ms, peer_ms, ms / peer_ms, first, arena / live, limit,
+                   floors.check("%s, %s threads: times ONNX Runtime" % (name, threads), ms / peer_ms, limit),
+                   floors.check("%s, %s threads: first result" % (name, threads), first, 500),
+                   floors.check("%s: arena" % name, arena / live, 1.15)), flush=True)
+            rows.append(dict(model=name, threads=int(threads), ms=ms, peer_ms=peer_ms, first_ms=first, arena=arena, live=live))
+    return rows
+
+
 def sized(kind, folder, runs):
     """What the tool needs for one kind of graph: interleaved runs of all sizes, least and median, and its peak memory.
 
@@ -213,13 +264,14 @@ def main():
     print("%s, %s, %d cores, load %.1f before, %d runs\n" % (time.strftime("%Y-%m-%d"), cpu, os.cpu_count(), load, options.runs))
     with tempfile.TemporaryDirectory() as folder:
         models = real_models(folder, options.runs, floors)
+        runs = running(options.runs, floors)
         graphs = generated(folder, options.runs, floors)
     missed = [floor["floor"] for floor in floors.list if not floor["met"]]
     print("\nfloors: %d met, %d missed%s" % (len(floors.list) - len(missed), len(missed), "".join("\n  " + m for m in missed)))
     if options.json:
         with open(options.json, "w") as file:
             json.dump(dict(date=time.strftime("%Y-%m-%d"), cpu=cpu, cores=os.cpu_count(), load=load, runs=options.runs,
-                           models=models, generated=graphs, floors=floors.list), file, indent=1)
+                           models=models, running=runs, generated=graphs, floors=floors.list), file, indent=1)
 
 
 main()
