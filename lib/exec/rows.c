@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * rows.c -- running a kernel's steps on the CPU, one row (adjacent channels of one pixel) at a time
+ * rows.c -- running a kernel's steps on the CPU, some pixels of adjacent channels at a time
  *
  * The loops are compiled three times, for AVX-512, for AVX2 with FMA and for any machine; the operations are the same, so
  * are the bits (steps.h).
@@ -21,17 +21,16 @@ typedef struct place {
 	qdq_type type;
 } place;
 
-ALWAYS place place_of(const qdq_row *row, const qdq_operand *o, int64_t pixel, int64_t channel)
+ALWAYS place place_of(const qdq_row *row, const qdq_operand *o, int64_t pixel)
 {
 	const qdq_buffer *b = &row->buffers[o->buffer];
-	int64_t spatial = row->k->spatial, channels = b->rank > 1 ? b->dims[1] : 1;
-	int64_t size = b->type == QDQ_TYPE_FLOAT ? 4 : 1;
+	int64_t channel = row->channel + o->channel, spatial = row->k->spatial,
+		size = b->type == QDQ_TYPE_FLOAT ? 4 : 1;
 
-	channel += o->channel;
 	if (b->rows)
 		return (place){row->data[o->buffer] + pixel * b->pitch + channel, 1, b->type};
 	return (place){row->data[o->buffer] +
-			   ((pixel / spatial * channels + channel) * spatial + pixel % spatial) * size,
+			   ((pixel / spatial * b->dims[1] + channel) * spatial + pixel % spatial) * size,
 		       spatial, b->type};
 }
 
@@ -44,7 +43,7 @@ ALWAYS float float_at(const place *p, int64_t i)
 }
 
 /* out[i] = element - zero, as floats; floats as they are */
-ALWAYS void read_row(const place *p, float zero, int64_t count, float *restrict out)
+ALWAYS void read_pixel(const place *p, float zero, int64_t count, float *restrict out)
 {
 	if (p->type == QDQ_TYPE_FLOAT) {
 		for (int64_t i = 0; i < count; i++)
@@ -62,29 +61,42 @@ ALWAYS void read_row(const place *p, float zero, int64_t count, float *restrict 
 	}
 }
 
-ALWAYS void write_row(const place *p, float zero, float before, int64_t count, const float *restrict v)
+ALWAYS void read_row(const qdq_row *row, const qdq_operand *o, float *restrict out)
 {
+	for (int64_t r = 0; r < row->pixels; r++) {
+		place p = place_of(row, o, row->pixel + r);
+
+		read_pixel(&p, o->zero, row->count, out + r * row->count);
+	}
+}
+
+ALWAYS void write_pixel(const place *p, float zero, float before, int64_t count, const float *restrict v)
+{
+	uint8_t *to = (uint8_t *)p->at;
+	int64_t i = 0;
+
 	if (p->type == QDQ_TYPE_FLOAT) {
-		for (int64_t i = 0; i < count; i++) {
+		for (; i < count; i++) {
 			float f = v[i] * before;
 
 			memcpy(p->at + i * p->stride * 4, &f, sizeof f);
 		}
-	} else if (p->stride == 1) {
-		uint8_t *to = (uint8_t *)p->at;
-		int64_t i = 0;
+		return;
+	}
+	/* many channels are few vectors of bytes: 16 at a time leave the least for one at a time */
+	for (; p->stride == 1 && i + 16 <= count; i += 16)
+		for (int k = 0; k < 16; k++)
+			to[i + k] = (uint8_t)(int32_t)(v[i + k] + zero);
+	for (; i < count; i++)
+		to[i * p->stride] = (uint8_t)(int32_t)(v[i] + zero);
+}
 
-		/* many channels are few vectors of bytes: 16 at a time leave the least for one at a time */
-		for (; i + 16 <= count; i += 16)
-			for (int k = 0; k < 16; k++)
-				to[i + k] = (uint8_t)(int32_t)(v[i + k] + zero);
-		for (; i < count; i++)
-			to[i] = (uint8_t)(int32_t)(v[i] + zero);
-	} else {
-		uint8_t *to = (uint8_t *)p->at;
+ALWAYS void write_row(const qdq_row *row, const qdq_step *s, const float *restrict v)
+{
+	for (int64_t r = 0; r < row->pixels; r++) {
+		place p = place_of(row, &s->other, row->pixel + r);
 
-		for (int64_t i = 0; i < count; i++)
-			to[i * p->stride] = (uint8_t)(int32_t)(v[i] + zero);
+		write_pixel(&p, s->other.zero, s->before, row->count, v + r * row->count);
 	}
 }
 
@@ -98,62 +110,70 @@ ALWAYS void scaled(const float *from, float before, int64_t count, float *to)
 
 ALWAYS void add_step(const qdq_row *row, const qdq_step *s, const float *restrict v, float *restrict to)
 {
-	place p = place_of(row, &s->other, row->pixel, row->channel);
 	float other[QDQ_ROW];
 
-	read_row(&p, s->other.zero, row->count, other);
-	for (int64_t i = 0; i < row->count; i++)
+	read_row(row, &s->other, other);
+	for (int64_t i = 0; i < row->pixels * row->count; i++)
 		to[i] = fmaf(other[i], s->other.ratio, v[i]);
+}
+
+ALWAYS void affine_step(const qdq_row *row, const qdq_step *s, const float *restrict v, float *restrict to)
+{
+	const float *multiplier = s->multiplier + row->channel, *addend = s->addend + row->channel;
+
+	for (int64_t r = 0; r < row->pixels; r++, v += row->count, to += row->count)
+		for (int64_t i = 0; i < row->count; i++)
+			to[i] = fmaf(v[i], multiplier[i], addend[i]);
 }
 
 ALWAYS void run_step(const qdq_row *row, const qdq_step *s)
 {
 	const float *from = row->registers + s->from * QDQ_ROW;
 	float *to = row->registers + s->to * QDQ_ROW, converted[QDQ_ROW];
-	int64_t count = row->count;
-	place p;
+	int64_t all = row->pixels * row->count;
 
 	if (s->before != 1 && s->kind != QDQ_STEP_STORE) {
-		scaled(from, s->before, count, converted);
+		scaled(from, s->before, all, converted);
 		from = converted;
 	}
 	switch (s->kind) {
 	case QDQ_STEP_CLAMP:
-		for (int64_t i = 0; i < count; i++)
+		for (int64_t i = 0; i < all; i++)
 			to[i] = qdq_clamp(from[i], s->low, s->high);
 		break;
 	case QDQ_STEP_ROUND:
-		for (int64_t i = 0; i < count; i++)
+		for (int64_t i = 0; i < all; i++)
 			to[i] = qdq_round_step(from[i], s->low, s->high);
 		break;
 	case QDQ_STEP_AFFINE:
-		for (int64_t i = 0; i < count; i++)
-			to[i] = fmaf(from[i], s->multiplier[row->channel + i], s->addend[row->channel + i]);
+		affine_step(row, s, from, to);
 		break;
 	case QDQ_STEP_ADD:
 		add_step(row, s, from, to);
 		break;
 	case QDQ_STEP_STORE:
-		p = place_of(row, &s->other, row->pixel, row->channel);
-		write_row(&p, s->other.zero, s->before, count, from);
+		write_row(row, s, from);
 		break;
 	}
 }
 
 /* ---- anchors ---- */
 
-ALWAYS void contract_row(qdq_row *row, const int32_t *acc)
+ALWAYS void contract_row(qdq_row *row, const int32_t *acc, int64_t pitch)
 {
 	const qdq_kernel *k = row->k;
 	const float *multiplier = k->multiplier + row->channel, *addend = k->addend + row->channel;
+	const int32_t *bias = k->bias != NULL ? k->bias + row->channel : NULL;
 	float *to = row->registers;
 
-	if (k->bias != NULL)
-		for (int64_t i = 0; i < row->count; i++)
-			to[i] = qdq_scale_accumulator(acc[i] + k->bias[row->channel + i], multiplier[i], addend[i]);
-	else
-		for (int64_t i = 0; i < row->count; i++)
-			to[i] = qdq_scale_accumulator(acc[i], multiplier[i], addend[i]);
+	for (int64_t r = 0; r < row->pixels; r++, acc += pitch, to += row->count) {
+		if (bias != NULL)
+			for (int64_t i = 0; i < row->count; i++)
+				to[i] = qdq_scale_accumulator(acc[i] + bias[i], multiplier[i], addend[i]);
+		else
+			for (int64_t i = 0; i < row->count; i++)
+				to[i] = qdq_scale_accumulator(acc[i], multiplier[i], addend[i]);
+	}
 	for (uint32_t s = 0; s < k->n_steps; s++)
 		run_step(row, &k->steps[s]);
 }
@@ -161,26 +181,24 @@ ALWAYS void contract_row(qdq_row *row, const int32_t *acc)
 ALWAYS void load_row(qdq_row *row)
 {
 	const qdq_operand *o = &row->k->in[0];
-	place p = place_of(row, o, row->pixel, row->channel);
+	int64_t all = row->pixels * row->count;
 	float *to = row->registers;
 
-	read_row(&p, o->zero, row->count, to);
+	read_row(row, o, to);
 	if (o->divisor != 0)
-		for (int64_t i = 0; i < row->count; i++)
+		for (int64_t i = 0; i < all; i++)
 			to[i] = to[i] / o->divisor;
 	else if (o->ratio != 1)
-		scaled(to, o->ratio, row->count, to);
+		scaled(to, o->ratio, all, to);
 }
 
 ALWAYS void multiply_row(qdq_row *row)
 {
-	place a = place_of(row, &row->k->in[0], row->pixel, row->channel);
-	place b = place_of(row, &row->k->in[1], row->pixel, row->channel);
 	float second[QDQ_ROW], *to = row->registers;
 
-	read_row(&a, row->k->in[0].zero, row->count, to);
-	read_row(&b, row->k->in[1].zero, row->count, second);
-	for (int64_t i = 0; i < row->count; i++)
+	read_row(row, &row->k->in[0], to);
+	read_row(row, &row->k->in[1], second);
+	for (int64_t i = 0; i < row->pixels * row->count; i++)
 		to[i] = to[i] * second[i] * row->k->ratio;
 }
 
@@ -196,15 +214,15 @@ static void inside(int64_t out, int64_t stride, int64_t pad, int64_t dilation, i
 		*last = size;
 }
 
-ALWAYS void pool_row(qdq_row *row)
+ALWAYS void pool_pixel(const qdq_row *row, int64_t pixel, float *to)
 {
 	const qdq_window *w = &row->k->window;
 	const qdq_operand *o = &row->k->in[0];
 	bool mean = row->k->anchor == QDQ_ANCHOR_MEAN;
 	const qdq_buffer *b = &row->buffers[o->buffer];
-	int64_t image = row->pixel / (w->oh * w->ow), oy = row->pixel / w->ow % w->oh, ox = row->pixel % w->ow;
+	int64_t image = pixel / (w->oh * w->ow), oy = pixel / w->ow % w->oh, ox = pixel % w->ow;
 	int64_t y0, y1, x0, x1, number;
-	float element[QDQ_ROW], *to = row->registers;
+	float element[QDQ_ROW];
 
 	inside(oy, w->sh, w->top, w->dh, w->kh, w->h, &y0, &y1);
 	inside(ox, w->sw, w->left, w->dw, w->kw, w->w, &x0, &x1);
@@ -216,7 +234,7 @@ ALWAYS void pool_row(qdq_row *row)
 			    (image * w->h + oy * w->sh - w->top + y * w->dh) * w->w + ox * w->sw - w->left + x * w->dw;
 			place p = {row->data[o->buffer] + at * b->pitch + row->channel, 1, b->type};
 
-			read_row(&p, o->zero, row->count, element);
+			read_pixel(&p, o->zero, row->count, element);
 			for (int64_t i = 0; i < row->count; i++)
 				to[i] = mean ? to[i] + element[i] : (element[i] > to[i] ? element[i] : to[i]);
 		}
@@ -242,18 +260,20 @@ ALWAYS void any_row(qdq_row *row)
 	else if (k->anchor == QDQ_ANCHOR_MUL)
 		multiply_row(row);
 	else
-		pool_row(row);
+		for (int64_t r = 0; r < row->pixels; r++)
+			pool_pixel(row, row->pixel + r, row->registers + r * row->count);
 	for (uint32_t s = 0; s < k->n_steps; s++)
 		run_step(row, &k->steps[s]);
 }
 
 ALWAYS void any_rows(qdq_row *row, int64_t pixel, int64_t pixels)
 {
-	for (int64_t p = pixel; p < pixel + pixels; p++) {
-		for (int64_t c = 0; c < row->k->channels; c += QDQ_ROW) {
-			row->pixel = p;
-			row->channel = c;
-			row->count = row->k->channels - c < QDQ_ROW ? row->k->channels - c : QDQ_ROW;
+	for (int64_t c = 0; c < row->k->channels; c += row->count) {
+		row->channel = c;
+		row->count = row->k->channels - c < QDQ_ROW ? row->k->channels - c : QDQ_ROW;
+		for (int64_t p = 0; p < pixels; p += row->pixels) {
+			row->pixel = pixel + p;
+			row->pixels = QDQ_ROW / row->count < pixels - p ? QDQ_ROW / row->count : pixels - p;
 			any_row(row);
 		}
 	}
@@ -261,14 +281,14 @@ ALWAYS void any_rows(qdq_row *row, int64_t pixel, int64_t pixels)
 
 /* ---- one copy for each kind of machine ---- */
 
-#define COPY(name, attributes)                                                          \
-	attributes static void contract_##name(qdq_row *row, const int32_t *acc)        \
-	{                                                                               \
-		contract_row(row, acc);                                                 \
-	}                                                                               \
-	attributes static void rows_##name(qdq_row *row, int64_t pixel, int64_t pixels) \
-	{                                                                               \
-		any_rows(row, pixel, pixels);                                           \
+#define COPY(name, attributes)                                                                  \
+	attributes static void contract_##name(qdq_row *row, const int32_t *acc, int64_t pitch) \
+	{                                                                                       \
+		contract_row(row, acc, pitch);                                                  \
+	}                                                                                       \
+	attributes static void rows_##name(qdq_row *row, int64_t pixel, int64_t pixels)         \
+	{                                                                                       \
+		any_rows(row, pixel, pixels);                                                   \
 	}
 
 COPY(c, )
@@ -277,19 +297,19 @@ COPY(avx2, __attribute__((target("avx2,fma"))))
 COPY(avx512, __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma,prefer-vector-width=512"))))
 #endif
 
-void qdq_row_contract(qdq_row *row, const int32_t *acc)
+void qdq_row_contract(qdq_row *row, const int32_t *acc, int64_t pitch)
 {
 #ifdef HAVE_FAST
 	if (row->isa == QDQ_ISA_VNNI) {
-		contract_avx512(row, acc);
+		contract_avx512(row, acc, pitch);
 		return;
 	}
 	if (row->isa == QDQ_ISA_AVX2) {
-		contract_avx2(row, acc);
+		contract_avx2(row, acc, pitch);
 		return;
 	}
 #endif
-	contract_c(row, acc);
+	contract_c(row, acc, pitch);
 }
 
 void qdq_rows_run(qdq_row *row, int64_t pixel, int64_t pixels)

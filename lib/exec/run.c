@@ -24,12 +24,13 @@ static void use_tile(void *user, const qdq_tile *t)
 {
 	qdq_row *row = user;
 
-	for (int64_t i = 0; i < t->pixels; i++) {
-		for (int64_t c = 0; c < t->channels; c += QDQ_ROW) {
+	for (int64_t c = 0; c < t->channels; c += row->count) {
+		row->channel = t->channel + c;
+		row->count = t->channels - c < QDQ_ROW ? t->channels - c : QDQ_ROW;
+		for (int64_t i = 0; i < t->pixels; i += row->pixels) {
 			row->pixel = t->pixel + i;
-			row->channel = t->channel + c;
-			row->count = t->channels - c < QDQ_ROW ? t->channels - c : QDQ_ROW;
-			qdq_row_contract(row, t->acc + i * t->pitch + c);
+			row->pixels = QDQ_ROW / row->count < t->pixels - i ? QDQ_ROW / row->count : t->pixels - i;
+			qdq_row_contract(row, t->acc + i * t->pitch + c, t->pitch);
 		}
 	}
 }

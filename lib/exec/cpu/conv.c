@@ -9,7 +9,8 @@
 
 #define PANEL_BYTES 131072 /* a panel at most, so that it stays in the second cache with a block of weights */
 #define PANEL_PIXELS 96
-#define CHUNK 128 /* channels of a tile */
+#define CHUNK 128	    /* channels of a tile */
+#define DEPTHWISE_PIXELS 16 /* of a tile */
 
 typedef struct work {
 	const qdq_filter *f;
@@ -110,7 +111,8 @@ static qdq_micro *micro_of(const qdq_filter *f, int64_t *rows)
 }
 
 /* Channels [first, first + count) of a group, for a panel that is gathered. */
-static void multiply(const work *w, int64_t pixel, int64_t pixels, int64_t group, int64_t first, int64_t count)
+static void multiply(const work *w, const char *panel, int64_t pixel, int64_t pixels, int64_t group, int64_t first,
+		     int64_t count)
 {
 	const qdq_filter *f = w->f;
 	int64_t rows, kg = w->g->k / w->g->groups, size = element_size(f);
@@ -124,7 +126,7 @@ static void multiply(const work *w, int64_t pixel, int64_t pixels, int64_t group
 			const char *weights = (const char *)f->weights + at * f->depth * size;
 
 			for (int64_t p = 0; p < pixels; p += rows)
-				micro(w->panel + p * f->depth * size, f->depth, weights, f->start + at,
+				micro(panel + p * f->depth * size, f->depth, weights, f->start + at,
 				      w->acc + p * CHUNK + (c - chunk), CHUNK, pixels - p < rows ? pixels - p : rows);
 		}
 		w->use(w->user, &(qdq_tile){.acc = w->acc,
@@ -136,9 +138,34 @@ static void multiply(const work *w, int64_t pixel, int64_t pixels, int64_t group
 	}
 }
 
+/* Are the windows of adjacent pixels adjacent in memory as they are? */
+static bool is_product(const qdq_conv *g)
+{
+	return g->groups == 1 && g->kh * g->kw == 1 && g->sh == 1 && g->sw == 1 && g->top == 0 && g->left == 0 &&
+	       g->oh == g->h && g->ow == g->w;
+}
+
+/* The windows of n pixels from p on; where they are. */
+static char *fill_panel(const work *w, int64_t p, int64_t n, int64_t group)
+{
+	int64_t size = element_size(w->f), depth = w->f->depth;
+
+	if (is_product(w->g)) {
+		const uint8_t *from = w->x + p * w->g->pitch;
+
+		if (w->f->form == QDQ_FORM_BYTES && !w->g->x_signed)
+			return (char *)(uintptr_t)from;
+		put_codes(w, w->panel, from, n * depth, n * depth);
+		return w->panel;
+	}
+	for (int64_t i = 0; i < n; i++)
+		gather(w, w->panel + i * depth * size, p + i, group);
+	return w->panel;
+}
+
 static void run_panels(const work *w, int64_t pixel, int64_t pixels, int64_t channel, int64_t channels)
 {
-	int64_t each = panel_pixels(w->f), kg = w->g->k / w->g->groups, size = element_size(w->f);
+	int64_t each = panel_pixels(w->f), kg = w->g->k / w->g->groups;
 
 	for (int64_t p = pixel; p < pixel + pixels; p += each) {
 		int64_t n = pixel + pixels - p < each ? pixel + pixels - p : each;
@@ -147,9 +174,7 @@ static void run_panels(const work *w, int64_t pixel, int64_t pixels, int64_t cha
 			int64_t group = k / kg,
 				end = (group + 1) * kg < channel + channels ? (group + 1) * kg : channel + channels;
 
-			for (int64_t i = 0; i < n; i++)
-				gather(w, w->panel + i * w->f->depth * size, p + i, group);
-			multiply(w, p, n, group, k - group * kg, end - k);
+			multiply(w, fill_panel(w, p, n, group), p, n, group, k - group * kg, end - k);
 			k = end;
 		}
 	}
@@ -170,20 +195,19 @@ static void add_tap(const qdq_conv *g, const uint8_t *x, const int32_t *taps, in
 			acc[i] += (x[i] - zx) * taps[i];
 }
 
-/* Where the taps of output pixel p are: in the image, or in a row of zero points. An even number of them. */
+/* Where the taps of output pixel p are: in the image, or (NULL) in padding. */
 static void find_taps(const work *w, int64_t p, const uint8_t **taps)
 {
 	const qdq_conv *g = w->g;
 	int64_t image = p / (g->oh * g->ow), y0 = p / g->ow % g->oh * g->sh - g->top, x0 = p % g->ow * g->sw - g->left;
-	int64_t count = g->kh * g->kw;
 
-	for (int64_t t = 0; t < count; t++) {
-		int64_t y = y0 + t / g->kw * g->dh, x = x0 + t % g->kw * g->dw;
-		bool inside = y >= 0 && y < g->h && x >= 0 && x < g->w;
+	for (int64_t r = 0; r < g->kh; r++) {
+		int64_t y = y0 + r * g->dh;
+		const uint8_t *line = y >= 0 && y < g->h ? w->x + (image * g->h + y) * g->w * g->pitch : NULL;
 
-		taps[t] = inside ? w->x + ((image * g->h + y) * g->w + x) * g->pitch : NULL;
+		for (int64_t q = 0, x = x0; q < g->kw; q++, x += g->dw)
+			*taps++ = line != NULL && x >= 0 && x < g->w ? line + x * g->pitch : NULL;
 	}
-	taps[count] = NULL;
 }
 
 static void depthwise_c(const work *w, const uint8_t *const *taps, int64_t channel, int64_t channels, int32_t *acc)
@@ -196,42 +220,55 @@ static void depthwise_c(const work *w, const uint8_t *const *taps, int64_t chann
 			add_tap(g, taps[t] + channel, w->f->taps + t * g->k + channel, channels, acc);
 }
 
+/* The panel of a depthwise convolution: pointers to the taps of a pixel, the same for some channels, a row of zero points. */
+static int64_t pairs_of(const qdq_conv *g)
+{
+	return (g->kh * g->kw + 1) / 2;
+}
+
+static size_t depthwise_panel(const qdq_conv *g)
+{
+	return (size_t)pairs_of(g) * 4 * sizeof(void *) + CHUNK;
+}
+
 /* Channels [channel, channel + channels) of one pixel, at most CHUNK; channel is a multiple of 16. */
-static void depthwise(const work *w, const uint8_t *const *taps, int64_t channel, int64_t channels)
+static void depthwise(const work *w, const uint8_t *const *taps, int64_t channel, int64_t channels, int32_t *acc)
 {
 #if defined(__x86_64__) && defined(__GNUC__)
-	int64_t pairs = (w->g->kh * w->g->kw + 1) / 2, whole = channels / 16 * 16;
+	int64_t pairs = pairs_of(w->g), whole = channels / 16 * 16;
 
 	if (w->f->pairs != NULL && whole != 0) {
 		const uint8_t **moved = (const uint8_t **)(void *)w->panel + 2 * pairs;
-		const uint8_t *zeros = (const uint8_t *)(w->panel + 4 * pairs * (int64_t)sizeof *moved);
+		const uint8_t *zeros = (const uint8_t *)(moved + 2 * pairs);
 
 		for (int64_t t = 0; t < 2 * pairs; t++)
 			moved[t] = t < w->g->kh * w->g->kw && taps[t] != NULL ? taps[t] + channel : zeros;
 		qdq_depthwise_avx2(moved, pairs, w->f->pairs + channel / 16 * pairs * 32, whole, w->g->zx,
-				   w->g->x_signed, w->acc);
+				   w->g->x_signed, acc);
 		if (whole != channels)
-			depthwise_c(w, taps, channel + whole, channels - whole, w->acc + whole);
+			depthwise_c(w, taps, channel + whole, channels - whole, acc + whole);
 		return;
 	}
 #endif
-	depthwise_c(w, taps, channel, channels, w->acc);
+	depthwise_c(w, taps, channel, channels, acc);
 }
 
-/* The panel of a depthwise convolution: pointers to taps, twice, and a row of zero points. */
 static void run_depthwise(const work *w, int64_t pixel, int64_t pixels, int64_t channel, int64_t channels)
 {
 	const uint8_t **taps = (const uint8_t **)(void *)w->panel;
-	int64_t pairs = (w->g->kh * w->g->kw + 1) / 2;
 
-	memset(w->panel + 4 * pairs * (int64_t)sizeof *taps, w->g->zx & 0xff, CHUNK);
-	for (int64_t p = pixel; p < pixel + pixels; p++) {
-		find_taps(w, p, taps);
+	memset(taps + 4 * pairs_of(w->g), w->g->zx & 0xff, CHUNK);
+	for (int64_t p = pixel; p < pixel + pixels; p += DEPTHWISE_PIXELS) {
+		int64_t count = pixel + pixels - p < DEPTHWISE_PIXELS ? pixel + pixels - p : DEPTHWISE_PIXELS;
+
 		for (int64_t c = channel; c < channel + channels; c += CHUNK) {
 			int64_t n = channel + channels - c < CHUNK ? channel + channels - c : CHUNK;
 
-			depthwise(w, taps, c, n);
-			w->use(w->user, &(qdq_tile){w->acc, CHUNK, p, 1, c, n});
+			for (int64_t i = 0; i < count; i++) {
+				find_taps(w, p + i, taps);
+				depthwise(w, taps, c, n, w->acc + i * CHUNK);
+			}
+			w->use(w->user, &(qdq_tile){w->acc, CHUNK, p, count, c, n});
 		}
 	}
 }
@@ -241,7 +278,7 @@ static void run_depthwise(const work *w, int64_t pixel, int64_t pixels, int64_t 
 size_t qdq_conv_scratch(const qdq_filter *f, const qdq_conv *g)
 {
 	if (f->form == QDQ_FORM_DEPTHWISE)
-		return CHUNK * sizeof(int32_t) + (size_t)((g->kh * g->kw + 1) / 2 * 4) * sizeof(void *) + CHUNK;
+		return DEPTHWISE_PIXELS * CHUNK * sizeof(int32_t) + depthwise_panel(g);
 	return (size_t)(panel_pixels(f) * (f->depth * element_size(f) + CHUNK * (int64_t)sizeof(int32_t))) + 128;
 }
 
@@ -251,7 +288,7 @@ void qdq_conv_run(const qdq_filter *f, const qdq_conv *g, const uint8_t *x, int6
 	work w = {.f = f, .g = g, .x = x, .acc = scratch, .use = use, .user = user};
 
 	if (f->form == QDQ_FORM_DEPTHWISE) {
-		w.panel = (char *)scratch + CHUNK * sizeof(int32_t);
+		w.panel = (char *)scratch + DEPTHWISE_PIXELS * CHUNK * sizeof(int32_t);
 		run_depthwise(&w, pixel, pixels, channel, channels);
 		return;
 	}
