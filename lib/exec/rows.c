@@ -293,8 +293,13 @@ ALWAYS void any_rows(qdq_row *row, int64_t pixel, int64_t pixels)
 
 COPY(c, )
 #ifdef HAVE_FAST
+#ifdef __clang__
+#define WIDE "" /* it decides for itself */
+#else
+#define WIDE ",prefer-vector-width=512"
+#endif
 COPY(avx2, __attribute__((target("avx2,fma"))))
-COPY(avx512, __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma,prefer-vector-width=512"))))
+COPY(avx512, __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma" WIDE))))
 #endif
 
 void qdq_row_contract(qdq_row *row, const int32_t *acc, int64_t pitch)

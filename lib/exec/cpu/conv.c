@@ -200,8 +200,13 @@ static void find_taps(const work *w, int64_t p, const uint8_t **taps)
 {
 	const qdq_conv *g = w->g;
 	int64_t image = p / (g->oh * g->ow), y0 = p / g->ow % g->oh * g->sh - g->top, x0 = p % g->ow * g->sw - g->left;
+	bool inside = y0 >= 0 && x0 >= 0 && y0 + (g->kh - 1) * g->dh < g->h && x0 + (g->kw - 1) * g->dw < g->w;
+	const uint8_t *first = inside ? w->x + ((image * g->h + y0) * g->w + x0) * g->pitch : NULL;
 
-	for (int64_t r = 0; r < g->kh; r++) {
+	for (int64_t r = 0; inside && r < g->kh; r++, first += g->dh * g->w * g->pitch)
+		for (int64_t q = 0; q < g->kw; q++)
+			*taps++ = first + q * g->dw * g->pitch;
+	for (int64_t r = 0; !inside && r < g->kh; r++) {
 		int64_t y = y0 + r * g->dh;
 		const uint8_t *line = y >= 0 && y < g->h ? w->x + (image * g->h + y) * g->w * g->pitch : NULL;
 
