@@ -46,7 +46,7 @@ typedef struct qdq_session_options {
 	const char *instructions; /* "c", "avx2" or "vnni" at most; NULL: the best that there is */
 } qdq_session_options;
 
-/* Prepares m, which must stay as it is while the session lives. QDQ_EUSAGE, QDQ_ENOMEM. */
+/* Prepares m, which must stay as it is while the session lives; free the session before m and its context. QDQ_EUSAGE, QDQ_ENOMEM. */
 QDQ_API qdq_status qdq_session_new(qdq_session **out, qdq_model *m, const qdq_session_options *options);
 QDQ_API void qdq_session_free(qdq_session *s); /* NULL is accepted */
 

@@ -286,6 +286,8 @@ bool qdq_lower_pool(lowering *l, qdq_node *n)
 	if (l->anchored || (found != NULL && found->kind != KNOWN_SOURCE) || !image(x) ||
 	    !(reduce ? means_images(l, n, x->shape) : image(n->outputs[0])) || !qdq_type_is_int8(x->type))
 		return false;
+	if (mean && qdq_attr_int(n, "ceil_mode", 0) != 0)
+		return false; /* windows that reach beyond the padding count less */
 	q = found != NULL ? found->quant : (quant){.type = x->type};
 	if ((mean && q.scale == NULL) || (q.scale != NULL && q.scale->count != 1))
 		return false;

@@ -463,12 +463,21 @@ static bool of_another_part(const lowering *l, const qdq_node *n)
 	return u != NULL && qdq_is(u->node, QDQ_OP_Concat) && qdq_use_index(u) != l->part;
 }
 
+/* Others (the indices of a MaxPool) no kernel writes. */
+static bool only_output(const qdq_node *n)
+{
+	for (uint32_t i = 1; i < n->n_outputs; i++)
+		if (n->outputs[i] != NULL)
+			return false;
+	return true;
+}
+
 static bool lower_all(lowering *l)
 {
 	if (l->body == NULL)
-		return lower_node(l, l->n) && store_outputs(l, l->n);
+		return only_output(l->n) && lower_node(l, l->n) && store_outputs(l, l->n);
 	for (qdq_node *n = l->body->first; n != NULL; n = n->next)
-		if (!of_another_part(l, n) && (n->n_outputs != 1 || !lower_node(l, n) || !store_outputs(l, n)))
+		if (!of_another_part(l, n) && (!only_output(n) || !lower_node(l, n) || !store_outputs(l, n)))
 			return false;
 	return true;
 }

@@ -195,6 +195,14 @@ static void add_all(qdq_plan *p)
 		else
 			refuse(p, n, refused++);
 	}
+	/* outputs that no node makes: inputs and constants */
+	for (size_t i = 0; refused == 0 && i < p->m->graph->outputs.count; i++)
+		if (has_shape(p->m->graph->outputs.items[i]))
+			(void)qdq_plan_buffer(p, p->m->graph->outputs.items[i]);
+		else
+			qdq_fail(p->m->ctx, QDQ_EMODEL,
+				 &(qdq_where){.file = p->m->path, .operand = p->m->graph->outputs.items[i]->name},
+				 "the shape of output '%s' is not known", p->m->graph->outputs.items[i]->name);
 	if (refused != 0)
 		qdq_fail(p->m->ctx, QDQ_EMODEL, &(qdq_where){.file = p->m->path}, "%d operators cannot be run",
 			 refused);

@@ -200,6 +200,62 @@ START_TEST(names_what_it_cannot_run)
 }
 END_TEST
 
+/* Runs a network of one float input [1,1,2,2] and gives the bytes of an output. */
+static const void *run_other(const char *source, const char *name, size_t size)
+{
+	static const float x[4] = {1, -2, 3, 4};
+	qdq_binding in = {.name = "x", .type = QDQ_TYPE_FLOAT, .rank = 4, .dims = {1, 1, 2, 2}, .size = sizeof x};
+	qdq_binding out = {.name = name};
+	static char kept[64];
+	qdq_model *other;
+	qdq_session *t;
+
+	in.data = (void *)(uintptr_t)x;
+	ck_assert_int_eq(qdq_load_memory(&other, ctx, source, strlen(source), "other.onnxtxt"), QDQ_OK);
+	ck_assert_int_eq(qdq_optimize(other, NULL), QDQ_OK);
+	ck_assert_int_eq(qdq_session_new(&t, other, NULL), QDQ_OK);
+	ck_assert_int_eq(qdq_session_run(t, &in, 1, &out, 1), QDQ_OK);
+	ck_assert_uint_eq(out.size, size);
+	memcpy(kept, out.data, size);
+	qdq_session_free(t);
+	return kept;
+}
+
+/* An input and a constant as outputs. */
+START_TEST(outputs_that_no_kernel_writes)
+{
+	static const char source[] = "<ir_version: 8, opset_import: [\"\" : 17]>\n"
+				     "g (float[1,1,2,2] x) => (float[1,1,2,2] x, float[2] c, float[1,1,2,2] y)\n"
+				     "<float[2] c = {5, 6}>\n"
+				     "{ y = Relu(x) }\n";
+	const float *f = run_other(source, "x", 16);
+
+	ck_assert_float_eq(f[1], -2);
+	f = run_other(source, "c", 8);
+	ck_assert_float_eq(f[1], 6);
+	f = run_other(source, "y", 16);
+	ck_assert_float_eq(f[1], 0);
+}
+END_TEST
+
+/* Codes go through the kernel of MaxPool, but not where somebody wants the indices. */
+START_TEST(indices_of_a_pool)
+{
+	static const char source[] = "<ir_version: 8, opset_import: [\"\" : 17]>\n"
+				     "g (float[1,1,2,2] x) => (int8[1,1,1,1] y, int64[1,1,1,1] i)\n"
+				     "<float s = {1}, int8 z = {0}>\n"
+				     "{\n"
+				     "  q = QuantizeLinear(x, s, z)\n"
+				     "  y, i = MaxPool<kernel_shape = [2, 2]>(q)\n"
+				     "}\n";
+	int64_t index;
+
+	ck_assert_int_eq(*(const int8_t *)run_other(source, "y", 1), 4);
+	memcpy(&index, run_other(source, "i", 8), sizeof index);
+	ck_assert_int_eq(index, 3);
+}
+END_TEST
+
 Suite *exec_suite(void)
 {
 	Suite *suite = suite_create("exec");
@@ -212,6 +268,8 @@ Suite *exec_suite(void)
 	tcase_add_test(c, refuses_outputs);
 	tcase_add_test(c, refuses_options);
 	tcase_add_test(c, names_what_it_cannot_run);
+	tcase_add_test(c, outputs_that_no_kernel_writes);
+	tcase_add_test(c, indices_of_a_pool);
 	suite_add_tcase(suite, c);
 	return suite;
 }
