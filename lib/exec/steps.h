@@ -4,7 +4,7 @@
  *
  * An anchor (a contraction, a pool, a load) gives register 0; each step reads one register and writes the next. Registers
  * are floats in a unit of their own: the value of the network is register * unit, and units are chosen so that a rounding
- * step needs no division (DESIGN: the unit before a Q is its scale). All functions below are a fixed order of exactly
+ * step needs no division (docs/design.md, section 10). All functions below are a fixed order of exactly
  * rounded operations (one multiplication, one addition or one fma each), so any compiler that neither contracts nor
  * reorders them gives the same bits.
  */
@@ -22,7 +22,7 @@ typedef enum qdq_step_kind {
 	QDQ_STEP_STORE	 /* to memory: code = register + zero point, or the float itself */
 } qdq_step_kind;
 
-/* A multiplication and an addition, each rounded? No: one fma. The accumulator is rounded to float first. */
+/* The accumulator is rounded to float, then one fma. */
 static inline float qdq_scale_accumulator(int32_t acc, float multiplier, float bias)
 {
 	return fmaf((float)acc, multiplier, bias);
