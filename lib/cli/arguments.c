@@ -122,6 +122,13 @@ static bool set_random(arguments *a, const char *value)
 	return (*value >= '0' && *value <= '9' && *end == '\0') || wrong("--random", value, "a number, the seed");
 }
 
+static bool set_check(arguments *a, const char *value)
+{
+	(void)value;
+	a->check = true;
+	return true;
+}
+
 static bool set_output(arguments *a, const char *value)
 {
 	size_t n = strlen(value);
@@ -166,6 +173,7 @@ static const option options[] = {
     {"--input", TAKES_VALUE, RUN, set_input},
     {"--random", TAKES_VALUE, RUN, set_random},
     {"--output", TAKES_VALUE, RUN, set_output},
+    {"--check", TAKES_NOTHING, RUN, set_check},
     {"--device", TAKES_VALUE, RUN, set_device},
     {"--threads", TAKES_VALUE, RUN, set_threads},
     {"--instructions", TAKES_VALUE, RUN, set_instructions},

@@ -35,6 +35,7 @@ typedef struct arguments {
 	double require;			 /* percent; negative: not given */
 	const char *inputs[MOST_INPUTS]; /* NAME=FILE.npy or FILE.npz */
 	int n_inputs;
+	bool check;  /* --check */
 	bool random; /* --random was given */
 	uint64_t seed;
 	const char *output, *instructions;

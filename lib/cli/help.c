@@ -44,6 +44,7 @@ static const char *const texts[] = {
 	"  --input NAME=FILE.npy    an input; --input FILE.npz: inputs, by the names of the arrays\n"
 	"  --random SEED            random numbers for every input that is not given; symbols count as 1\n"
 	"  --output OUT.npz         the outputs, by their names\n"
+	"  --check                  run each fused operator as its Q/DQ nodes too, and list where the two differ\n"
 	"  --device cpu             where; there is no other device yet\n"
 	"  --threads N              as many as there are cores, if not given; the results do not depend on it\n"
 	"  --instructions c|avx2|vnni   use no more than these; the results do not depend on it\n"

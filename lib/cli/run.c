@@ -21,6 +21,7 @@ typedef struct job {
 	qdq_binding *inputs, *outputs;
 	void **made; /* random inputs */
 	size_t n_inputs, n_outputs;
+	uint64_t differences, large; /* elements; of those, by more than a step */
 } job;
 
 /* ---- inputs ---- */
@@ -220,6 +221,19 @@ static void print_facts(const job *j)
 			(double)f.arena / 1e6);
 }
 
+enum { LISTED = 100 };
+
+static void print_difference(void *user, const qdq_difference *d)
+{
+	job *j = user;
+	double by = d->got > d->expected ? d->got - d->expected : d->expected - d->got;
+
+	j->large += !(by <= 1);
+	if (j->differences++ < LISTED)
+		printf("%s: %s[%llu] is %.9g, its Q/DQ nodes give %.9g\n", d->node, d->tensor,
+		       (unsigned long long)d->index, d->got, d->expected);
+}
+
 /* ---- the command ---- */
 
 static qdq_status run(job *j)
@@ -230,8 +244,11 @@ static qdq_status run(job *j)
 				    .allow_bounded = a->bounded,
 				    .passes = a->passes,
 				    .target = a->target};
-	qdq_session_options options = {
-	    .version = QDQ_SESSION_OPTIONS_VERSION, .threads = a->threads, .instructions = a->instructions};
+	qdq_session_options options = {.version = QDQ_SESSION_OPTIONS_VERSION,
+				       .check = a->check ? print_difference : NULL,
+				       .user = j,
+				       .threads = a->threads,
+				       .instructions = a->instructions};
 	qdq_status status = load_input(&j->model, j->ctx, a->words[0], &j->held);
 
 	if (status == QDQ_OK)
@@ -257,6 +274,9 @@ static qdq_status run(job *j)
 		status = write_outputs(j);
 	for (size_t i = 0; status == QDQ_OK && !a->quiet && i < j->n_outputs; i++)
 		print_output(&j->outputs[i]);
+	if (status == QDQ_OK && a->check)
+		printf("%llu elements differ from what the Q/DQ nodes give, %llu by more than a step\n",
+		       (unsigned long long)j->differences, (unsigned long long)j->large);
 	if (status == QDQ_OK && !a->quiet)
 		print_facts(j);
 	return status == QDQ_OK ? flush_stream(stdout, "standard output") : status;
