@@ -108,11 +108,14 @@ static void turn(const array *a, const char *from, size_t count, size_t size)
 
 static const char *take_data(array *out, const struct kind *kind, bool big, bool fortran, const char *data, size_t size)
 {
-	size_t count = 1;
+	size_t count = 1, most = 1; /* elements; what there would be without dimensions of 0 */
 
 	for (int d = 0; d < out->rank; d++) {
-		if (out->dims[d] != 0 && count > SIZE_MAX / 8 / (size_t)out->dims[d])
+		size_t least = out->dims[d] == 0 ? 1 : (size_t)out->dims[d];
+
+		if (most > SIZE_MAX / 8 / least)
 			return "its shape is too large";
+		most *= least;
 		count *= (size_t)out->dims[d];
 	}
 	if (count * kind->size != size)
@@ -159,6 +162,8 @@ const char *parse_npy(array *out, const char *data, size_t size)
 	kind = kind_of(descr + 1, &big);
 	if (kind == NULL)
 		return "its type is none of float, int, uint or bool";
+	if (strncmp(fortran, "True", 4) != 0 && strncmp(fortran, "False", 5) != 0)
+		return "its fortran_order is neither True nor False";
 	if (!parse_shape(out, shape))
 		return "its shape cannot be read, or has more than 16 dimensions";
 	return take_data(out, kind, big, strncmp(fortran, "True", 4) == 0, data + before + length,

@@ -11,6 +11,8 @@
 #include <unistd.h>
 #include <zip.h>
 
+#define LONGEST_NAME 65000 /* an archive has 16 bits for its length */
+
 static qdq_status complain(const char *path, const char *entry, const char *why, qdq_status status)
 {
 	fprintf(stderr, "qdqopt: error: %s: ", path);
@@ -186,14 +188,15 @@ qdq_status read_arrays(arrays *out, const char *path, const char *name, uint64_t
 static qdq_status add_entry(zip_t *zip, const char *path, const array *a)
 {
 	char header[512], *entry = malloc(a->size + sizeof header), *name = malloc(strlen(a->name) + 5);
-	size_t n = npy_header(header, a);
+	size_t n = strlen(a->name) > LONGEST_NAME ? 0 : npy_header(header, a);
 	zip_source_t *source = NULL;
 	zip_int64_t index = -1;
 
 	if (n == 0 || entry == NULL || name == NULL) {
 		free(entry);
 		free(name);
-		return complain(path, a->name, n == 0 ? "NumPy has no such type" : "out of memory",
+		return complain(path, a->name,
+				n == 0 ? "NumPy has no such type, or zip no such long name" : "out of memory",
 				n == 0 ? QDQ_EMODEL : QDQ_ENOMEM);
 	}
 	memcpy(entry, header, n);
@@ -208,7 +211,7 @@ static qdq_status add_entry(zip_t *zip, const char *path, const array *a)
 		zip_source_free(source);
 	free(name);
 	if (index < 0 ||
-	    zip_file_set_mtime(zip, (zip_uint64_t)index, 315532800, 0) != 0) /* 1980, the first that zip has */
+	    zip_file_set_dostime(zip, (zip_uint64_t)index, 0, 0x21, 0) != 0) /* 1980-01-01, in any time zone */
 		return complain(path, a->name, zip_strerror(zip), QDQ_EMODEL);
 	return QDQ_OK;
 }

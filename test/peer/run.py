@@ -136,6 +136,9 @@ def bad_archives():
         "long data": archive(("input.npy", good + b"x")),
         "absurd shape": archive(("input.npy", npy(x, replace=[(b"(1, 3, 4, 4)", b"(9223372036854775807, 9)")]))),
         "negative shape": archive(("input.npy", npy(x, replace=[(b"(1, 3, 4, 4)", b"(-1, 3, 4, 4)")]))),
+        "no order": archive(("input.npy", npy(x, replace=[(b"False", b"false")]))),
+        "absurd next to nothing": archive(("input.npy", npy(np.zeros((0, 3, 4, 4), np.float32), replace=[
+            (b"(0, 3, 4, 4)", b"(0, 4611686018427387904, 4611686018427387904)")]))),
         "records": archive(("input.npy", npy(x, replace=[(b"'<f4'", b"[('a', '<f4')]")]))),
         "objects": archive(("input.npy", npy(x, replace=[(b"'<f4'", b"'|O'")]))),
         "bomb": archive(("input.npy", npy(np.zeros(1 << 26, np.uint8))), method=zipfile.ZIP_DEFLATED),
