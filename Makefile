@@ -16,7 +16,14 @@ SAN     ?=
 CFLAGS  ?=
 ALL_CFLAGS := -std=c11 -D_DEFAULT_SOURCE -fPIC -fvisibility=hidden -fno-math-errno -ffp-contract=off \
 	$(OPT) $(WARN) $(WERROR) $(SAN) -Iinclude -I$(BUILD)/gen $(CFLAGS)
-LDLIBS  := -lprotobuf-c -lm -lpthread
+LDLIBS  := -lprotobuf-c -lm -lpthread -ldl
+
+# CUDA kernels: built once for all ways to build the rest, where nvcc is there
+NVCC    ?= $(shell command -v nvcc 2>/dev/null)
+CUDA    := build/cuda
+GENCODE := $(foreach a,80 86 89,-gencode=arch=compute_$(a),code=sm_$(a)) -gencode=arch=compute_90a,code=sm_90a -gencode=arch=compute_80,code=compute_80
+NVFLAGS := -std=c++17 -O3 -fmad=false --compress-mode=size $(GENCODE)
+KERNELS := $(patsubst lib/exec/cuda/%.cu,$(CUDA)/%.fatbin,$(wildcard lib/exec/cuda/*.cu))
 
 LIB_SRC := $(filter-out lib/cli/%,$(wildcard lib/*/*.c lib/*/*/*.c)) $(wildcard passes/*.c)
 CLI_SRC := $(wildcard lib/cli/*.c)
@@ -41,6 +48,13 @@ $(BUILD)/%.o: %.c | $(GEN)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 $(BUILD)/lib/exec/%.o: ALL_CFLAGS += $(if $(DEBUG),,-O3)
+ifneq ($(NVCC),)
+$(BUILD)/lib/exec/cuda/images.o: ALL_CFLAGS += -DQDQ_CUDA_IMAGES='"$(CUDA)"'
+$(BUILD)/lib/exec/cuda/images.o: $(KERNELS)
+endif
+$(CUDA)/%.fatbin: lib/exec/cuda/%.cu lib/exec/cuda/device.cuh lib/exec/cuda/params.h lib/exec/steps.h
+	@mkdir -p $(@D)
+	$(NVCC) $(NVFLAGS) -fatbin -o $@ $<
 -include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d)
 
 $(BUILD)/libqdqopt.a: $(LIB_OBJ)

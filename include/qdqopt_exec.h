@@ -44,6 +44,11 @@ typedef struct qdq_session_options {
 	void *user;
 	int threads;		  /* 0: one for each core */
 	const char *instructions; /* "c", "avx2" or "vnni" at most; NULL: the best that there is */
+	const char *device;	  /* "cpu" (also NULL), "cuda" or "cuda:N" */
+	void *stream; /* cuda: a CUstream of the device's primary context; NULL: one of the session's own. With a stream
+			 and only device pointers a run returns once its work is enqueued */
+	int time_tactics; /* cuda: the ways to run each operator are timed, not estimated; results are the same */
+	int tactic;	  /* cuda, for tests: 1 + the index of the way that is forced where it fits; 0: none */
 } qdq_session_options;
 
 /* Prepares m, which must stay as it is while the session lives; free the session before m and its context. QDQ_EUSAGE, QDQ_ENOMEM. */
@@ -60,12 +65,13 @@ typedef struct qdq_binding {
 	int64_t dims[QDQ_BINDING_RANK];
 	void *data;  /* of an output: NULL takes memory of the session, valid until the next run or the session's end */
 	size_t size; /* bytes at data */
+	int on_device; /* data is an address on the session's GPU, aligned to 16 */
 } qdq_binding;
 
 /* Runs the network once. inputs: one for each input of the model that has no default, in any order. outputs: name, and
  * data and size if wanted; the rest is filled in. Dimensions with symbols are bound by the inputs; for each set of shapes
  * a plan is made once. QDQ_EUSAGE (a missing or unknown name, a type, shape or size that does not fit), QDQ_EMODEL
- * (operators that cannot be run: the first are named), QDQ_ENOMEM. */
+ * (operators that cannot be run: the first are named), QDQ_EDEVICE, QDQ_ENOMEM. */
 QDQ_API qdq_status qdq_session_run(qdq_session *s, const qdq_binding *inputs, size_t n_inputs, qdq_binding *outputs,
 				   size_t n_outputs);
 
@@ -76,6 +82,10 @@ typedef struct qdq_session_facts {
 	uint64_t largest_live; /* the most that live at a time: no plan needs less */
 	int threads;
 	const char *instructions;
+	const char *device;	 /* "cpu", "cuda" */
+	uint64_t device_memory;	 /* cuda: bytes that the session has allocated on the device */
+	uint64_t device_weights; /* cuda: of those, packed weights and what goes with them */
+	size_t elsewhere;	 /* cuda: kernels that ran on the CPU instead */
 } qdq_session_facts;
 QDQ_API qdq_status qdq_session_get_facts(qdq_session_facts *out,
 					 const qdq_session *s); /* QDQ_EUSAGE: nothing ran yet */

@@ -82,17 +82,6 @@ static const known *codes_of(const lowering *l, const qdq_value *v)
 														 : NULL;
 }
 
-/* Weights as k x (c * kh * kw) codes, whatever order the node has them in. */
-static const uint8_t *transposed(const lowering *l, const uint8_t *from, int64_t c, int64_t k)
-{
-	uint8_t *out = qdq_alloc(l->p->scratch, (size_t)(c * k));
-
-	for (int64_t i = 0; i < k; i++)
-		for (int64_t j = 0; j < c; j++)
-			out[i * c + j] = from[j * k + i];
-	return out;
-}
-
 static bool conv_geometry(lowering *l, const qdq_node *n, const qdq_value *x, const qdq_tensor *w)
 {
 	const qdq_value *y = n->outputs[0];
@@ -121,7 +110,10 @@ static bool conv_geometry(lowering *l, const qdq_node *n, const qdq_value *x, co
 			.top = window.top,
 			.left = window.left,
 			.groups = qdq_attr_int(n, "group", 1),
-			.weights = w->data};
+			.weights = w->data,
+			.by_k = w->dims[1] * window.kh * window.kw,
+			.by_c = window.kh * window.kw,
+			.by_tap = 1};
 	return g->groups > 0 && g->c % g->groups == 0 && g->k % g->groups == 0 && w->dims[1] == g->c / g->groups;
 }
 
@@ -150,14 +142,16 @@ static bool product_geometry(lowering *l, const qdq_node *n, const qdq_value *x,
 			.groups = 1};
 	if (w->dims[turned ? 1 : 0] != g->c)
 		return false;
-	g->weights = turned ? w->data : transposed(l, w->data, g->c, g->k);
+	g->weights = w->data;
+	g->by_k = turned ? g->c : 1;
+	g->by_c = turned ? 1 : g->k;
 	l->weight.axis = turned ? l->weight.axis : 1 - l->weight.axis;
 	return true;
 }
 
 static void weight_zeros(lowering *l)
 {
-	int32_t *zeros = qdq_array(l->p->scratch, int32_t, (uint64_t)l->k.conv.k);
+	int32_t *zeros = qdq_array(l->p->arena, int32_t, (uint64_t)l->k.conv.k);
 	bool any = false;
 
 	for (int64_t c = 0; c < l->k.conv.k; c++) {

@@ -76,7 +76,6 @@ typedef struct qdq_kernel {
 	qdq_operand in[2];
 	float ratio; /* of MUL and MEAN */
 	qdq_conv conv;
-	const qdq_filter *filter;
 	const int32_t *bias;		  /* k; NULL: none. Part of the accumulator */
 	const float *multiplier, *addend; /* k; of the accumulator */
 	qdq_window window;
@@ -87,16 +86,16 @@ typedef struct qdq_kernel {
 typedef struct qdq_plan {
 	qdq_model *m;
 	qdq_arena *arena;
-	qdq_arena *scratch; /* while it is made */
-	qdq_isa isa;
-	uint32_t *buffer_of; /* by id of a value: 1 + its buffer */
+	qdq_arena *scratch;		    /* while it is made */
+	int64_t (*pitch)(int64_t channels); /* of ROWS; see backend.h */
+	uint32_t *buffer_of;		    /* by id of a value: 1 + its buffer */
 	QDQ_VEC(qdq_buffer) buffers;
 	QDQ_VEC(qdq_kernel) kernels;
 	uint64_t size, largest_live; /* of the arena, in bytes */
 } qdq_plan;
 
-/* plan.c: a plan for m, whose shapes are all known; throws QDQ_EMODEL that names the first nodes that nothing covers. */
-qdq_plan *qdq_plan_make(qdq_arena *a, qdq_model *m, qdq_isa isa);
+/* plan.c: a plan for m, whose shapes are all known, with ROWS of this pitch; throws QDQ_EMODEL that names the first nodes that nothing covers. */
+qdq_plan *qdq_plan_make(qdq_arena *a, qdq_model *m, int64_t (*pitch)(int64_t channels));
 /* The buffer of a value, made where there is none yet; its shape is known. */
 uint32_t qdq_plan_buffer(qdq_plan *p, const qdq_value *v);
 /* The same in ROWS: itself, or a copy that a kernel makes. */

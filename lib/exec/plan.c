@@ -12,7 +12,6 @@
 #include "memory.h"
 
 #define ALIGNMENT 64u
-#define PITCH 4
 
 /* ---- buffers ---- */
 
@@ -36,11 +35,11 @@ static void set_shape(qdq_plan *p, qdq_buffer *b, const qdq_value *v)
 			 "'%s' is too large", v->name);
 }
 
-static void set_rows(qdq_buffer *b)
+static void set_rows(const qdq_plan *p, qdq_buffer *b)
 {
 	b->rows = true;
 	b->channels = b->dims[1];
-	b->pitch = (b->channels + PITCH - 1) / PITCH * PITCH;
+	b->pitch = p->pitch(b->channels);
 	b->spatial = 1;
 	for (int32_t i = 2; i < b->rank; i++)
 		b->spatial *= b->dims[i];
@@ -84,7 +83,7 @@ uint32_t qdq_plan_buffer(qdq_plan *p, const qdq_value *v)
 	set_shape(p, &b, v);
 	set_place(p, &b, v);
 	if (b.place == QDQ_PLACE_ARENA && qdq_type_is_int8(b.type) && b.rank >= 2)
-		set_rows(&b);
+		set_rows(p, &b);
 	*qdq_push(p->scratch, &p->buffers) = b;
 	p->buffer_of[v->id] = (uint32_t)p->buffers.count;
 	return (uint32_t)p->buffers.count - 1;
@@ -120,7 +119,7 @@ uint32_t qdq_plan_rows(qdq_plan *p, const qdq_value *v)
 			return made;
 	b.place = QDQ_PLACE_ARENA;
 	b.first = UINT32_MAX;
-	set_rows(&b);
+	set_rows(p, &b);
 	*qdq_push(p->scratch, &p->buffers) = b;
 	add_copy(p, plain, made, v->def);
 	return made;
@@ -288,11 +287,11 @@ static void make(void *arg, qdq_arena *scratch)
 	p->scratch = NULL;
 }
 
-qdq_plan *qdq_plan_make(qdq_arena *a, qdq_model *m, qdq_isa isa)
+qdq_plan *qdq_plan_make(qdq_arena *a, qdq_model *m, int64_t (*pitch)(int64_t channels))
 {
 	struct making job = {qdq_new(a, qdq_plan)};
 
-	*job.p = (qdq_plan){.m = m, .arena = a, .isa = isa};
+	*job.p = (qdq_plan){.m = m, .arena = a, .pitch = pitch};
 	qdq_with_scratch(m->ctx, make, &job);
 	return job.p;
 }

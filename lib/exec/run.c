@@ -2,15 +2,41 @@
  *
  * run.c -- executing a plan on the CPU: one kernel after the other, each shared by the threads
  */
-#include "run.h"
-
+#include "backend.h"
 #include "rows.h"
+#include "threads.h"
 
 enum { PIXELS_AT_LEAST = 32, PARTS_PER_THREAD = 4 };
 
+/* Weights that are packed already: those of the same tensor and geometry are used again. */
+typedef struct packed {
+	struct packed *next;
+	qdq_conv g;
+	const qdq_filter *filter;
+} packed;
+
+typedef struct cpu_device {
+	qdq_device base;
+	qdq_isa isa;
+	qdq_threads *threads;
+	packed *packed;
+	char *memory; /* of the values */
+	size_t memory_size;
+} cpu_device;
+
+/* A plan made ready. */
+typedef struct cpu_plan {
+	const qdq_plan *p;
+	const qdq_filter **filters; /* by kernel */
+	size_t scratch, registers;  /* for a thread: bytes, floats */
+} cpu_plan;
+
 typedef struct job {
+	const cpu_device *d;
+	const cpu_plan *ready;
 	const qdq_plan *p;
 	const qdq_kernel *k;
+	const qdq_filter *filter;
 	char **data;	/* by buffer */
 	char **scratch; /* by thread */
 	float **registers;
@@ -43,22 +69,23 @@ static void run_part(void *user, int64_t i, int thread)
 	int64_t pixels = k->pixels - pixel < j->pixels_each ? k->pixels - pixel : j->pixels_each;
 	int64_t channels = k->channels - channel < j->channels_each ? k->channels - channel : j->channels_each;
 	qdq_row row = {.k = k,
-		       .isa = j->p->isa,
+		       .isa = j->d->isa,
 		       .buffers = j->p->buffers.items,
 		       .data = j->data,
 		       .registers = j->registers[thread]};
 
 	if (k->anchor == QDQ_ANCHOR_CONTRACT)
-		qdq_conv_run(k->filter, &k->conv, (const uint8_t *)j->data[k->in[0].buffer], pixel, pixels, channel,
+		qdq_conv_run(j->filter, &k->conv, (const uint8_t *)j->data[k->in[0].buffer], pixel, pixels, channel,
 			     channels, j->scratch[thread], use_tile, &row);
 	else
 		qdq_rows_run(&row, pixel, pixels);
 }
 
 /* Parts of pixels; of channels too, where there are few pixels and each is much work. */
-static void run_kernel(job *j, qdq_threads *threads)
+static void run_kernel(job *j)
 {
 	const qdq_kernel *k = j->k;
+	qdq_threads *threads = j->d->threads;
 	int64_t count = qdq_threads_count(threads), wanted = count == 1 ? 1 : count * PARTS_PER_THREAD, rows;
 
 	j->pixels_each = (k->pixels + wanted - 1) / wanted;
@@ -68,7 +95,7 @@ static void run_kernel(job *j, qdq_threads *threads)
 	j->channels_each = k->channels;
 	j->columns = 1;
 	if (k->anchor == QDQ_ANCHOR_CONTRACT && rows < wanted) {
-		int64_t block = qdq_filter_block(k->filter), each = (k->channels * rows + wanted - 1) / wanted;
+		int64_t block = qdq_filter_block(j->filter), each = (k->channels * rows + wanted - 1) / wanted;
 
 		j->channels_each = (each + block - 1) / block * block;
 		j->columns = (k->channels + j->channels_each - 1) / j->channels_each;
@@ -176,7 +203,7 @@ static double element(const qdq_tensor *t, uint64_t i)
 	return real;
 }
 
-static void compare(const qdq_run_memory *m, const qdq_node *n, const qdq_value *v, const qdq_tensor *got,
+static void compare(const qdq_call *m, const qdq_node *n, const qdq_value *v, const qdq_tensor *got,
 		    const qdq_tensor *expected)
 {
 	for (uint64_t i = 0; i < got->count; i++) {
@@ -191,7 +218,7 @@ static void compare(const qdq_run_memory *m, const qdq_node *n, const qdq_value 
 
 struct checking {
 	job *j;
-	const qdq_run_memory *memory;
+	const qdq_call *call;
 };
 
 /* The region as its Q/DQ nodes, on what the kernel has read; its inputs are still there. */
@@ -208,7 +235,7 @@ static void check_node(void *arg, qdq_arena *a)
 		refuse(c->j, n, "the reference evaluator refuses what this operator was fused from");
 	for (uint32_t i = 0; i < n->n_outputs; i++)
 		if (n->outputs[i] != NULL)
-			compare(c->memory, n, n->outputs[i], tensor_of(c->j, a, n->outputs[i]), out[i]);
+			compare(c->call, n, n->outputs[i], tensor_of(c->j, a, n->outputs[i]), out[i]);
 }
 
 /* Has kernel i written the last of what its fused operator writes? */
@@ -222,52 +249,96 @@ static bool completes_region(const qdq_plan *p, size_t i)
 
 /* ---- plans ---- */
 
-struct running {
-	const qdq_plan *p;
-	const qdq_run_memory *memory;
-	qdq_threads *threads;
-};
-
-static void place_buffers(const qdq_plan *p, const qdq_run_memory *memory, char **data)
+static bool same_filter(const qdq_conv *a, const qdq_conv *b)
 {
+	return a->weights == b->weights && a->c == b->c && a->k == b->k && a->kh == b->kh && a->kw == b->kw &&
+	       a->groups == b->groups && a->pitch == b->pitch && a->x_signed == b->x_signed && a->zx == b->zx &&
+	       a->w_signed == b->w_signed && a->by_k == b->by_k && a->by_c == b->by_c &&
+	       (a->zw == NULL) == (b->zw == NULL);
+}
+
+static const qdq_filter *filter_of(cpu_device *d, const qdq_conv *g)
+{
+	packed *p = d->packed;
+
+	while (p != NULL && !same_filter(&p->g, g))
+		p = p->next;
+	if (p == NULL) {
+		p = qdq_new(d->base.arena, packed);
+		*p = (packed){.next = d->packed, .g = *g, .filter = qdq_filter_pack(d->base.arena, g, d->isa)};
+		d->packed = p;
+	}
+	return p->filter;
+}
+
+static void *prepare(qdq_device *base, const qdq_plan *p)
+{
+	cpu_device *d = (cpu_device *)base;
+	cpu_plan *ready = qdq_new(base->arena, cpu_plan);
+
+	*ready = (cpu_plan){.p = p, .scratch = 64, .registers = 1};
+	ready->filters = qdq_array(base->arena, const qdq_filter *, p->kernels.count);
+	for (size_t i = 0; i < p->kernels.count; i++) {
+		const qdq_kernel *k = &p->kernels.items[i];
+		size_t needed;
+
+		ready->registers = k->n_registers > ready->registers ? k->n_registers : ready->registers;
+		if (k->anchor != QDQ_ANCHOR_CONTRACT)
+			continue;
+		ready->filters[i] = filter_of(d, &k->conv);
+		needed = qdq_conv_scratch(ready->filters[i], &k->conv);
+		ready->scratch = needed > ready->scratch ? needed : ready->scratch;
+	}
+	return ready;
+}
+
+static char *aligned(const void *p)
+{
+	return (char *)(((uintptr_t)p + 63) & ~(uintptr_t)63);
+}
+
+static void place_buffers(const qdq_plan *p, char *arena, const qdq_call *call, char **data)
+{
+	const qdq_graph *g = p->m->graph;
+
 	for (size_t i = 0; i < p->buffers.count; i++) {
 		const qdq_buffer *b = &p->buffers.items[i];
+		const void *input = b->place != QDQ_PLACE_INPUT	  ? NULL
+				    : call->inputs[b->at] != NULL ? call->inputs[b->at]->data
+								  : g->inputs.items[b->at]->tensor->data;
 
-		data[i] = b->place == QDQ_PLACE_ARENA	 ? memory->arena + b->at
-			  : b->place == QDQ_PLACE_INPUT	 ? (char *)(uintptr_t)memory->inputs[b->at]
-			  : b->place == QDQ_PLACE_OUTPUT ? memory->outputs[b->at]
+		data[i] = b->place == QDQ_PLACE_ARENA	 ? arena + b->at
+			  : b->place == QDQ_PLACE_INPUT	 ? (char *)(uintptr_t)input
+			  : b->place == QDQ_PLACE_OUTPUT ? call->outputs[b->at]->data
 							 : (char *)(uintptr_t)b->data;
 	}
 }
 
-static void *aligned(qdq_arena *a, size_t size)
+static void give_scratch(job *j, qdq_arena *a)
 {
-	uintptr_t p = (uintptr_t)qdq_alloc(a, size + 64);
+	int threads = qdq_threads_count(j->d->threads);
 
-	return (void *)((p + 63) & ~(uintptr_t)63);
-}
-
-static void give_scratch(job *j, qdq_arena *a, int threads)
-{
-	size_t scratch = 64, registers = 1;
-
-	for (size_t i = 0; i < j->p->kernels.count; i++) {
-		const qdq_kernel *k = &j->p->kernels.items[i];
-		size_t needed = k->anchor == QDQ_ANCHOR_CONTRACT ? qdq_conv_scratch(k->filter, &k->conv) : 0;
-
-		scratch = needed > scratch ? needed : scratch;
-		registers = k->n_registers > registers ? k->n_registers : registers;
-	}
 	j->scratch = qdq_array(a, char *, (size_t)threads);
 	j->registers = qdq_array(a, float *, (size_t)threads);
 	for (int t = 0; t < threads; t++) {
-		j->scratch[t] = aligned(a, scratch);
-		j->registers[t] = aligned(a, registers * QDQ_ROW * sizeof(float));
+		j->scratch[t] = aligned(qdq_alloc(a, j->ready->scratch + 64));
+		j->registers[t] =
+		    (float *)(void *)aligned(qdq_alloc(a, j->ready->registers * QDQ_ROW * sizeof(float) + 64));
 	}
 }
 
+static void run_one(job *j, size_t i)
+{
+	j->k = &j->p->kernels.items[i];
+	j->filter = j->ready->filters[i];
+	if (j->k->anchor == QDQ_ANCHOR_NODE)
+		qdq_with_scratch(j->p->m->ctx, run_node, j);
+	else
+		run_kernel(j);
+}
+
 /* Outputs that no kernel writes: inputs, constants, values that stand in the list twice. */
-static void copy_outputs(const job *j, const qdq_run_memory *memory)
+static void copy_outputs(const job *j, const qdq_call *call)
 {
 	const qdq_graph *g = j->p->m->graph;
 
@@ -275,33 +346,104 @@ static void copy_outputs(const job *j, const qdq_run_memory *memory)
 		uint32_t index = j->p->buffer_of[g->outputs.items[i]->id] - 1;
 		const qdq_buffer *b = &j->p->buffers.items[index];
 
-		if (j->data[index] != memory->outputs[i] && b->size != 0)
-			memcpy(memory->outputs[i], j->data[index], (size_t)b->size);
+		if (j->data[index] != call->outputs[i]->data && b->size != 0)
+			memcpy(call->outputs[i]->data, j->data[index], (size_t)b->size);
 	}
 }
+
+struct running {
+	cpu_device *d;
+	const cpu_plan *ready;
+	const qdq_call *call;
+	char **data; /* one kernel on these */
+	size_t kernel;
+};
 
 static void run_all(void *arg, qdq_arena *scratch)
 {
 	struct running *r = arg;
-	job j = {.p = r->p, .data = qdq_array(scratch, char *, r->p->buffers.count)};
+	job j = {.d = r->d, .ready = r->ready, .p = r->ready->p};
 
-	place_buffers(r->p, r->memory, j.data);
-	give_scratch(&j, scratch, qdq_threads_count(r->threads));
-	for (size_t i = 0; i < r->p->kernels.count; i++) {
-		j.k = &r->p->kernels.items[i];
-		if (j.k->anchor == QDQ_ANCHOR_NODE)
-			qdq_with_scratch(r->p->m->ctx, run_node, &j);
-		else
-			run_kernel(&j, r->threads);
-		if (r->memory->check != NULL && completes_region(r->p, i))
-			qdq_with_scratch(r->p->m->ctx, check_node, &(struct checking){&j, r->memory});
+	j.data = qdq_array(scratch, char *, j.p->buffers.count);
+	place_buffers(j.p, aligned(r->d->memory), r->call, j.data);
+	give_scratch(&j, scratch);
+	for (size_t i = 0; i < j.p->kernels.count; i++) {
+		run_one(&j, i);
+		if (r->call->check != NULL && completes_region(j.p, i))
+			qdq_with_scratch(j.p->m->ctx, check_node, &(struct checking){&j, r->call});
 	}
-	copy_outputs(&j, r->memory);
+	copy_outputs(&j, r->call);
 }
 
-void qdq_plan_run(const qdq_plan *p, const qdq_run_memory *memory, qdq_threads *threads)
+static void grow_memory(cpu_device *d, uint64_t size)
 {
-	struct running r = {p, memory, threads};
+	if (d->memory != NULL && d->memory_size >= size + 64)
+		return;
+	if (d->memory != NULL)
+		qdq_ctx_release(d->base.ctx, d->memory, d->memory_size);
+	d->memory = NULL;
+	d->memory_size = (size_t)size + 64;
+	d->memory = memset(qdq_ctx_alloc(d->base.ctx, d->memory_size), 0, d->memory_size);
+}
 
-	qdq_with_scratch(p->m->ctx, run_all, &r);
+static void run(qdq_device *base, void *prepared, const qdq_call *call)
+{
+	struct running r = {.d = (cpu_device *)base, .ready = prepared, .call = call};
+
+	grow_memory(r.d, r.ready->p->size);
+	qdq_with_scratch(base->ctx, run_all, &r);
+}
+
+static void run_only(void *arg, qdq_arena *scratch)
+{
+	struct running *r = arg;
+	job j = {.d = r->d, .ready = r->ready, .p = r->ready->p, .data = r->data};
+
+	give_scratch(&j, scratch);
+	run_one(&j, r->kernel);
+}
+
+void qdq_cpu_run_kernel(qdq_device *cpu, void *prepared, char **data, size_t kernel)
+{
+	struct running r = {.d = (cpu_device *)cpu, .ready = prepared, .data = data, .kernel = kernel};
+
+	qdq_with_scratch(cpu->ctx, run_only, &r);
+}
+
+/* ---- the device ---- */
+
+static int64_t pitch(int64_t channels)
+{
+	return (channels + 3) / 4 * 4;
+}
+
+static void facts(const qdq_device *base, const void *prepared, qdq_session_facts *out)
+{
+	const cpu_device *d = (const cpu_device *)base;
+
+	(void)prepared;
+	out->threads = qdq_threads_count(d->threads);
+	out->instructions = qdq_isa_names[d->isa];
+}
+
+static void close(qdq_device *base)
+{
+	cpu_device *d = (cpu_device *)base;
+
+	if (d->threads != NULL)
+		qdq_threads_stop(d->threads);
+	if (d->memory != NULL)
+		qdq_ctx_release(base->ctx, d->memory, d->memory_size);
+}
+
+static const qdq_backend cpu_backend = {
+    .name = "cpu", .pitch = pitch, .prepare = prepare, .run = run, .facts = facts, .close = close};
+
+qdq_device *qdq_cpu_open(qdq_ctx *ctx, qdq_arena *a, qdq_isa isa, int threads)
+{
+	cpu_device *d = qdq_new(a, cpu_device);
+
+	*d = (cpu_device){.base = {&cpu_backend, ctx, a}, .isa = isa};
+	d->threads = qdq_threads_start(a, threads);
+	return &d->base;
 }

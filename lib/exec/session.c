@@ -7,25 +7,24 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "run.h"
+#include "backend.h"
 
 /* A plan for one set of input shapes: of a copy of the model in which these are known. */
 typedef struct variant {
 	struct variant *next;
 	qdq_model *m;
 	const qdq_plan *plan;
+	void *prepared; /* by the device */
 } variant;
 
 struct qdq_session {
 	qdq_ctx *ctx;
 	qdq_model *m;
 	qdq_arena arena;
-	qdq_isa isa;
-	qdq_threads *threads;
+	qdq_device *device;
+	qdq_device *cpu; /* beside another device; or NULL */
 	variant *variants;
 	const variant *last;
-	char *memory; /* of the values */
-	size_t memory_size;
 	void (*check)(void *user, const qdq_difference *d);
 	void *user;
 	void **held; /* by graph output: memory of the session */
@@ -51,6 +50,26 @@ static qdq_isa isa_of(qdq_ctx *ctx, const char *name)
 	return best;
 }
 
+/* "cpu", "cuda" or "cuda:N". */
+static void open_gpu(qdq_session *s, const qdq_session_options *o)
+{
+	const char *name = o == NULL || o->device == NULL ? "cpu" : o->device;
+	long nth = 0;
+
+	if (strcmp(name, "cpu") == 0)
+		return;
+	if (strncmp(name, "cuda:", 5) == 0 && name[5] >= '0' && name[5] <= '9' && name[6] == '\0')
+		nth = name[5] - '0';
+	else if (strcmp(name, "cuda") != 0)
+		qdq_fail(s->ctx, QDQ_EUSAGE, NULL, "'%s' is no device: cpu, cuda or cuda:N", name);
+	if (s->check != NULL)
+		qdq_fail(s->ctx, QDQ_EUSAGE, NULL,
+			 "checking is done on the CPU, whose bytes are those of every device");
+	s->cpu = s->device;
+	s->device = qdq_cuda_new(s->ctx, &s->arena, s->cpu);
+	qdq_cuda_open(s->device, (int)nth, o, s->m->graph->inputs.count, s->m->graph->outputs.count);
+}
+
 static void make(void *arg)
 {
 	struct making *j = arg;
@@ -64,12 +83,13 @@ static void make(void *arg)
 		qdq_fail(s->ctx, QDQ_EUSAGE, NULL, "%d threads", o->threads);
 	s->check = o != NULL ? o->check : NULL;
 	s->user = o != NULL ? o->user : NULL;
-	s->isa = isa_of(s->ctx, o != NULL ? o->instructions : NULL);
 	s->held = qdq_array(&s->arena, void *, s->m->graph->outputs.count);
 	s->held_size = qdq_array(&s->arena, size_t, s->m->graph->outputs.count);
-	s->threads = qdq_threads_start(&s->arena, o != NULL && o->threads > 0 ? o->threads
-						  : cores > 0		      ? (int)cores
-									      : 1);
+	s->device = qdq_cpu_open(s->ctx, &s->arena, isa_of(s->ctx, o != NULL ? o->instructions : NULL),
+				 o != NULL && o->threads > 0 ? o->threads
+				 : cores > 0		     ? (int)cores
+							     : 1);
+	open_gpu(s, o);
 }
 
 qdq_status qdq_session_new(qdq_session **out, qdq_model *m, const qdq_session_options *options)
@@ -100,16 +120,16 @@ void qdq_session_free(qdq_session *s)
 {
 	if (s == NULL)
 		return;
-	if (s->threads != NULL)
-		qdq_threads_stop(s->threads);
+	if (s->device != NULL)
+		s->device->backend->close(s->device);
+	if (s->cpu != NULL && s->cpu != s->device)
+		s->cpu->backend->close(s->cpu);
 	for (variant *v = s->variants; v != NULL; v = v->next)
 		if (v->m != NULL)
 			qdq_model_destroy(v->m);
 	for (size_t i = 0; s->held != NULL && i < s->m->graph->outputs.count; i++)
 		if (s->held[i] != NULL)
 			qdq_ctx_release(s->ctx, s->held[i], s->held_size[i]);
-	if (s->memory != NULL)
-		qdq_ctx_release(s->ctx, s->memory, s->memory_size);
 	qdq_arena_free(&s->arena);
 	s->ctx->options.alloc(s->ctx->options.alloc_user, s, sizeof *s, 0);
 }
@@ -238,14 +258,15 @@ static void make_variant(call *c)
 			x->shape = qdq_shape_new(v->m, x->tensor->rank, x->tensor->dims);
 	}
 	qdq_graph_infer(v->m->graph);
-	v->plan = qdq_plan_make(&s->arena, v->m, s->isa);
+	v->plan = qdq_plan_make(&s->arena, v->m, s->device->backend->pitch);
+	v->prepared = s->device->backend->prepare(s->device, v->plan);
 	c->v = v;
 }
 
 static void find_variant(call *c)
 {
 	for (const variant *v = c->s->variants; v != NULL; v = v->next) {
-		if (v->plan != NULL && has_shapes(v, c)) {
+		if (v->prepared != NULL && has_shapes(v, c)) {
 			c->v = v;
 			return;
 		}
@@ -254,17 +275,6 @@ static void find_variant(call *c)
 }
 
 /* ---- running ---- */
-
-static void grow_memory(qdq_session *s, uint64_t size)
-{
-	if (s->memory != NULL && s->memory_size >= size + 64)
-		return;
-	if (s->memory != NULL)
-		qdq_ctx_release(s->ctx, s->memory, s->memory_size);
-	s->memory = NULL;
-	s->memory_size = (size_t)size + 64;
-	s->memory = memset(qdq_ctx_alloc(s->ctx, s->memory_size), 0, s->memory_size);
-}
 
 static void *held_output(qdq_session *s, size_t i, size_t size)
 {
@@ -287,7 +297,7 @@ static qdq_binding *wanted(const call *c, const char *name)
 	return NULL;
 }
 
-static void *place_output(const call *c, size_t i)
+static qdq_binding *place_output(const call *c, size_t i)
 {
 	const qdq_value *v = c->v->m->graph->outputs.items[i];
 	qdq_binding *b = wanted(c, v->name);
@@ -295,7 +305,7 @@ static void *place_output(const call *c, size_t i)
 
 	(void)qdq_type_size(v->type, (uint64_t)qdq_shape_count(v->shape, NULL), &size);
 	if (b == NULL)
-		return held_output(c->s, i, (size_t)size);
+		b = qdq_new(c->scratch, qdq_binding);
 	b->type = v->type;
 	b->rank = v->shape->rank;
 	for (int32_t d = 0; d < v->shape->rank; d++)
@@ -308,15 +318,14 @@ static void *place_output(const call *c, size_t i)
 				  (unsigned long long)size, (unsigned long long)b->size));
 	}
 	b->size = (size_t)size;
-	return b->data;
+	return b;
 }
 
 static void run(void *arg, qdq_arena *scratch)
 {
 	call *c = arg;
 	const qdq_graph *g = c->s->m->graph;
-	const void **inputs;
-	void **outputs;
+	qdq_binding **outputs;
 
 	c->scratch = scratch;
 	bind_inputs(c);
@@ -330,20 +339,12 @@ static void run(void *arg, qdq_arena *scratch)
 			misuse(c, c->outputs[k].name, "the model has no output of this name");
 	}
 	find_variant(c);
-	inputs = qdq_array(scratch, const void *, g->inputs.count);
-	outputs = qdq_array(scratch, void *, g->outputs.count);
-	for (size_t i = 0; i < g->inputs.count; i++)
-		inputs[i] = c->bound[i] != NULL ? c->bound[i]->data : g->inputs.items[i]->tensor->data;
+	outputs = qdq_array(scratch, qdq_binding *, g->outputs.count);
 	for (size_t i = 0; i < g->outputs.count; i++)
 		outputs[i] = place_output(c, i);
-	grow_memory(c->s, c->v->plan->size);
-	qdq_plan_run(c->v->plan,
-		     &(qdq_run_memory){.arena = (char *)(((uintptr_t)c->s->memory + 63) & ~(uintptr_t)63),
-				       .inputs = inputs,
-				       .outputs = outputs,
-				       .check = c->s->check,
-				       .user = c->s->user},
-		     c->s->threads);
+	c->s->device->backend->run(
+	    c->s->device, c->v->prepared,
+	    &(qdq_call){.inputs = c->bound, .outputs = outputs, .check = c->s->check, .user = c->s->user});
 	c->s->last = c->v;
 }
 
@@ -379,7 +380,7 @@ qdq_status qdq_session_get_facts(qdq_session_facts *out, const qdq_session *s)
 		out->evaluated += p->kernels.items[i].anchor == QDQ_ANCHOR_NODE;
 	out->arena = p->size;
 	out->largest_live = p->largest_live;
-	out->threads = qdq_threads_count(s->threads);
-	out->instructions = qdq_isa_names[s->isa];
+	out->device = s->device->backend->name;
+	s->device->backend->facts(s->device, s->last->prepared, out);
 	return QDQ_OK;
 }

@@ -14,6 +14,12 @@
 #include <math.h>
 #include <stdint.h>
 
+#ifdef __CUDACC__
+#define QDQ_NUMERIC __device__ static inline
+#else
+#define QDQ_NUMERIC static inline
+#endif
+
 typedef enum qdq_step_kind {
 	QDQ_STEP_CLAMP, /* min(max(v, low), high): Relu, Clip */
 	QDQ_STEP_ROUND, /* round half even, saturate: Q, and DQ in the unit of its scale; register = code - zero point */
@@ -23,13 +29,13 @@ typedef enum qdq_step_kind {
 } qdq_step_kind;
 
 /* The accumulator is rounded to float, then one fma. */
-static inline float qdq_scale_accumulator(int32_t acc, float multiplier, float bias)
+QDQ_NUMERIC float qdq_scale_accumulator(int32_t acc, float multiplier, float bias)
 {
 	return fmaf((float)acc, multiplier, bias);
 }
 
 /* NaN becomes low, on every device. */
-static inline float qdq_clamp(float v, float low, float high)
+QDQ_NUMERIC float qdq_clamp(float v, float low, float high)
 {
 	v = v > low ? v : low;
 	return v < high ? v : high;
@@ -37,7 +43,7 @@ static inline float qdq_clamp(float v, float low, float high)
 
 /* low and high are integers of at most 2^16: clamping first gives the same as clamping last, and leaves few enough bits
  * for the addition of 1.5 * 2^23 to round half to even at the units place. */
-static inline float qdq_round_step(float v, float low, float high)
+QDQ_NUMERIC float qdq_round_step(float v, float low, float high)
 {
 	const float magic = 12582912.0f;
 

@@ -70,9 +70,6 @@ static void finish_anchor(lowering *l, double unit)
 	}
 	k->multiplier = multiplier;
 	k->addend = addend;
-	k->filter = qdq_filter_pack(l->p->arena, &k->conv, l->p->isa);
-	k->conv.weights = NULL; /* packed */
-	k->conv.zw = NULL;
 }
 
 static void finish_affine(lowering *l, qdq_step *s, double from, double to)

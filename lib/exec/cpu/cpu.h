@@ -16,19 +16,28 @@
 
 /* A convolution, or a matrix product: 1 x 1 with h = w = 1 and n rows. */
 typedef struct qdq_conv {
-	int64_t n, h, w, c;	 /* of the input: images, rows, columns, channels of all groups */
-	int64_t oh, ow, k;	 /* of the output; k channels of all groups */
-	int64_t kh, kw;		 /* window */
-	int64_t sh, sw;		 /* strides */
-	int64_t dh, dw;		 /* dilations */
-	int64_t top, left;	 /* padding; below and on the right it follows from oh and ow */
-	int64_t groups;		 /* divides c and k */
-	int64_t pitch;		 /* bytes from pixel to pixel of the input: c rounded up to 4 at least */
-	bool x_signed, w_signed; /* s8, else u8 */
-	int32_t zx;		 /* zero point of the input */
-	const uint8_t *weights;	 /* k x c/groups x kh x kw codes */
-	const int32_t *zw;	 /* k zero points of the weights; NULL: all 0 */
+	int64_t n, h, w, c;	    /* of the input: images, rows, columns, channels of all groups */
+	int64_t oh, ow, k;	    /* of the output; k channels of all groups */
+	int64_t kh, kw;		    /* window */
+	int64_t sh, sw;		    /* strides */
+	int64_t dh, dw;		    /* dilations */
+	int64_t top, left;	    /* padding; below and on the right it follows from oh and ow */
+	int64_t groups;		    /* divides c and k */
+	int64_t pitch;		    /* bytes from pixel to pixel of the input: c rounded up to 4 at least */
+	bool x_signed, w_signed;    /* s8, else u8 */
+	int32_t zx;		    /* zero point of the input */
+	const uint8_t *weights;	    /* codes; see qdq_weight */
+	int64_t by_k, by_c, by_tap; /* how far apart they are for an output, an input of its group, a tap */
+	const int32_t *zw;	    /* k zero points of the weights; NULL: all 0 */
 } qdq_conv;
+
+/* The weight of output k for input c of its group and tap t (row-major in the window), less its zero point. */
+static inline int32_t qdq_weight(const qdq_conv *g, int64_t k, int64_t c, int64_t t)
+{
+	uint8_t code = g->weights[k * g->by_k + c * g->by_c + t * g->by_tap];
+
+	return (g->w_signed ? (int8_t)code : code) - (g->zw != NULL ? g->zw[k] : 0);
+}
 
 /* Instruction sets, each with all before it. */
 typedef enum qdq_isa {

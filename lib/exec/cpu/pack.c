@@ -18,13 +18,6 @@ qdq_isa qdq_isa_best(void)
 	return QDQ_ISA_C;
 }
 
-static int32_t weight_at(const qdq_conv *g, int64_t k, int64_t c, int64_t tap)
-{
-	uint8_t code = g->weights[(k * (g->c / g->groups) + c) * g->kh * g->kw + tap];
-
-	return g->w_signed ? (int8_t)code : code;
-}
-
 static int32_t zero_of(const qdq_conv *g, int64_t k)
 {
 	return g->zw == NULL ? 0 : g->zw[k];
@@ -54,7 +47,7 @@ static void each_weight(const qdq_filter *f, const qdq_conv *g, int64_t unit,
 				int64_t at =
 				    ((block * (f->depth / unit) + e / unit) * QDQ_NR + in_group % QDQ_NR) * unit;
 
-				put(to, at + e % unit, weight_at(g, k, c, t) - zero_of(g, k));
+				put(to, at + e % unit, qdq_weight(g, k, c, t));
 			}
 		}
 	}
@@ -81,7 +74,7 @@ static void set_start(const qdq_filter *f, const qdq_conv *g, int32_t *start)
 
 		for (int64_t t = 0; t < g->kh * g->kw; t++)
 			for (int64_t c = 0; c < cg; c++)
-				sum += weight_at(g, k, c, t) - zero_of(g, k);
+				sum += qdq_weight(g, k, c, t);
 		start[k / kg * f->group_channels + k % kg] = -zx * sum;
 	}
 }
@@ -96,8 +89,7 @@ static void pack_pairs(qdq_arena *a, qdq_filter *f, const qdq_conv *g)
 		int64_t lane = k % 16 / 4 % 2 * 8 + k % 16 / 8 * 4 + k % 4;
 
 		for (int64_t t = 0; t < taps; t++)
-			out[((k / 16 * pairs + t / 2) * 16 + lane) * 2 + t % 2] =
-			    (int16_t)(weight_at(g, k, 0, t) - zero_of(g, k));
+			out[((k / 16 * pairs + t / 2) * 16 + lane) * 2 + t % 2] = (int16_t)(qdq_weight(g, k, 0, t));
 	}
 	f->pairs = out;
 }
@@ -111,7 +103,7 @@ static void pack_depthwise(qdq_arena *a, qdq_filter *f, const qdq_conv *g)
 
 	for (int64_t t = 0; t < g->kh * g->kw; t++)
 		for (int64_t k = 0; k < g->k; k++)
-			taps[t * g->k + k] = weight_at(g, k, 0, t) - zero_of(g, k);
+			taps[t * g->k + k] = qdq_weight(g, k, 0, t);
 	f->taps = taps;
 }
 

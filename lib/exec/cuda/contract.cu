@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * contract.cu -- convolutions and products on the tensor cores of every architecture from sm_80 on
+ *
+ * Implicit GEMM: pixels x channels, a tile for each block, 64 bytes of the window at a time through a ring of shared memory
+ * (cp.async), 16 x 8 x 32 products (mma.sync). In a warp's tile the channels are permuted when weights are copied, so that
+ * a thread's accumulators of a pixel are adjacent channels: it loads and stores them as one vector. Sums that are split
+ * along the window meet in int32, in any order, so they are exact; the block that comes last finishes them.
+ */
+#include "device.cuh"
+
+enum { STEP = 64, CHUNKS = STEP / 16 }; /* bytes of the window at a time */
+
+template <int BM, int BN, int WM, int WN, int STAGES> struct tile {
+	static constexpr int WARPS_M = BM / WM, WARPS_N = BN / WN, THREADS = WARPS_M * WARPS_N * 32;
+	static constexpr int ROWS = THREADS / CHUNKS; /* rows that all threads copy at a time */
+	static constexpr int A = BM / ROWS, B = (BN + ROWS - 1) / ROWS;
+	static constexpr int M = WM / 16, N = WN / 8, V = WN / 4;
+	static constexpr int STAGE = (BM + BN) * STEP;
+};
+
+/* Row r's chunk c in shared memory: no two of 8 rows share banks. */
+DEVICE uint32_t swizzled(int r, int c)
+{
+	return (uint32_t)(r * STEP + ((c ^ (r >> 1 & 3)) << 4));
+}
+
+template <typename T> struct loader {
+	const qdq_cuda_contract &p;
+	window rows[T::A];
+	bool there[T::A];
+	const char *weights[T::B];
+	bool is_channel[T::B];
+	int chunk, row, group_offset;
+
+	DEVICE loader(const qdq_cuda_contract &params, int pixel, int channel, int bn)
+	    : p(params), chunk(threadIdx.x % CHUNKS), row(threadIdx.x / CHUNKS), group_offset(0)
+	{
+		if (p.group_inputs != 0)
+			group_offset = channel / p.group_outputs * p.group_inputs & ~15;
+#pragma unroll
+		for (int i = 0; i < T::A; i++) {
+			int at = pixel + row + i * T::ROWS;
+
+			there[i] = at < p.pixels;
+			rows[i] = window_of(p, there[i] ? at : 0);
+		}
+#pragma unroll
+		for (int i = 0; i < T::B; i++) {
+			int r = row + i * T::ROWS, in_warp = r % (T::N * 8), position = in_warp % 8;
+			int k = channel + r - in_warp + position / 2 * T::V + in_warp / 8 * 2 + position % 2;
+
+			is_channel[i] = r < bn && k < p.channels;
+			weights[i] = pointer<const char>(p.weights) + (is_channel[i] ? (int64_t)k * p.depth : 0);
+		}
+	}
+
+	DEVICE void copy_weights(uint32_t to, int step, int bn) const
+	{
+#pragma unroll
+		for (int i = 0; i < T::B; i++) {
+			int r = row + i * T::ROWS;
+
+			if (T::B * T::ROWS == bn || r < bn)
+				copy16(to + swizzled(r, chunk), weights[i] + step * STEP + chunk * 16, is_channel[i]);
+		}
+	}
+
+	DEVICE void copy_windows(uint32_t to, int step) const
+	{
+		int unit = step * CHUNKS + chunk;
+		bool any = unit < p.n_units;
+		int2 u = __ldg(pointer<const int2>(p.units) + (any ? unit : 0));
+		int dy = (int16_t)(u.y & 0xffff), dx = u.y >> 16;
+		const char *x = pointer<const char>(p.x) + u.x + group_offset;
+
+#pragma unroll
+		for (int i = 0; i < T::A; i++) {
+			uint32_t at = to + swizzled(row + i * T::ROWS, chunk);
+			bool inside = (unsigned)(rows[i].y + dy) < (unsigned)p.h && (unsigned)(rows[i].x + dx) < (unsigned)p.w;
+
+			if (any && there[i] && !inside && p.pad != 0)
+				store16(at, (uint32_t)p.pad);
+			else
+				copy16(at, any && there[i] && inside ? x + rows[i].at : pointer<const char>(p.x),
+				       any && there[i] && inside);
+		}
+	}
+};
+
+template <typename T, bool SIGNED>
+DEVICE void multiply_step(uint32_t a_at, uint32_t b_at, int warp_m, int warp_n, int (&acc)[T::M][T::N][4])
+{
+	int lane = threadIdx.x % 32;
+
+#pragma unroll
+	for (int k = 0; k < STEP / 32; k++) {
+		uint32_t a[T::M][4], b[T::N / 2][4];
+
+#pragma unroll
+		for (int i = 0; i < T::M; i++)
+			load_matrices(a[i], a_at + swizzled(warp_m * T::M * 16 + i * 16 + lane % 16, k * 2 + lane / 16));
+#pragma unroll
+		for (int j = 0; j < T::N / 2; j++)
+			load_matrices(b[j], b_at + swizzled(warp_n * T::N * 8 + j * 16 + lane % 8 + lane / 16 * 8,
+							    k * 2 + lane / 8 % 2));
+#pragma unroll
+		for (int i = 0; i < T::M; i++)
+#pragma unroll
+			for (int j = 0; j < T::N; j++)
+				multiply<SIGNED>(acc[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
+	}
+}
+
+/* Adds what other blocks have summed; false: this block is not the last. */
+template <typename T> DEVICE bool gather_splits(const qdq_cuda_contract &p, int tile_index, int (&acc)[T::M][T::N][4])
+{
+	__shared__ int order;
+	int4 *partial = pointer<int4>(p.partial) + (int64_t)tile_index * p.splits * T::M * T::N * T::THREADS + threadIdx.x;
+	int mine = blockIdx.y;
+
+#pragma unroll
+	for (int i = 0; i < T::M * T::N; i++) {
+		const int(&c)[4] = acc[i / T::N][i % T::N];
+
+		__stcg(&partial[(mine * T::M * T::N + i) * T::THREADS], make_int4(c[0], c[1], c[2], c[3]));
+	}
+	__threadfence();
+	__syncthreads();
+	if (threadIdx.x == 0)
+		order = atomicAdd(pointer<int>(p.counters) + tile_index, 1);
+	__syncthreads();
+	if (order != p.splits - 1)
+		return false;
+	if (threadIdx.x == 0)
+		pointer<int>(p.counters)[tile_index] = 0;
+	__threadfence();
+	for (int s = 0; s < p.splits; s++) {
+		if (s == mine)
+			continue;
+#pragma unroll
+		for (int i = 0; i < T::M * T::N; i++) {
+			int4 c = __ldcg(&partial[(s * T::M * T::N + i) * T::THREADS]);
+			int(&to)[4] = acc[i / T::N][i % T::N];
+
+			to[0] += c.x, to[1] += c.y, to[2] += c.z, to[3] += c.w;
+		}
+	}
+	return true;
+}
+
+template <typename T>
+DEVICE void finish(const qdq_cuda_contract &p, int pixel, int channel, const int (&acc)[T::M][T::N][4])
+{
+	int lane = threadIdx.x % 32;
+	int c = channel + lane % 4 * T::V;
+	float multiplier[T::V], addend[T::V];
+	int start[T::V];
+
+	if (c >= p.channels)
+		return;
+	load_channels(p.multiplier, c, multiplier);
+	load_channels(p.addend, c, addend);
+	load_channels(p.start, c, start);
+#pragma unroll
+	for (int i = 0; i < T::M; i++)
+#pragma unroll
+		for (int half = 0; half < 2; half++) {
+			int at = pixel + i * 16 + half * 8 + lane / 4;
+
+			if (at < p.pixels)
+				run_steps<T::V>(p.steps, at, c, p.channels, [&](float(&v)[T::V]) {
+#pragma unroll
+					for (int e = 0; e < T::V; e++)
+						v[e] = __fmaf_rn((float)(acc[i][e / 2][half * 2 + e % 2] + start[e]), multiplier[e],
+								 addend[e]);
+				});
+		}
+}
+
+template <int BM, int BN, int WM, int WN, int STAGES> DEVICE void contract(const qdq_cuda_contract &p)
+{
+	using T = tile<BM, BN, WM, WN, STAGES>;
+	extern __shared__ __align__(128) char memory[];
+	uint32_t shared = shared_address(memory);
+	int tile_index = blockIdx.x, pixel = tile_index / p.columns * BM, channel = tile_index % p.columns * BN;
+	int first = blockIdx.y * p.steps_each, steps = p.depth / STEP - first;
+	int warp = threadIdx.x / 32, warp_m = warp % T::WARPS_M, warp_n = warp / T::WARPS_M;
+	int acc[T::M][T::N][4] = {};
+	loader<T> load(p, pixel, channel, BN);
+
+	if (steps > p.steps_each)
+		steps = p.steps_each;
+	for (int s = 0; s < STAGES - 1; s++)
+		if (s < steps)
+			load.copy_weights(shared + s * T::STAGE + BM * STEP, first + s, BN);
+	wait_for_inputs();
+	for (int s = 0; s < STAGES - 1; s++) {
+		if (s < steps)
+			load.copy_windows(shared + s * T::STAGE, first + s);
+		copies_end();
+	}
+	for (int s = 0; s < steps; s++) {
+		uint32_t at = shared + s % STAGES * T::STAGE, next = shared + (s + STAGES - 1) % STAGES * T::STAGE;
+
+		copies_wait<STAGES - 2>();
+		__syncthreads();
+		if (s + STAGES - 1 < steps) {
+			load.copy_weights(next + BM * STEP, first + s + STAGES - 1, BN);
+			load.copy_windows(next, first + s + STAGES - 1);
+		}
+		copies_end();
+		if (p.x_signed)
+			multiply_step<T, true>(at, at + BM * STEP, warp_m, warp_n, acc);
+		else
+			multiply_step<T, false>(at, at + BM * STEP, warp_m, warp_n, acc);
+	}
+	let_next_begin();
+	if (p.splits > 1 && !gather_splits<T>(p, tile_index, acc))
+		return;
+	finish<T>(p, pixel + warp_m * WM, channel + warp_n * WN, acc);
+}
+
+/* The tiles that there are; tactics.c knows the same list. */
+#define TILE(BM, BN, WM, WN, STAGES, BLOCKS)                                                                        \
+	extern "C" __global__ __launch_bounds__(BM / WM * (BN / WN) * 32, BLOCKS) void qdq_contract_##BM##x##BN(       \
+	    const __grid_constant__ qdq_cuda_contract p)                                                              \
+	{                                                                                                              \
+		contract<BM, BN, WM, WN, STAGES>(p);                                                                   \
+	}
+
+TILE(128, 128, 64, 64, 3, 2)
+TILE(128, 64, 32, 64, 4, 3)
+TILE(64, 64, 32, 32, 4, 4)
+TILE(128, 32, 32, 32, 4, 4)
+TILE(32, 64, 16, 32, 6, 4)

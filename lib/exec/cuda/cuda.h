@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cuda.h -- private to the files of the CUDA back end: device.c, prepare.c, pack.c, tactics.c, run.c
+ */
+#ifndef QDQ_EXEC_CUDA_CUDA_H
+#define QDQ_EXEC_CUDA_CUDA_H
+
+#include "../backend.h"
+#include "driver.h"
+#include "images.h"
+#include "params.h"
+
+#define QDQ_CUDA_SLACK 65536 /* bytes behind the arena: tiles of grouped channels read past the last pixel */
+
+/* ---- functions on the device ---- */
+
+typedef enum qdq_cuda_function {
+	QDQ_CONTRACT_128x128,
+	QDQ_CONTRACT_128x64,
+	QDQ_CONTRACT_64x64,
+	QDQ_CONTRACT_128x32,
+	QDQ_CONTRACT_32x64,
+	QDQ_FEW_64,
+	QDQ_FEW_32,
+	QDQ_DEPTHWISE,
+	QDQ_ROWS,
+	QDQ_FUNCTIONS
+} qdq_cuda_function;
+#define QDQ_TILES 5 /* the first of them */
+
+typedef struct qdq_tile_shape {
+	int pixels, channels, stages, threads, blocks; /* blocks: that fit on a multiprocessor */
+} qdq_tile_shape;
+extern const qdq_tile_shape qdq_tiles[QDQ_TILES];
+
+/* ---- weights ---- */
+
+/* Packed for a kind of kernel; on the device, shared by all plans. */
+typedef struct qdq_cuda_filter {
+	struct qdq_cuda_filter *next;
+	qdq_conv g;	  /* as packed */
+	CUdeviceptr weights;
+	int32_t *sums;	  /* by output: all weights less zero points, added */
+	int32_t depth;	  /* bytes of an output's weights; of depthwise: quads */
+	int32_t copies;	  /* bytes that a weight needs: 1, or more where zero points make it wide */
+	int32_t span;	  /* channels of a tap */
+} qdq_cuda_filter;
+
+/* ---- plans ---- */
+
+typedef struct qdq_slot { /* an address in a kernel's parameters that is filled in later */
+	uint64_t *at;
+	uint32_t buffer;   /* index, or QDQ_SLOT_BLOB, PARTIAL, COUNTERS */
+	uint64_t offset;
+} qdq_slot;
+enum { QDQ_SLOT_BLOB = 0x7ffffff0, QDQ_SLOT_PARTIAL, QDQ_SLOT_COUNTERS };
+
+typedef struct qdq_launch {
+	const qdq_kernel *k;
+	bool host; /* runs on the CPU */
+	qdq_cuda_function function;
+	uint32_t grid[2];
+	uint32_t block, shared;
+	void *params;
+} qdq_launch;
+
+typedef struct qdq_graph_entry { /* a CUDA graph for one set of addresses */
+	CUgraphExec exec;
+	uint64_t *data;
+} qdq_graph_entry;
+enum { QDQ_GRAPHS = 4 };
+
+typedef struct qdq_cuda_plan {
+	const qdq_plan *p;
+	struct qdq_cuda_plan *next;
+	qdq_launch *launches; /* by kernel */
+	void *cpu;	      /* as the CPU has made it ready; NULL: nothing runs there */
+	size_t elsewhere;
+	qdq_arena *scratch;
+	QDQ_VEC(qdq_slot) slots;
+	QDQ_VEC(char) blob; /* constants: until they are on the device */
+	CUdeviceptr blob_at;
+	uint64_t blob_size, partial_size, counters_size;
+	uint64_t *data; /* by buffer: where it is now */
+	char **host;	/* by buffer: a copy for kernels that run on the CPU */
+	qdq_graph_entry graphs[QDQ_GRAPHS];
+	int n_graphs, next_graph;
+} qdq_cuda_plan;
+
+typedef struct qdq_area { /* device memory that grows */
+	CUdeviceptr at;
+	uint64_t size;
+} qdq_area;
+
+typedef struct qdq_cuda_device {
+	qdq_device base;
+	qdq_driver driver;
+	CUdevice device;
+	CUcontext context;
+	CUmodule modules[QDQ_IMAGE_COUNT];
+	CUfunction functions[QDQ_FUNCTIONS];
+	CUstream own, stream; /* stream: the caller's, or own */
+	qdq_device *cpu;
+	qdq_cuda_filter *filters;
+	qdq_cuda_plan *plans;
+	qdq_area arena, partial, counters;
+	qdq_area *inputs, *outputs; /* for what the caller has in host memory */
+	size_t n_inputs, n_outputs;
+	uint64_t allocated, weights; /* bytes */
+	int multiprocessors, tactic;
+	bool time_tactics;
+} qdq_cuda_device;
+
+/* device.c: throws where the driver refused; `what` and the node's name go into the message. */
+void qdq_cuda_check(qdq_cuda_device *d, CUresult r, const char *what, const qdq_node *n);
+CUdeviceptr qdq_cuda_alloc(qdq_cuda_device *d, uint64_t size, const char *what);
+void qdq_cuda_grow(qdq_cuda_device *d, qdq_area *a, uint64_t size, const char *what);
+
+/* pack.c */
+bool qdq_cuda_is_depthwise(const qdq_conv *g);
+const qdq_cuda_filter *qdq_cuda_filter_of(qdq_cuda_device *d, const qdq_conv *g);
+
+/* tactics.c: a tile and a number of splits for a contraction. */
+typedef struct qdq_tactic {
+	int tile, splits;
+} qdq_tactic;
+qdq_tactic qdq_cuda_tactic(const qdq_cuda_device *d, int64_t pixels, int64_t channels, int32_t depth, bool groups);
+/* The candidates of a contraction, best guess first; at most `most`. */
+int qdq_cuda_tactics(const qdq_cuda_device *d, int64_t pixels, int64_t channels, int32_t depth, bool groups,
+		     qdq_tactic *out, int most);
+
+/* prepare.c */
+void *qdq_cuda_prepare(qdq_device *base, const qdq_plan *p);
+void qdq_cuda_set_tactic(qdq_cuda_plan *c, qdq_launch *l, qdq_tactic t);
+void qdq_cuda_fill_slots(qdq_cuda_device *d, qdq_cuda_plan *c);
+
+/* run.c */
+void qdq_cuda_run(qdq_device *base, void *prepared, const qdq_call *call);
+void qdq_cuda_launch(qdq_cuda_device *d, const qdq_launch *l, CUstream stream);
+
+#endif

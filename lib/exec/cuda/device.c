@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * device.c -- an NVIDIA GPU: opening it, its memory, its errors
+ */
+#include "cuda.h"
+
+#include <stdio.h>
+
+static const struct {
+	const char *name;
+	int image;
+} functions[QDQ_FUNCTIONS] = {
+    [QDQ_CONTRACT_128x128] = {"qdq_contract_128x128", QDQ_IMAGE_CONTRACT},
+    [QDQ_CONTRACT_128x64] = {"qdq_contract_128x64", QDQ_IMAGE_CONTRACT},
+    [QDQ_CONTRACT_64x64] = {"qdq_contract_64x64", QDQ_IMAGE_CONTRACT},
+    [QDQ_CONTRACT_128x32] = {"qdq_contract_128x32", QDQ_IMAGE_CONTRACT},
+    [QDQ_CONTRACT_32x64] = {"qdq_contract_32x64", QDQ_IMAGE_CONTRACT},
+    [QDQ_FEW_64] = {"qdq_few_64", QDQ_IMAGE_FEW},
+    [QDQ_FEW_32] = {"qdq_few_32", QDQ_IMAGE_FEW},
+    [QDQ_DEPTHWISE] = {"qdq_depthwise", QDQ_IMAGE_DEPTHWISE},
+    [QDQ_ROWS] = {"qdq_rows", QDQ_IMAGE_ROWS},
+};
+
+/* ---- errors and memory ---- */
+
+void qdq_cuda_check(qdq_cuda_device *d, CUresult r, const char *what, const qdq_node *n)
+{
+	const char *name = "an unknown error", *text = "";
+	qdq_where where = {.node = n != NULL && *n->name != '\0' ? n->name : NULL, .op = n != NULL ? n->op_type : NULL};
+
+	if (r == 0)
+		return;
+	(void)d->driver.error_name(r, &name);
+	(void)d->driver.error_text(r, &text);
+	qdq_fail(d->base.ctx, QDQ_EDEVICE, &where, "%s on the GPU: %s (%s)", what, name, text);
+}
+
+CUdeviceptr qdq_cuda_alloc(qdq_cuda_device *d, uint64_t size, const char *what)
+{
+	CUdeviceptr out = 0;
+	CUresult r = d->driver.alloc(&out, (size_t)(size == 0 ? 16 : size));
+
+	if (r == CUDA_OUT_OF_MEMORY)
+		qdq_fail(d->base.ctx, QDQ_EDEVICE, NULL, "the GPU has no memory for %llu bytes of %s",
+			 (unsigned long long)size, what);
+	qdq_cuda_check(d, r, "taking memory", NULL);
+	d->allocated += size;
+	return out;
+}
+
+void qdq_cuda_grow(qdq_cuda_device *d, qdq_area *a, uint64_t size, const char *what)
+{
+	if (a->at != 0 && a->size >= size)
+		return;
+	if (a->at != 0) {
+		(void)d->driver.stream_wait(d->stream);
+		(void)d->driver.release(a->at);
+		d->allocated -= a->size;
+	}
+	*a = (qdq_area){0};
+	a->at = qdq_cuda_alloc(d, size, what);
+	a->size = size;
+	/* counters begin at 0, and no kernel sees bytes that nobody wrote */
+	qdq_cuda_check(d, d->driver.fill(a->at, 0, (size_t)(size == 0 ? 16 : size), d->stream), "clearing memory", NULL);
+}
+
+/* ---- opening ---- */
+
+static void open_device(qdq_cuda_device *d, int nth)
+{
+	int count = 0, major = 0, minor = 0, version = 0;
+	char name[128] = "";
+
+	qdq_cuda_check(d, d->driver.init(0), "starting the driver", NULL);
+	qdq_cuda_check(d, d->driver.version(&version), "asking the driver", NULL);
+	if (version < 12030)
+		qdq_fail(d->base.ctx, QDQ_EDEVICE, NULL, "the CUDA driver is for CUDA %d.%d: 12.3 or later is needed",
+			 version / 1000, version % 1000 / 10);
+	qdq_cuda_check(d, d->driver.device_count(&count), "counting devices", NULL);
+	if (nth >= count)
+		qdq_fail(d->base.ctx, QDQ_EDEVICE, NULL, "there is no GPU number %d: this machine has %d", nth, count);
+	qdq_cuda_check(d, d->driver.device_get(&d->device, nth), "choosing the device", NULL);
+	(void)d->driver.device_name(name, sizeof name, d->device);
+	(void)d->driver.device_attribute(&major, CUDA_DEVICE_MAJOR, d->device);
+	(void)d->driver.device_attribute(&minor, CUDA_DEVICE_MINOR, d->device);
+	if (major < 8)
+		qdq_fail(d->base.ctx, QDQ_EDEVICE, NULL,
+			 "%s has compute capability %d.%d: 8.0 (Ampere) or later is needed", name, major, minor);
+	(void)d->driver.device_attribute(&d->multiprocessors, CUDA_DEVICE_MULTIPROCESSORS, d->device);
+	if (d->multiprocessors < 1)
+		d->multiprocessors = 1;
+	qdq_cuda_check(d, d->driver.context_retain(&d->context, d->device), "opening the device", NULL);
+	qdq_cuda_check(d, d->driver.context_set(d->context), "choosing the device", NULL);
+}
+
+static void load_functions(qdq_cuda_device *d)
+{
+	for (int i = 0; i < QDQ_IMAGE_COUNT; i++) {
+		CUresult r = d->driver.module_load(&d->modules[i], qdq_cuda_image(i));
+
+		if (r != 0)
+			d->modules[i] = NULL;
+		qdq_cuda_check(d, r, "loading kernels", NULL);
+	}
+	for (int i = 0; i < QDQ_FUNCTIONS; i++)
+		qdq_cuda_check(
+		    d, d->driver.module_function(&d->functions[i], d->modules[functions[i].image], functions[i].name),
+		    "finding kernels", NULL);
+	for (int i = 0; i < QDQ_TILES; i++)
+		qdq_cuda_check(d,
+			       d->driver.function_attribute(
+				   d->functions[i], CUDA_FUNCTION_SHARED,
+				   qdq_tiles[i].stages * (qdq_tiles[i].pixels + qdq_tiles[i].channels) * 64),
+			       "setting up kernels", NULL);
+}
+
+/* ---- closing ---- */
+
+static void free_area(qdq_cuda_device *d, qdq_area *a)
+{
+	if (a->at != 0)
+		(void)d->driver.release(a->at);
+	a->at = 0;
+}
+
+static void free_memory(qdq_cuda_device *d)
+{
+	free_area(d, &d->arena);
+	free_area(d, &d->partial);
+	free_area(d, &d->counters);
+	for (size_t i = 0; i < d->n_inputs; i++)
+		free_area(d, &d->inputs[i]);
+	for (size_t i = 0; i < d->n_outputs; i++)
+		free_area(d, &d->outputs[i]);
+	for (qdq_cuda_filter *f = d->filters; f != NULL; f = f->next)
+		(void)d->driver.release(f->weights);
+	for (qdq_cuda_plan *c = d->plans; c != NULL; c = c->next) {
+		for (int i = 0; i < QDQ_GRAPHS; i++)
+			if (c->graphs[i].exec != NULL)
+				(void)d->driver.graph_exec_free(c->graphs[i].exec);
+		(void)d->driver.release(c->blob_at);
+	}
+}
+
+/* Errors while closing are nobody's business: after a lost device every call gives one. */
+static void close(qdq_device *base)
+{
+	qdq_cuda_device *d = (qdq_cuda_device *)base;
+
+	if (d->context != NULL) {
+		(void)d->driver.context_set(d->context);
+		if (d->stream != NULL)
+			(void)d->driver.stream_wait(d->stream);
+		free_memory(d);
+		if (d->own != NULL)
+			(void)d->driver.stream_free(d->own);
+		for (int i = 0; i < QDQ_IMAGE_COUNT; i++)
+			if (d->modules[i] != NULL)
+				(void)d->driver.module_unload(d->modules[i]);
+		(void)d->driver.context_release(d->device);
+	}
+	qdq_driver_close(&d->driver);
+}
+
+/* ---- the back end ---- */
+
+/* Vectors of 16 codes; a word where a pixel has no more. */
+static int64_t pitch(int64_t channels)
+{
+	return channels <= 4 ? 4 : (channels + 15) / 16 * 16;
+}
+
+static void facts(const qdq_device *base, const void *prepared, qdq_session_facts *out)
+{
+	const qdq_cuda_device *d = (const qdq_cuda_device *)base;
+	const qdq_cuda_plan *c = prepared;
+
+	d->cpu->backend->facts(d->cpu, c->cpu, out);
+	out->device_memory = d->allocated;
+	out->device_weights = d->weights;
+	out->elsewhere = c->elsewhere;
+}
+
+static const qdq_backend cuda_backend = {.name = "cuda",
+					 .pitch = pitch,
+					 .prepare = qdq_cuda_prepare,
+					 .run = qdq_cuda_run,
+					 .facts = facts,
+					 .close = close};
+
+qdq_device *qdq_cuda_new(qdq_ctx *ctx, qdq_arena *a, qdq_device *cpu)
+{
+	qdq_cuda_device *d = qdq_new(a, qdq_cuda_device);
+
+	*d = (qdq_cuda_device){.base = {&cuda_backend, ctx, a}, .cpu = cpu};
+	return &d->base;
+}
+
+void qdq_cuda_open(qdq_device *base, int nth, const qdq_session_options *o, size_t inputs, size_t outputs)
+{
+	qdq_cuda_device *d = (qdq_cuda_device *)base;
+	const char *missing;
+
+	if (qdq_cuda_image(0) == NULL)
+		qdq_fail(base->ctx, QDQ_EDEVICE, NULL, "this libqdqopt was built without nvcc and has no CUDA kernels");
+	missing = qdq_driver_open(&d->driver);
+	if (missing != NULL)
+		qdq_fail(base->ctx, QDQ_EDEVICE, NULL, "%s", missing);
+	open_device(d, nth);
+	load_functions(d);
+	qdq_cuda_check(d, d->driver.stream_new(&d->own, 1), "making a stream", NULL);
+	d->stream = o->stream != NULL ? (CUstream)o->stream : d->own;
+	d->tactic = o->tactic;
+	d->time_tactics = o->time_tactics != 0;
+	d->inputs = qdq_array(base->arena, qdq_area, inputs);
+	d->outputs = qdq_array(base->arena, qdq_area, outputs);
+	d->n_inputs = inputs;
+	d->n_outputs = outputs;
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * pack.c -- weights as the kernels on the device read them
+ *
+ * The left operand of a product is the window: taps of `span` channels; the right one signed bytes. A weight less its zero
+ * point may need more than a byte; then the window is taken several times, and the weight is the sum of its parts. Groups
+ * are dense: a tile of 64 outputs has the channels of all groups that it touches, with zeros between.
+ */
+#include "cuda.h"
+
+enum { GROUP_TILE = 64 };
+
+bool qdq_cuda_is_depthwise(const qdq_conv *g)
+{
+	return g->groups == g->c && g->groups == g->k && g->groups > 1;
+}
+
+static int32_t part_of(int32_t weight, int copy)
+{
+	int32_t part = 0;
+
+	for (int i = 0; i <= copy; i++) {
+		weight -= part;
+		part = weight < -128 ? -128 : weight > 127 ? 127 : weight;
+	}
+	return part;
+}
+
+static int32_t copies_of(const qdq_conv *g)
+{
+	int32_t copies = 1;
+
+	for (int64_t k = 0; k < g->k; k++)
+		for (int64_t c = 0; c < g->c / g->groups; c++)
+			for (int64_t t = 0; t < g->kh * g->kw; t++)
+				while (part_of(qdq_weight(g, k, c, t), copies) != 0)
+					copies++;
+	return copies;
+}
+
+/* The first input channel of the tile that has output k. */
+static int64_t first_channel(const qdq_conv *g, int64_t k)
+{
+	int64_t tile = k / GROUP_TILE * GROUP_TILE;
+
+	return g->groups == 1 || g->pitch == 4 ? 0 : tile / (g->k / g->groups) * (g->c / g->groups) & ~INT64_C(15);
+}
+
+static int32_t span_of(const qdq_conv *g)
+{
+	int64_t span = g->groups == 1 || g->pitch == 4 ? g->pitch : 0;
+
+	for (int64_t k = 0; g->groups != 1 && g->pitch != 4 && k < g->k; k++) {
+		int64_t end = (k / (g->k / g->groups) + 1) * (g->c / g->groups) - first_channel(g, k);
+
+		end = (end + 15) / 16 * 16;
+		span = end > span ? end : span;
+	}
+	return (int32_t)span;
+}
+
+static void pack_windows(const qdq_conv *g, const qdq_cuda_filter *f, int8_t *out)
+{
+	int64_t cg = g->c / g->groups, kg = g->k / g->groups, taps = g->kh * g->kw;
+
+	for (int64_t k = 0; k < g->k; k++) {
+		int64_t shift = k / kg * cg - first_channel(g, k);
+
+		for (int copy = 0; copy < f->copies; copy++)
+			for (int64_t t = 0; t < taps; t++)
+				for (int64_t c = 0; c < cg; c++)
+					out[k * f->depth + (copy * taps + t) * f->span + shift + c] =
+					    (int8_t)part_of(qdq_weight(g, k, c, t), copy);
+	}
+}
+
+static void pack_depthwise(const qdq_conv *g, const qdq_cuda_filter *f, int8_t *out)
+{
+	int64_t taps = g->kh * g->kw, padded = (g->k + 127) / 128 * 128;
+
+	for (int64_t k = 0; k < g->k; k++)
+		for (int64_t t = 0; t < taps * f->copies; t++)
+			out[(t / 4 * padded + k) * 4 + t % 4] =
+			    (int8_t)part_of(qdq_weight(g, k, 0, t % taps), (int)(t / taps));
+}
+
+struct packing {
+	qdq_cuda_device *d;
+	qdq_cuda_filter *f;
+};
+
+static void pack(void *arg, qdq_arena *scratch)
+{
+	struct packing *j = arg;
+	qdq_cuda_device *d = j->d;
+	qdq_cuda_filter *f = j->f;
+	const qdq_conv *g = &f->g;
+	int64_t taps = g->kh * g->kw, unit = g->pitch == 4 ? 32 : 64;
+	bool depthwise = qdq_cuda_is_depthwise(g);
+	uint64_t size;
+	int8_t *bytes;
+
+	f->copies = copies_of(g);
+	f->span = span_of(g);
+	if (depthwise) {
+		f->depth = (int32_t)((taps * f->copies + 3) / 4);
+		size = (uint64_t)f->depth * (uint64_t)((g->k + 127) / 128 * 128) * 4;
+	} else {
+		f->depth = (int32_t)((taps * f->copies * f->span + unit - 1) / unit * unit);
+		size = (uint64_t)f->depth * (uint64_t)g->k;
+	}
+	f->sums = qdq_array(d->base.arena, int32_t, (uint64_t)g->k);
+	for (int64_t k = 0; k < g->k; k++)
+		for (int64_t c = 0; c < g->c / g->groups; c++)
+			for (int64_t t = 0; t < taps; t++)
+				f->sums[k] += qdq_weight(g, k, c, t);
+	bytes = qdq_alloc(scratch, (size_t)size);
+	if (depthwise)
+		pack_depthwise(g, f, bytes);
+	else
+		pack_windows(g, f, bytes);
+	f->weights = qdq_cuda_alloc(d, size, "weights");
+	d->weights += size;
+	qdq_cuda_check(d, d->driver.to_device(f->weights, bytes, (size_t)size, d->own), "copying weights", NULL);
+	qdq_cuda_check(d, d->driver.stream_wait(d->own), "copying weights", NULL);
+}
+
+static bool same_weights(const qdq_conv *a, const qdq_conv *b)
+{
+	return a->weights == b->weights && a->c == b->c && a->k == b->k && a->kh == b->kh && a->kw == b->kw &&
+	       a->groups == b->groups && a->pitch == b->pitch && a->w_signed == b->w_signed && a->by_k == b->by_k &&
+	       a->by_c == b->by_c && (a->zw == NULL) == (b->zw == NULL);
+}
+
+const qdq_cuda_filter *qdq_cuda_filter_of(qdq_cuda_device *d, const qdq_conv *g)
+{
+	qdq_cuda_filter *f = d->filters;
+
+	while (f != NULL && !same_weights(&f->g, g))
+		f = f->next;
+	if (f != NULL)
+		return f;
+	f = qdq_new(d->base.arena, qdq_cuda_filter);
+	f->g = *g;
+	qdq_with_scratch(d->base.ctx, pack, &(struct packing){d, f});
+	f->next = d->filters;
+	d->filters = f;
+	return f;
+}

@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * prepare.c -- a plan's kernels as launches: parameters, steps without branches, constants in one block of memory
+ *
+ * Addresses are not known yet, or change from run to run; slots remember where they belong.
+ */
+#include "cuda.h"
+
+#include <stdio.h>
+
+/* ---- addresses ---- */
+
+static uint64_t blob_add(qdq_cuda_plan *c, const void *data, size_t size, size_t room)
+{
+	uint64_t at;
+
+	while (c->blob.count % 16 != 0)
+		*qdq_push(c->scratch, &c->blob) = 0;
+	at = c->blob.count;
+	for (size_t i = 0; i < room; i++)
+		*qdq_push(c->scratch, &c->blob) = i < size ? ((const char *)data)[i] : 0;
+	return at;
+}
+
+static void slot(qdq_cuda_plan *c, uint64_t *at, uint32_t buffer, uint64_t offset)
+{
+	*qdq_push(c->scratch, &c->slots) = (qdq_slot){at, buffer, offset};
+}
+
+/* Four bytes for each channel, and zeros for those that a tile has beside them. */
+static void per_channel(qdq_cuda_plan *c, uint64_t *at, const void *data, int64_t channels)
+{
+	size_t padded = (size_t)(channels + 127) / 128 * 128 * 4;
+
+	slot(c, at, QDQ_SLOT_BLOB, blob_add(c, data, (size_t)channels * 4, padded));
+}
+
+static void set_place(qdq_cuda_plan *c, qdq_cuda_place *to, const qdq_operand *o, const qdq_kernel *k)
+{
+	const qdq_buffer *b = &c->p->buffers.items[o->buffer];
+
+	to->type = b->type == QDQ_TYPE_FLOAT ? QDQ_CUDA_FLOAT : b->type == QDQ_TYPE_INT8 ? QDQ_CUDA_S8 : QDQ_CUDA_U8;
+	to->pitch = b->rows ? (int32_t)b->pitch : 0;
+	to->total = (int32_t)b->dims[1];
+	to->channel = (int32_t)o->channel;
+	to->limit = (int32_t)(b->rows && b->channels == k->channels ? b->pitch : k->channels);
+	to->zero = o->zero;
+	slot(c, &to->at, o->buffer, 0);
+}
+
+/* ---- steps ---- */
+
+typedef struct flattening {
+	qdq_cuda_plan *c;
+	const qdq_kernel *k;
+	qdq_cuda_steps *to;
+	bool full;
+} flattening;
+
+static qdq_cuda_step *append(flattening *f, int32_t kind)
+{
+	qdq_cuda_step *s;
+
+	if (f->to->count == QDQ_CUDA_STEPS) {
+		f->full = true;
+		f->to->count--;
+	}
+	s = &f->to->step[f->to->count++];
+	*s = (qdq_cuda_step){.kind = kind};
+	return s;
+}
+
+static void append_round(flattening *f, const qdq_step *s)
+{
+	qdq_cuda_step *last = f->to->count > 0 ? &f->to->step[f->to->count - 1] : NULL;
+
+	/* bounds that cross would not be those of one clamp */
+	if (last != NULL && last->kind == QDQ_CUDA_CLAMP && s->before == 1 && last->a <= s->high && s->low <= last->b) {
+		last->kind = QDQ_CUDA_ROUND;
+		last->a = last->a > s->low ? last->a : s->low;
+		last->b = last->b < s->high ? last->b : s->high;
+		return;
+	}
+	last = append(f, QDQ_CUDA_ROUND);
+	last->a = s->low;
+	last->b = s->high;
+}
+
+static void append_store(flattening *f, const qdq_step *s, bool last_of_value)
+{
+	qdq_cuda_step *to = f->to->count > 0 ? &f->to->step[f->to->count - 1] : NULL;
+	bool codes = f->c->p->buffers.items[s->other.buffer].type != QDQ_TYPE_FLOAT;
+
+	if (codes && last_of_value && to != NULL && to->kind == QDQ_CUDA_ROUND) {
+		to->kind = QDQ_CUDA_ROUND_STORE;
+	} else {
+		to = append(f, QDQ_CUDA_STORE);
+		to->a = s->before;
+	}
+	set_place(f->c, &to->place, &s->other, f->k);
+}
+
+static void append_step(flattening *f, const qdq_step *s, bool last_of_value)
+{
+	qdq_cuda_step *to;
+
+	if (s->before != 1 && s->kind != QDQ_STEP_STORE)
+		append(f, QDQ_CUDA_SCALE)->a = s->before;
+	switch (s->kind) {
+	case QDQ_STEP_CLAMP:
+		to = append(f, QDQ_CUDA_CLAMP);
+		to->a = s->low;
+		to->b = s->high;
+		break;
+	case QDQ_STEP_ROUND:
+		append_round(f, s);
+		break;
+	case QDQ_STEP_AFFINE:
+		to = append(f, QDQ_CUDA_AFFINE);
+		per_channel(f->c, &to->multiplier, s->multiplier, f->k->channels);
+		per_channel(f->c, &to->addend, s->addend, f->k->channels);
+		break;
+	case QDQ_STEP_ADD:
+		to = append(f, QDQ_CUDA_ADD);
+		to->a = s->other.ratio;
+		set_place(f->c, &to->place, &s->other, f->k);
+		break;
+	case QDQ_STEP_STORE:
+		append_store(f, s, last_of_value);
+		break;
+	}
+}
+
+/* What leads from register 0 to this one: each step reads one register, so there is one way. */
+static void append_path(flattening *f, uint32_t reg)
+{
+	for (uint32_t i = 0; reg != 0 && i < f->k->n_steps; i++) {
+		const qdq_step *s = &f->k->steps[i];
+
+		if (s->kind != QDQ_STEP_STORE && s->to == reg) {
+			append_path(f, s->from);
+			append_step(f, s, false);
+			return;
+		}
+	}
+}
+
+/* false: more steps than parameters have room for. */
+static bool flatten(qdq_cuda_plan *c, const qdq_kernel *k, qdq_cuda_steps *to)
+{
+	flattening f = {.c = c, .k = k, .to = to};
+	uint32_t current = 0;
+
+	to->spatial = (int32_t)k->spatial;
+	for (uint32_t i = 0; i < k->n_steps; i++) {
+		const qdq_step *s = &k->steps[i];
+
+		if (s->from != current) {
+			append(&f, QDQ_CUDA_RESTART);
+			append_path(&f, s->from);
+		}
+		append_step(&f, s, i + 1 == k->n_steps || k->steps[i + 1].from != s->from);
+		current = s->kind == QDQ_STEP_STORE ? s->from : s->to;
+	}
+	return !f.full;
+}
+
+/* ---- contractions ---- */
+
+static void set_units(qdq_cuda_plan *c, uint64_t *at, const qdq_conv *g, int32_t copies, int32_t span, int32_t unit,
+		      int32_t multiple)
+{
+	int32_t taps = (int32_t)(g->kh * g->kw), n = copies * taps * (span / unit);
+	int32_t all = (n + multiple - 1) / multiple * multiple;
+	qdq_cuda_unit *units = qdq_array(c->scratch, qdq_cuda_unit, (size_t)all);
+
+	for (int32_t i = 0; i < all; i++) {
+		int32_t of = i < n ? i : 0, tap = of / (span / unit) % taps, channel = of % (span / unit) * unit;
+		int64_t dy = tap / g->kw * g->dh, dx = tap % g->kw * g->dw;
+
+		units[i] = (qdq_cuda_unit){(int32_t)((dy * g->w + dx) * g->pitch + channel), (int16_t)dy, (int16_t)dx};
+	}
+	slot(c, at, QDQ_SLOT_BLOB, blob_add(c, units, (size_t)all * sizeof *units, (size_t)all * sizeof *units));
+}
+
+/* What every accumulator begins with: the bias, and what the zero point of x adds to each sum. */
+static const int32_t *starts(qdq_cuda_plan *c, const qdq_kernel *k, const qdq_cuda_filter *f)
+{
+	int32_t *out = qdq_array(c->scratch, int32_t, (uint64_t)k->channels);
+
+	for (int64_t i = 0; i < k->channels; i++)
+		out[i] = (int32_t)((uint32_t)(k->bias != NULL ? k->bias[i] : 0) -
+				   (uint32_t)k->conv.zx * (uint32_t)f->sums[i]);
+	return out;
+}
+
+void qdq_cuda_set_tactic(qdq_cuda_plan *c, qdq_launch *l, qdq_tactic t)
+{
+	const qdq_tile_shape *s = &qdq_tiles[t.tile];
+	qdq_cuda_contract *p = l->params;
+	uint64_t tiles;
+
+	p->columns = (p->channels + s->channels - 1) / s->channels;
+	p->steps_each = (p->depth / 64 + t.splits - 1) / t.splits;
+	p->splits = (p->depth / 64 + p->steps_each - 1) / p->steps_each;
+	tiles = (uint64_t)((p->pixels + s->pixels - 1) / s->pixels) * (uint64_t)p->columns;
+	l->function = (qdq_cuda_function)t.tile;
+	l->grid[0] = (uint32_t)tiles;
+	l->grid[1] = (uint32_t)p->splits;
+	l->block = (uint32_t)s->threads;
+	l->shared = (uint32_t)(s->stages * (s->pixels + s->channels) * 64);
+	if (p->splits > 1) {
+		uint64_t partial = tiles * (uint64_t)p->splits * (uint64_t)(s->pixels * s->channels) * 4;
+
+		c->partial_size = partial > c->partial_size ? partial : c->partial_size;
+		c->counters_size = tiles * 4 > c->counters_size ? tiles * 4 : c->counters_size;
+	}
+}
+
+static bool fits(const qdq_conv *g)
+{
+	double image = (double)g->h * (double)g->w * (double)g->pitch;
+
+	return image < 2147483647.0 && (double)g->n * (double)g->oh * (double)g->ow < 2147483647.0 && g->kh * g->dh < 32768 &&
+	       g->kw * g->dw < 32768 && g->h < 1 << 24 && g->w < 1 << 24;
+}
+
+/* The members that contractions of every kind have. */
+#define SET_GEOMETRY(p, g, k)                                                                                       \
+	((p)->pixels = (int32_t)(k)->pixels, (p)->channels = (int32_t)(k)->channels, (p)->h = (int32_t)(g)->h,       \
+	 (p)->w = (int32_t)(g)->w, (p)->oh = (int32_t)(g)->oh, (p)->ow = (int32_t)(g)->ow, (p)->sh = (int32_t)(g)->sh, \
+	 (p)->sw = (int32_t)(g)->sw, (p)->top = (int32_t)(g)->top, (p)->left = (int32_t)(g)->left,                   \
+	 (p)->pitch = (int32_t)(g)->pitch, (p)->image = (int32_t)((g)->h * (g)->w * (g)->pitch),                     \
+	 (p)->x_signed = (g)->x_signed, (p)->pad = (int32_t)((uint32_t)((g)->zx & 0xff) * 0x01010101u))
+
+static bool prepare_depthwise(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel *k, qdq_launch *l)
+{
+	const qdq_cuda_filter *f = qdq_cuda_filter_of(d, &k->conv);
+	qdq_cuda_depthwise *p = qdq_new(d->base.arena, qdq_cuda_depthwise);
+	uint64_t threads = (uint64_t)k->pixels * (uint64_t)((k->channels + 3) / 4);
+
+	SET_GEOMETRY(p, &k->conv, k);
+	p->quads = f->depth;
+	p->weights = f->weights;
+	slot(c, &p->x, k->in[0].buffer, 0);
+	set_units(c, &p->units, &k->conv, f->copies, 4, 4, 4);
+	per_channel(c, &p->start, starts(c, k, f), k->channels);
+	per_channel(c, &p->multiplier, k->multiplier, k->channels);
+	per_channel(c, &p->addend, k->addend, k->channels);
+	*l = (qdq_launch){.k = k,
+			  .function = QDQ_DEPTHWISE,
+			  .grid = {(uint32_t)((threads + 127) / 128), 1},
+			  .block = 128,
+			  .params = p};
+	return threads < UINT32_MAX - 128 && flatten(c, k, &p->steps);
+}
+
+static bool prepare_contract(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel *k, qdq_launch *l)
+{
+	const qdq_conv *g = &k->conv;
+	const qdq_cuda_filter *f = qdq_cuda_filter_of(d, g);
+	qdq_cuda_contract *p = qdq_new(d->base.arena, qdq_cuda_contract);
+	bool few = g->pitch == 4;
+
+	SET_GEOMETRY(p, g, k);
+	p->depth = f->depth;
+	p->n_units = (int32_t)(f->copies * g->kh * g->kw * (f->span / (few ? 4 : 16)));
+	p->weights = f->weights;
+	slot(c, &p->x, k->in[0].buffer, 0);
+	set_units(c, &p->units, g, f->copies, f->span, few ? 4 : 16, 1);
+	per_channel(c, &p->start, starts(c, k, f), k->channels);
+	per_channel(c, &p->multiplier, k->multiplier, k->channels);
+	per_channel(c, &p->addend, k->addend, k->channels);
+	slot(c, &p->partial, QDQ_SLOT_PARTIAL, 0);
+	slot(c, &p->counters, QDQ_SLOT_COUNTERS, 0);
+	p->group_inputs = g->groups == 1 || few ? 0 : (int32_t)(g->c / g->groups);
+	p->group_outputs = g->groups == 1 || few ? 0 : (int32_t)(g->k / g->groups);
+	*l = (qdq_launch){.k = k, .params = p};
+	if (few) {
+		int32_t columns = p->channels <= 32 ? 32 : 64;
+
+		p->splits = 1;
+		p->columns = (p->channels + columns - 1) / columns;
+		l->function = columns == 32 ? QDQ_FEW_32 : QDQ_FEW_64;
+		l->grid[0] = (uint32_t)((k->pixels + 127) / 128) * (uint32_t)p->columns;
+		l->grid[1] = 1;
+		l->block = 128;
+		l->shared = (uint32_t)(columns * (p->depth + 16));
+		if (l->shared > 48 * 1024)
+			return false;
+	} else {
+		qdq_cuda_set_tactic(c, l, qdq_cuda_tactic(d, k->pixels, k->channels, f->depth, p->group_inputs != 0));
+	}
+	return flatten(c, k, &p->steps);
+}
+
+/* ---- the rest ---- */
+
+static bool prepare_rows(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel *k, qdq_launch *l)
+{
+	static const int anchors[] = {[QDQ_ANCHOR_LOAD] = QDQ_CUDA_LOAD,
+				      [QDQ_ANCHOR_MUL] = QDQ_CUDA_MUL,
+				      [QDQ_ANCHOR_MAX] = QDQ_CUDA_MAX,
+				      [QDQ_ANCHOR_MEAN] = QDQ_CUDA_MEAN};
+	qdq_cuda_rows *p = qdq_new(d->base.arena, qdq_cuda_rows);
+	const qdq_window *w = &k->window;
+	uint64_t threads = (uint64_t)k->pixels * (uint64_t)((k->channels + 3) / 4);
+
+	*p = (qdq_cuda_rows){.anchor = anchors[k->anchor],
+			     .pixels = (int32_t)k->pixels,
+			     .channels = (int32_t)k->channels,
+			     .ratio0 = k->in[0].ratio,
+			     .divisor = k->in[0].divisor,
+			     .ratio = k->ratio,
+			     .n = (int32_t)w->n,
+			     .h = (int32_t)w->h,
+			     .w = (int32_t)w->w,
+			     .oh = (int32_t)w->oh,
+			     .ow = (int32_t)w->ow,
+			     .kh = (int32_t)w->kh,
+			     .kw = (int32_t)w->kw,
+			     .sh = (int32_t)w->sh,
+			     .sw = (int32_t)w->sw,
+			     .dh = (int32_t)w->dh,
+			     .dw = (int32_t)w->dw,
+			     .top = (int32_t)w->top,
+			     .left = (int32_t)w->left,
+			     .count_pads = w->count_pads};
+	set_place(c, &p->in[0], &k->in[0], k);
+	if (k->anchor == QDQ_ANCHOR_MUL)
+		set_place(c, &p->in[1], &k->in[1], k);
+	p->pixels_first = k->spatial > 1 && p->in[0].pitch == 0;
+	*l = (qdq_launch){.k = k,
+			  .function = QDQ_ROWS,
+			  .grid = {(uint32_t)((threads + 127) / 128), 1},
+			  .block = 128,
+			  .params = p};
+	if (!flatten(c, k, &p->steps))
+		return false;
+	for (int32_t i = 0; i < p->steps.count; i++)
+		if (p->steps.step[i].kind >= QDQ_CUDA_STORE && p->steps.step[i].place.pitch == 0 && k->spatial > 1)
+			p->pixels_first = 1;
+	return threads < UINT32_MAX - 128;
+}
+
+/* Constants that kernels read as they are. */
+static void add_constants(qdq_cuda_plan *c)
+{
+	for (size_t i = 0, n = c->slots.count; i < n; i++) {
+		qdq_slot *s = &c->slots.items[i];
+		const qdq_buffer *b = s->buffer < c->p->buffers.count ? &c->p->buffers.items[s->buffer] : NULL;
+
+		if (b == NULL || b->place != QDQ_PLACE_CONSTANT)
+			continue;
+		s->offset = blob_add(c, b->data, (size_t)b->size, (size_t)b->size);
+		s->buffer = QDQ_SLOT_BLOB;
+	}
+}
+
+void qdq_cuda_fill_slots(qdq_cuda_device *d, qdq_cuda_plan *c)
+{
+	for (size_t i = 0; i < c->slots.count; i++) {
+		const qdq_slot *s = &c->slots.items[i];
+
+		*s->at = (s->buffer == QDQ_SLOT_BLOB	     ? c->blob_at
+			  : s->buffer == QDQ_SLOT_PARTIAL  ? d->partial.at
+			  : s->buffer == QDQ_SLOT_COUNTERS ? d->counters.at
+							   : c->data[s->buffer]) +
+			 s->offset;
+	}
+}
+
+static void prepare_kernel(qdq_cuda_device *d, qdq_cuda_plan *c, size_t i)
+{
+	const qdq_kernel *k = &c->p->kernels.items[i];
+	qdq_launch *l = &c->launches[i];
+	size_t slots = c->slots.count;
+	bool good;
+
+	if (k->anchor == QDQ_ANCHOR_NODE || k->pixels >= INT32_MAX || k->channels >= INT32_MAX)
+		good = false;
+	else if (k->anchor != QDQ_ANCHOR_CONTRACT)
+		good = prepare_rows(d, c, k, l);
+	else if (!fits(&k->conv))
+		good = false;
+	else if (qdq_cuda_is_depthwise(&k->conv))
+		good = prepare_depthwise(d, c, k, l);
+	else
+		good = prepare_contract(d, c, k, l);
+	if (good)
+		return;
+	c->slots.count = slots;
+	*l = (qdq_launch){.k = k, .host = true};
+	c->elsewhere++;
+}
+
+/* ---- time ---- */
+
+enum { CANDIDATES = 10, TIMED_RUNS = 5 };
+
+/* Milliseconds of some launches after one that warms up. */
+static float time_launch(qdq_cuda_device *d, const qdq_launch *l, CUevent begin, CUevent end)
+{
+	float ms = 0;
+
+	qdq_cuda_launch(d, l, d->own);
+	qdq_cuda_check(d, d->driver.event_record(begin, d->own), "timing", l->k->node);
+	for (int i = 0; i < TIMED_RUNS; i++)
+		qdq_cuda_launch(d, l, d->own);
+	qdq_cuda_check(d, d->driver.event_record(end, d->own), "timing", l->k->node);
+	qdq_cuda_check(d, d->driver.event_wait(end), "timing", l->k->node);
+	qdq_cuda_check(d, d->driver.event_elapsed(&ms, begin, end), "timing", l->k->node);
+	return ms;
+}
+
+static void time_contraction(qdq_cuda_device *d, qdq_cuda_plan *c, qdq_launch *l, CUevent begin, CUevent end)
+{
+	qdq_cuda_contract *p = l->params;
+	qdq_tactic candidates[CANDIDATES], best = {0, 1};
+	int n = qdq_cuda_tactics(d, p->pixels, p->channels, p->depth, p->group_inputs != 0, candidates, CANDIDATES);
+	float least = 1e30f;
+
+	for (int i = 0; i < n; i++) {
+		float ms;
+
+		qdq_cuda_set_tactic(c, l, candidates[i]);
+		qdq_cuda_grow(d, &d->partial, c->partial_size, "split sums");
+		qdq_cuda_grow(d, &d->counters, c->counters_size, "split sums");
+		qdq_cuda_fill_slots(d, c);
+		ms = time_launch(d, l, begin, end);
+		if (ms < least) {
+			least = ms;
+			best = candidates[i];
+		}
+	}
+	qdq_cuda_set_tactic(c, l, best);
+}
+
+/* On memory of the arena's size, whatever it holds: times do not depend on it, and nothing has run yet. */
+static void time_all(qdq_cuda_device *d, qdq_cuda_plan *c)
+{
+	CUevent begin, end;
+	uint64_t most = c->p->size;
+
+	for (size_t i = 0; i < c->p->buffers.count; i++)
+		most = c->p->buffers.items[i].size > most ? c->p->buffers.items[i].size : most;
+	qdq_cuda_grow(d, &d->arena, most + QDQ_CUDA_SLACK, "values");
+	for (size_t i = 0; i < c->p->buffers.count; i++)
+		c->data[i] = d->arena.at + (c->p->buffers.items[i].place == QDQ_PLACE_ARENA ? c->p->buffers.items[i].at : 0);
+	qdq_cuda_check(d, d->driver.event_new(&begin, 0), "timing", NULL);
+	qdq_cuda_check(d, d->driver.event_new(&end, 0), "timing", NULL);
+	for (size_t i = 0; i < c->p->kernels.count; i++)
+		if (!c->launches[i].host && c->launches[i].function < QDQ_TILES)
+			time_contraction(d, c, &c->launches[i], begin, end);
+	(void)d->driver.event_free(begin);
+	(void)d->driver.event_free(end);
+	memset(c->data, 0, c->p->buffers.count * sizeof *c->data);
+}
+
+/* ---- all of it ---- */
+
+struct preparing {
+	qdq_cuda_device *d;
+	qdq_cuda_plan *c;
+};
+
+static void prepare(void *arg, qdq_arena *scratch)
+{
+	struct preparing *j = arg;
+	qdq_cuda_device *d = j->d;
+	qdq_cuda_plan *c = j->c;
+	qdq_slot *slots;
+
+	c->scratch = scratch;
+	for (size_t i = 0; i < c->p->kernels.count; i++)
+		prepare_kernel(d, c, i);
+	add_constants(c);
+	c->blob_size = c->blob.count;
+	c->blob_at = qdq_cuda_alloc(d, c->blob_size, "constants");
+	d->weights += c->blob_size;
+	qdq_cuda_check(d, d->driver.to_device(c->blob_at, c->blob.items, c->blob.count, d->own), "copying constants", NULL);
+	qdq_cuda_check(d, d->driver.stream_wait(d->own), "copying constants", NULL);
+	slots = qdq_array(d->base.arena, qdq_slot, c->slots.count);
+	if (c->slots.count != 0)
+		c->slots.items = memcpy(slots, c->slots.items, c->slots.count * sizeof *slots);
+	c->blob.items = NULL;
+	c->blob.count = 0;
+	c->scratch = NULL;
+}
+
+void *qdq_cuda_prepare(qdq_device *base, const qdq_plan *p)
+{
+	qdq_cuda_device *d = (qdq_cuda_device *)base;
+	qdq_cuda_plan *c = qdq_new(base->arena, qdq_cuda_plan);
+
+	qdq_cuda_check(d, d->driver.context_set(d->context), "choosing the device", NULL);
+	*c = (qdq_cuda_plan){.p = p};
+	c->launches = qdq_array(base->arena, qdq_launch, p->kernels.count);
+	c->data = qdq_array(base->arena, uint64_t, p->buffers.count);
+	c->host = qdq_array(base->arena, char *, p->buffers.count);
+	qdq_with_scratch(base->ctx, prepare, &(struct preparing){d, c});
+	c->next = d->plans;
+	d->plans = c;
+	if (c->elsewhere != 0)
+		c->cpu = d->cpu->backend->prepare(d->cpu, p);
+	if (d->time_tactics)
+		time_all(d, c);
+	return c;
+}
