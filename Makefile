@@ -85,7 +85,7 @@ ASAN    := $(MAKE) BUILD=build/asan DEBUG=1 SAN="-fsanitize=address,undefined -f
 TSAN    := $(MAKE) BUILD=build/tsan DEBUG=1 SAN=-fsanitize=thread
 
 .PHONY: check check-unit check-golden check-exec check-properties check-oom check-asan check-tsan check-fuzz check-examples
-.PHONY: check-peer cover bench fuzz lint wc bless test-programs clean
+.PHONY: gpu-bundle check-gpu bench-gpu check-peer cover bench fuzz lint wc bless test-programs clean
 check: ## everything; the last line says how many tests passed and failed
 	@test/check $(RESULTS) lint $(CHECKS)
 
@@ -172,6 +172,20 @@ lint: ## layout, direction of includes, length of files, and no warning from eit
 	$(COUNT) lint env CLANG=$(CLANG) test/lint.sh
 bench: all $(PYTHON) $(BUILD)/test/run_generate $(BUILD)/test/bench/session ## time and memory, beside cp and ONNX Runtime
 	QDQOPT=$(BUILD)/qdqopt GENERATE=$(BUILD)/test/run_generate SESSION=$(BUILD)/test/bench/session MODELS=$(MODELS) $(PYTHON) test/bench/bench.py
+# What a machine with a GPU needs, and nothing else: programs without shared libraries of ours, and models.
+GPU_LIBS := -Wl,-Bstatic -lprotobuf-c -Wl,-Bdynamic -lm -lpthread -ldl
+GPU_MODELS = $(wildcard $(addprefix $(MODELS)/,$(addsuffix .onnx,resnet50.trt mobilenet_v2.u8 digits_qat_relu yolo_n.trt unet.s8) exporters/*.onnx))
+gpu-bundle: $(BUILD)/test/exec.o $(BUILD)/test/fixture.o $(BUILD)/test/bench/gpu.o $(BUILD)/libqdqopt.a ## build/gpu: programs and models for a machine with a GPU
+	rm -rf build/gpu && mkdir -p build/gpu/models
+	$(CC) -o build/gpu/run_exec $(BUILD)/test/exec.o $(BUILD)/test/fixture.o $(BUILD)/libqdqopt.a $(GPU_LIBS)
+	$(CC) -o build/gpu/gpu $(BUILD)/test/bench/gpu.o $(BUILD)/libqdqopt.a $(GPU_LIBS)
+	cp $(or $(GPU_MODELS),test/models/*.onnx) build/gpu/models/
+	cp test/bench/gpu.py test/check_gpu build/gpu/
+	strip build/gpu/run_exec build/gpu/gpu
+check-gpu: ## build/gpu on this machine's GPU: every byte beside the CPU's
+	test/check_gpu build/gpu
+bench-gpu: ## build/gpu on this machine's GPU, beside PyTorch
+	python3 test/bench/gpu.py build/gpu
 wc: ## lines of code by folder
 	@for d in lib/* passes include examples test; do printf '%-12s %6d\n' $$d $$(find $$d -name '*.[ch]' -o -name '*.def' -o -name '*.py' | xargs -r cat | wc -l); done
 

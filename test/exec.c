@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec.c -- running on the CPU: run_exec FILE-OR-FOLDER…
+ * exec.c -- running: run_exec [--device=cuda] FILE-OR-FOLDER…
  *
  * First a few hundred seeded random regions (convolutions of any geometry, products, pools, additions, Concat; zero points
  * and codes at their extremes), then every model of the folders. Each is optimized and run: every element of a fused
  * operator must be what its Q/DQ nodes give, or one step off; and all instruction sets and numbers of threads must give
- * the same bytes.
+ * the same bytes. With --device the CPU's bytes are compared with the device's instead, for several of its tactics.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,6 +15,8 @@
 #include "fixture.h"
 
 static int passed, failed;
+static const char *device; /* beside the CPU; NULL: none */
+static bool evaluated;	   /* the last run had nodes that the reference evaluator ran, which is slow */
 static uint64_t state;
 
 static void verdict(bool good, const char *what, const char *why)
@@ -76,7 +78,28 @@ static bool fill_input(const qdq_value *v, qdq_binding *b, int64_t batch)
 	return b->data != NULL;
 }
 
-/* One run; the first output's bytes go to `out`. */
+/* One run; the outputs' bytes go to `out`. */
+static qdq_status run_with_options(qdq_model *m, const qdq_binding *in, size_t n, const qdq_session_options *o,
+				   text *out)
+{
+	qdq_binding y[16] = {{0}};
+	size_t outputs = qdq_output_count(m);
+	qdq_session_facts facts;
+	qdq_session *s;
+	qdq_status status = qdq_session_new(&s, m, o);
+
+	for (size_t i = 0; i < outputs && i < 16; i++)
+		y[i].name = qdq_value_name(qdq_output_value(m, i));
+	if (status == QDQ_OK)
+		status = qdq_session_run(s, in, n, y, outputs);
+	for (size_t i = 0; status == QDQ_OK && i < outputs; i++)
+		text_add(out, y[i].data, y[i].size);
+	if (status == QDQ_OK && qdq_session_get_facts(&facts, s) == QDQ_OK)
+		evaluated = facts.evaluated != 0;
+	qdq_session_free(s);
+	return status;
+}
+
 static qdq_status run_once(qdq_model *m, const qdq_binding *in, size_t n, const char *instructions, int threads,
 			   check *c, text *out)
 {
@@ -85,19 +108,34 @@ static qdq_status run_once(qdq_model *m, const qdq_binding *in, size_t n, const 
 				 .user = c,
 				 .threads = threads,
 				 .instructions = instructions};
-	qdq_binding y[16] = {{0}};
-	size_t outputs = qdq_output_count(m);
-	qdq_session *s;
-	qdq_status status = qdq_session_new(&s, m, &o);
 
-	for (size_t i = 0; i < outputs && i < 16; i++)
-		y[i].name = qdq_value_name(qdq_output_value(m, i));
-	if (status == QDQ_OK)
-		status = qdq_session_run(s, in, n, y, outputs);
-	for (size_t i = 0; status == QDQ_OK && i < outputs; i++)
-		text_add(out, y[i].data, y[i].size);
-	qdq_session_free(s);
-	return status;
+	return run_with_options(m, in, n, &o, out);
+}
+
+static bool same_bytes(const text *a, const text *b)
+{
+	return a->size == b->size && memcmp(a->data, b->data, b->size) == 0;
+}
+
+/* On the device: the tactic that is estimated, the fastest, and forced ones; all give the CPU's bytes. */
+static void compare_devices(qdq_model *m, const qdq_binding *in, size_t n, const text *first, const char *what)
+{
+	enum { FORCED = 6 };
+
+	for (int i = 0; i < FORCED + 2; i++) {
+		text again = {0};
+		qdq_session_options o = {.version = QDQ_SESSION_OPTIONS_VERSION, .device = device};
+		qdq_status status;
+
+		o.time_tactics = i == 1;
+		o.tactic = i < 2 ? 0 : i < 7 ? i - 1 : 1 + (int)draw(25);
+		status = run_with_options(m, in, n, &o, &again);
+		verdict(status == QDQ_OK && same_bytes(&again, first), what,
+			qdq_format(&m->ctx->arena,
+				   status == QDQ_OK ? "%s gives other bytes, tactic %d" : "%s fails, tactic %d", device,
+				   o.time_tactics ? -1 : o.tactic));
+		text_free(&again);
+	}
 }
 
 static void compare_ways(qdq_model *m, const qdq_binding *in, size_t n, const text *first, const char *what)
@@ -108,10 +146,9 @@ static void compare_ways(qdq_model *m, const qdq_binding *in, size_t n, const te
 	for (int i = 0; i < 3; i++) {
 		text again = {0};
 		qdq_status status = run_once(m, in, n, sets[i], threads[(i + (int)draw(3)) % 3], NULL, &again);
-		bool same =
-		    status == QDQ_OK && again.size == first->size && memcmp(again.data, first->data, first->size) == 0;
 
-		verdict(same, what, qdq_format(&m->ctx->arena, "%s gives other bytes", sets[i]));
+		verdict(status == QDQ_OK && same_bytes(&again, first), what,
+			qdq_format(&m->ctx->arena, "%s gives other bytes", sets[i]));
 		text_free(&again);
 	}
 }
@@ -128,12 +165,12 @@ static bool run_model(qdq_model *m, const char *what, int64_t batch, bool must)
 	while (status == QDQ_OK && filled < n && fill_input(qdq_input(m, filled), &in[filled], batch))
 		filled++;
 	if (status == QDQ_OK && filled == n)
-		status = run_once(m, in, n, NULL, 2, &c, &first);
+		status = run_once(m, in, n, NULL, device != NULL ? 0 : 2, device != NULL ? NULL : &c, &first);
 	else
 		status = QDQ_EMODEL;
 	if (status == QDQ_OK) {
 		verdict(c.large == 0, what, "an element is more than one step off");
-		compare_ways(m, in, n, &first, what);
+		(device != NULL ? compare_devices : compare_ways)(m, in, n, &first, what);
 	} else if (must) {
 		verdict(false, what, "it does not run");
 	}
@@ -407,14 +444,16 @@ static void run_out_of_memory(void)
 
 static void run_file(const char *path)
 {
-	static const int64_t batches[] = {1, 3};
+	static const int64_t batches[] = {1, 3, 8, 128};
 	text source = {0};
 
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < (device != NULL ? 4 : 2); i++) {
 		qdq_options o = {.version = QDQ_OPTIONS_VERSION};
 		qdq_ctx *ctx;
 		qdq_model *m;
 
+		if (i >= 2 && evaluated)
+			return;
 		state = 7;
 		if (qdq_ctx_new(&ctx, &o) != QDQ_OK)
 			return;
@@ -427,9 +466,18 @@ static void run_file(const char *path)
 
 int main(int argc, char **argv)
 {
-	random_convs(300);
-	run_out_of_memory();
-	for (int i = 1; i < argc; i++) {
+	bool few = false;
+	int first = 1;
+
+	for (; first < argc && argv[first][0] == '-'; first++) {
+		if (strncmp(argv[first], "--device=", 9) == 0)
+			device = argv[first] + 9;
+		few = few || strcmp(argv[first], "--few") == 0; /* under slow tools */
+	}
+	random_convs(few ? 12 : device != NULL ? 150 : 300);
+	if (device == NULL)
+		run_out_of_memory();
+	for (int i = first; i < argc; i++) {
 		each_file(argv[i], ".onnx", run_file);
 		each_file(argv[i], ".onnxtxt", run_file);
 	}

@@ -38,19 +38,19 @@ extern const qdq_tile_shape qdq_tiles[QDQ_TILES];
 /* Packed for a kind of kernel; on the device, shared by all plans. */
 typedef struct qdq_cuda_filter {
 	struct qdq_cuda_filter *next;
-	qdq_conv g;	  /* as packed */
+	qdq_conv g; /* as packed */
 	CUdeviceptr weights;
-	int32_t *sums;	  /* by output: all weights less zero points, added */
-	int32_t depth;	  /* bytes of an output's weights; of depthwise: quads */
-	int32_t copies;	  /* bytes that a weight needs: 1, or more where zero points make it wide */
-	int32_t span;	  /* channels of a tap */
+	int32_t *sums;	/* by output: all weights less zero points, added */
+	int32_t depth;	/* bytes of an output's weights; of depthwise: quads */
+	int32_t copies; /* bytes that a weight needs: 1, or more where zero points make it wide */
+	int32_t span;	/* channels of a tap */
 } qdq_cuda_filter;
 
 /* ---- plans ---- */
 
 typedef struct qdq_slot { /* an address in a kernel's parameters that is filled in later */
 	uint64_t *at;
-	uint32_t buffer;   /* index, or QDQ_SLOT_BLOB, PARTIAL, COUNTERS */
+	uint32_t buffer; /* index, or QDQ_SLOT_BLOB, PARTIAL, COUNTERS */
 	uint64_t offset;
 } qdq_slot;
 enum { QDQ_SLOT_BLOB = 0x7ffffff0, QDQ_SLOT_PARTIAL, QDQ_SLOT_COUNTERS };

@@ -61,7 +61,8 @@ void qdq_cuda_grow(qdq_cuda_device *d, qdq_area *a, uint64_t size, const char *w
 	a->at = qdq_cuda_alloc(d, size, what);
 	a->size = size;
 	/* counters begin at 0, and no kernel sees bytes that nobody wrote */
-	qdq_cuda_check(d, d->driver.fill(a->at, 0, (size_t)(size == 0 ? 16 : size), d->stream), "clearing memory", NULL);
+	qdq_cuda_check(d, d->driver.fill(a->at, 0, (size_t)(size == 0 ? 16 : size), d->stream), "clearing memory",
+		       NULL);
 }
 
 /* ---- opening ---- */
@@ -108,9 +109,9 @@ static void load_functions(qdq_cuda_device *d)
 		    "finding kernels", NULL);
 	for (int i = 0; i < QDQ_TILES; i++)
 		qdq_cuda_check(d,
-			       d->driver.function_attribute(
-				   d->functions[i], CUDA_FUNCTION_SHARED,
-				   qdq_tiles[i].stages * (qdq_tiles[i].pixels + qdq_tiles[i].channels) * 64),
+			       d->driver.function_attribute(d->functions[i], CUDA_FUNCTION_SHARED,
+							    qdq_tiles[i].stages *
+								(qdq_tiles[i].pixels + qdq_tiles[i].channels) * 64),
 			       "setting up kernels", NULL);
 }
 
@@ -181,12 +182,8 @@ static void facts(const qdq_device *base, const void *prepared, qdq_session_fact
 	out->elsewhere = c->elsewhere;
 }
 
-static const qdq_backend cuda_backend = {.name = "cuda",
-					 .pitch = pitch,
-					 .prepare = qdq_cuda_prepare,
-					 .run = qdq_cuda_run,
-					 .facts = facts,
-					 .close = close};
+static const qdq_backend cuda_backend = {
+    .name = "cuda", .pitch = pitch, .prepare = qdq_cuda_prepare, .run = qdq_cuda_run, .facts = facts, .close = close};
 
 qdq_device *qdq_cuda_new(qdq_ctx *ctx, qdq_arena *a, qdq_device *cpu)
 {

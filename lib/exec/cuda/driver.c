@@ -12,11 +12,11 @@ const char *qdq_driver_open(qdq_driver *d)
 	*d = (qdq_driver){.library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL)};
 	if (d->library == NULL)
 		return "there is no CUDA driver (libcuda.so.1)";
-#define FIND(name, symbol, arguments)                                  \
-	do {                                                           \
-		void *found = dlsym(d->library, symbol);               \
-		memcpy(&d->name, &found, sizeof found);                \
-		if (found == NULL)                                     \
+#define FIND(name, symbol, arguments)                                    \
+	do {                                                             \
+		void *found = dlsym(d->library, symbol);                 \
+		memcpy(&d->name, &found, sizeof found);                  \
+		if (found == NULL)                                       \
 			return "the CUDA driver is too old: no " symbol; \
 	} while (0);
 	QDQ_DRIVER_FUNCTIONS(FIND)

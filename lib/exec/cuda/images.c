@@ -5,10 +5,10 @@
 #include "images.h"
 
 #ifdef QDQ_CUDA_IMAGES
-#define IMAGE(name)                                                                                                   \
-	__asm__(".section .rodata\n.balign 64\nqdq_image_" #name ":\n.incbin \"" QDQ_CUDA_IMAGES "/" #name               \
-		".fatbin\"\nqdq_image_end_" #name ":\n.byte 0\n.previous\n");                                             \
-	extern const char qdq_image_##name[] __attribute__((visibility("hidden")));                                    \
+#define IMAGE(name)                                                                                        \
+	__asm__(".section .rodata\n.balign 64\nqdq_image_" #name ":\n.incbin \"" QDQ_CUDA_IMAGES "/" #name \
+		".fatbin\"\nqdq_image_end_" #name ":\n.byte 0\n.previous\n");                              \
+	extern const char qdq_image_##name[] __attribute__((visibility("hidden")));                        \
 	extern const char qdq_image_end_##name[] __attribute__((visibility("hidden")));
 IMAGE(contract)
 IMAGE(few)

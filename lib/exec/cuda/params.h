@@ -64,9 +64,9 @@ typedef struct qdq_cuda_contract {
 	uint64_t partial, counters; /* of split sums */
 	int32_t pixels, channels, depth, n_units;
 	int32_t h, w, oh, ow, sh, sw, top, left, pitch;
-	int32_t image; /* bytes of an input image */
+	int32_t image;			     /* bytes of an input image */
 	int32_t group_inputs, group_outputs; /* 0: one group */
-	int32_t x_signed, pad; /* pad: the zero point, in each byte */
+	int32_t x_signed, pad;		     /* pad: the zero point, in each byte */
 	int32_t splits, steps_each;
 	int32_t columns; /* tiles of channels */
 	qdq_cuda_steps steps;

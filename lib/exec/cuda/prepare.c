@@ -221,16 +221,16 @@ static bool fits(const qdq_conv *g)
 {
 	double image = (double)g->h * (double)g->w * (double)g->pitch;
 
-	return image < 2147483647.0 && (double)g->n * (double)g->oh * (double)g->ow < 2147483647.0 && g->kh * g->dh < 32768 &&
-	       g->kw * g->dw < 32768 && g->h < 1 << 24 && g->w < 1 << 24;
+	return image < 2147483647.0 && (double)g->n * (double)g->oh * (double)g->ow < 2147483647.0 &&
+	       g->kh * g->dh < 32768 && g->kw * g->dw < 32768 && g->h < 1 << 24 && g->w < 1 << 24;
 }
 
 /* The members that contractions of every kind have. */
-#define SET_GEOMETRY(p, g, k)                                                                                       \
-	((p)->pixels = (int32_t)(k)->pixels, (p)->channels = (int32_t)(k)->channels, (p)->h = (int32_t)(g)->h,       \
+#define SET_GEOMETRY(p, g, k)                                                                                          \
+	((p)->pixels = (int32_t)(k)->pixels, (p)->channels = (int32_t)(k)->channels, (p)->h = (int32_t)(g)->h,         \
 	 (p)->w = (int32_t)(g)->w, (p)->oh = (int32_t)(g)->oh, (p)->ow = (int32_t)(g)->ow, (p)->sh = (int32_t)(g)->sh, \
-	 (p)->sw = (int32_t)(g)->sw, (p)->top = (int32_t)(g)->top, (p)->left = (int32_t)(g)->left,                   \
-	 (p)->pitch = (int32_t)(g)->pitch, (p)->image = (int32_t)((g)->h * (g)->w * (g)->pitch),                     \
+	 (p)->sw = (int32_t)(g)->sw, (p)->top = (int32_t)(g)->top, (p)->left = (int32_t)(g)->left,                     \
+	 (p)->pitch = (int32_t)(g)->pitch, (p)->image = (int32_t)((g)->h * (g)->w * (g)->pitch),                       \
 	 (p)->x_signed = (g)->x_signed, (p)->pad = (int32_t)((uint32_t)((g)->zx & 0xff) * 0x01010101u))
 
 static bool prepare_depthwise(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel *k, qdq_launch *l)
@@ -330,11 +330,8 @@ static bool prepare_rows(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel 
 	if (k->anchor == QDQ_ANCHOR_MUL)
 		set_place(c, &p->in[1], &k->in[1], k);
 	p->pixels_first = k->spatial > 1 && p->in[0].pitch == 0;
-	*l = (qdq_launch){.k = k,
-			  .function = QDQ_ROWS,
-			  .grid = {(uint32_t)((threads + 127) / 128), 1},
-			  .block = 128,
-			  .params = p};
+	*l = (qdq_launch){
+	    .k = k, .function = QDQ_ROWS, .grid = {(uint32_t)((threads + 127) / 128), 1}, .block = 128, .params = p};
 	if (!flatten(c, k, &p->steps))
 		return false;
 	for (int32_t i = 0; i < p->steps.count; i++)
@@ -362,7 +359,7 @@ void qdq_cuda_fill_slots(qdq_cuda_device *d, qdq_cuda_plan *c)
 	for (size_t i = 0; i < c->slots.count; i++) {
 		const qdq_slot *s = &c->slots.items[i];
 
-		*s->at = (s->buffer == QDQ_SLOT_BLOB	     ? c->blob_at
+		*s->at = (s->buffer == QDQ_SLOT_BLOB	   ? c->blob_at
 			  : s->buffer == QDQ_SLOT_PARTIAL  ? d->partial.at
 			  : s->buffer == QDQ_SLOT_COUNTERS ? d->counters.at
 							   : c->data[s->buffer]) +
@@ -446,7 +443,8 @@ static void time_all(qdq_cuda_device *d, qdq_cuda_plan *c)
 		most = c->p->buffers.items[i].size > most ? c->p->buffers.items[i].size : most;
 	qdq_cuda_grow(d, &d->arena, most + QDQ_CUDA_SLACK, "values");
 	for (size_t i = 0; i < c->p->buffers.count; i++)
-		c->data[i] = d->arena.at + (c->p->buffers.items[i].place == QDQ_PLACE_ARENA ? c->p->buffers.items[i].at : 0);
+		c->data[i] =
+		    d->arena.at + (c->p->buffers.items[i].place == QDQ_PLACE_ARENA ? c->p->buffers.items[i].at : 0);
 	qdq_cuda_check(d, d->driver.event_new(&begin, 0), "timing", NULL);
 	qdq_cuda_check(d, d->driver.event_new(&end, 0), "timing", NULL);
 	for (size_t i = 0; i < c->p->kernels.count; i++)
@@ -478,7 +476,8 @@ static void prepare(void *arg, qdq_arena *scratch)
 	c->blob_size = c->blob.count;
 	c->blob_at = qdq_cuda_alloc(d, c->blob_size, "constants");
 	d->weights += c->blob_size;
-	qdq_cuda_check(d, d->driver.to_device(c->blob_at, c->blob.items, c->blob.count, d->own), "copying constants", NULL);
+	qdq_cuda_check(d, d->driver.to_device(c->blob_at, c->blob.items, c->blob.count, d->own), "copying constants",
+		       NULL);
 	qdq_cuda_check(d, d->driver.stream_wait(d->own), "copying constants", NULL);
 	slots = qdq_array(d->base.arena, qdq_slot, c->slots.count);
 	if (c->slots.count != 0)

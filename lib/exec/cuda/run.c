@@ -31,7 +31,8 @@ static uint64_t input_address(qdq_cuda_device *d, const qdq_plan *p, const qdq_c
 	if (b != NULL && b->on_device)
 		return (uint64_t)(uintptr_t)data;
 	qdq_cuda_grow(d, &d->inputs[i], size, "an input");
-	qdq_cuda_check(d, d->driver.to_device(d->inputs[i].at, data, (size_t)size, d->stream), "copying an input", NULL);
+	qdq_cuda_check(d, d->driver.to_device(d->inputs[i].at, data, (size_t)size, d->stream), "copying an input",
+		       NULL);
 	return d->inputs[i].at;
 }
 
@@ -141,12 +142,13 @@ static void move(const moving *m, uint32_t buffer)
 	if (b->size == 0)
 		return;
 	if (m->to_cpu)
-		qdq_cuda_check(m->d, m->d->driver.to_host(m->data[buffer], m->c->data[buffer], (size_t)b->size, m->d->stream),
+		qdq_cuda_check(m->d,
+			       m->d->driver.to_host(m->data[buffer], m->c->data[buffer], (size_t)b->size, m->d->stream),
 			       "copying to the CPU", NULL);
 	else if (b->place != QDQ_PLACE_INPUT)
-		qdq_cuda_check(m->d,
-			       m->d->driver.to_device(m->c->data[buffer], m->data[buffer], (size_t)b->size, m->d->stream),
-			       "copying from the CPU", NULL);
+		qdq_cuda_check(
+		    m->d, m->d->driver.to_device(m->c->data[buffer], m->data[buffer], (size_t)b->size, m->d->stream),
+		    "copying from the CPU", NULL);
 }
 
 static void move_value(const moving *m, const qdq_value *v)
