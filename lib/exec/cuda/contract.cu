@@ -17,6 +17,8 @@ template <int BM, int BN, int WM, int WN, int STAGES> struct tile {
 	static constexpr int A = BM / ROWS, B = (BN + ROWS - 1) / ROWS;
 	static constexpr int M = WM / 16, N = WN / 8, V = WN / 4;
 	static constexpr int STAGE = (BM + BN) * STEP;
+	/* behind the ring: numbers per channel, then what each thread fetches for itself */
+	static constexpr int NUMBERS = STAGES * STAGE, FETCHED = NUMBERS + 3 * BN * 4, SHARED = FETCHED + BM * BN;
 };
 
 /* Row r's chunk c in shared memory: no two of 8 rows share banks. */
@@ -149,33 +151,86 @@ template <typename T> DEVICE bool gather_splits(const qdq_cuda_contract &p, int 
 	return true;
 }
 
-template <typename T>
-DEVICE void finish(const qdq_cuda_contract &p, int pixel, int channel, const int (&acc)[T::M][T::N][4])
+/* The channels' numbers, to shared memory. */
+template <typename T, int BN> DEVICE void copy_numbers(const qdq_cuda_contract &p, uint32_t shared, int channel)
 {
-	int lane = threadIdx.x % 32;
-	int c = channel + lane % 4 * T::V;
-	float multiplier[T::V], addend[T::V];
+	for (int i = threadIdx.x; i < 3 * BN / 4; i += T::THREADS) {
+		uint64_t from = i < BN / 4 ? p.multiplier : i < BN / 2 ? p.addend : p.start;
+
+		copy16(shared + T::NUMBERS + i * 16, pointer<const char>(from) + channel * 4 + i % (BN / 4) * 16, true);
+	}
+}
+
+/* What this thread adds to its own pixels and channels; nobody else reads it. */
+template <typename T> DEVICE void fetch(const qdq_cuda_contract &p, uint32_t shared, int pixel, int c)
+{
+	const qdq_cuda_place &place = p.steps.step[p.steps.fetched].place;
+
+#pragma unroll
+	for (int i = 0; i < T::M * 2; i++) {
+		int at = pixel + i * 8 + threadIdx.x % 32 / 4;
+
+		if (at < p.pixels && c < p.channels)
+			copy_vector<T::V>(shared + T::FETCHED + (i * T::THREADS + threadIdx.x) * T::V,
+					  pointer<const char>(place.at) + (int64_t)at * place.pitch + c);
+	}
+}
+
+template <int N, typename T> DEVICE void shared_numbers(const char *from, T (&out)[N])
+{
+#pragma unroll
+	for (int i = 0; i < N; i += 4) {
+		uint4 q = *(const uint4 *)(from + i * 4);
+
+		memcpy(&out[i], &q, 16);
+	}
+}
+
+/* What the sums begin with; of small ones also 1.5 * 2^23 as a float, whose lowest bits they then are. */
+template <typename T, int BN> DEVICE void begin(const qdq_cuda_contract &p, const char *memory, int own, int (&acc)[T::M][T::N][4])
+{
 	int start[T::V];
 
-	if (c >= p.channels)
-		return;
-	load_channels(p.multiplier, c, multiplier);
-	load_channels(p.addend, c, addend);
-	load_channels(p.start, c, start);
+	shared_numbers(memory + T::NUMBERS + (2 * BN + own) * 4, start);
 #pragma unroll
 	for (int i = 0; i < T::M; i++)
 #pragma unroll
-		for (int half = 0; half < 2; half++) {
-			int at = pixel + i * 16 + half * 8 + lane / 4;
+		for (int e = 0; e < T::V; e++)
+			acc[i][e / 2][e % 2] = acc[i][e / 2][2 + e % 2] =
+			    blockIdx.y != 0 ? 0 : start[e] + (p.small ? 0x4b400000 : 0);
+}
 
-			if (at < p.pixels)
-				run_steps<T::V>(p.steps, at, c, p.channels, [&](float(&v)[T::V]) {
+/* c: the thread's first channel, `own` its place in the tile. */
+template <typename T, int BN>
+DEVICE void finish(const qdq_cuda_contract &p, const char *memory, int pixel, int c, int own, const int (&acc)[T::M][T::N][4])
+{
+	int lane = threadIdx.x % 32;
+	bool fetched = p.steps.fetched >= 0;
+	float multiplier[T::V], addend[T::V];
+
+	if (c >= p.channels)
+		return;
+	shared_numbers(memory + T::NUMBERS + own * 4, multiplier);
+	shared_numbers(memory + T::NUMBERS + (BN + own) * 4, addend);
+	patch at = {pixel + lane / 4, 8, p.pixels, c, p.channels,
+		    fetched ? memory + T::FETCHED + threadIdx.x * T::V : nullptr, T::THREADS * T::V};
+
+	/* two copies, so that none chooses for each sum */
+	if (p.small)
+		run_steps<T::M * 2, T::V>(p.steps, at, [&](int r, float(&v)[T::V]) {
 #pragma unroll
-					for (int e = 0; e < T::V; e++)
-						v[e] = __fmaf_rn((float)(acc[i][e / 2][half * 2 + e % 2] + start[e]), multiplier[e],
-								 addend[e]);
-				});
-		}
+			for (int e = 0; e < T::V; e++) {
+				float f = __fadd_rn(__int_as_float(acc[r / 2][e / 2][r % 2 * 2 + e % 2]), -12582912.0f);
+
+				v[e] = __fmaf_rn(f, multiplier[e], addend[e]);
+			}
+		});
+	else
+		run_steps<T::M * 2, T::V>(p.steps, at, [&](int r, float(&v)[T::V]) {
+#pragma unroll
+			for (int e = 0; e < T::V; e++)
+				v[e] = __fmaf_rn((float)acc[r / 2][e / 2][r % 2 * 2 + e % 2], multiplier[e], addend[e]);
+		});
 }
 
 template <int BM, int BN, int WM, int WN, int STAGES> DEVICE void contract(const qdq_cuda_contract &p)
@@ -186,15 +241,20 @@ template <int BM, int BN, int WM, int WN, int STAGES> DEVICE void contract(const
 	int tile_index = blockIdx.x, pixel = tile_index / p.columns * BM, channel = tile_index % p.columns * BN;
 	int first = blockIdx.y * p.steps_each, steps = p.depth / STEP - first;
 	int warp = threadIdx.x / 32, warp_m = warp % T::WARPS_M, warp_n = warp / T::WARPS_M;
-	int acc[T::M][T::N][4] = {};
+	int own = warp_n * WN + threadIdx.x % 4 * T::V;
+	int acc[T::M][T::N][4];
 	loader<T> load(p, pixel, channel, BN);
 
+	let_next_begin();
+	copy_numbers<T, BN>(p, shared, channel);
 	if (steps > p.steps_each)
 		steps = p.steps_each;
 	for (int s = 0; s < STAGES - 1; s++)
 		if (s < steps)
 			load.copy_weights(shared + s * T::STAGE + BM * STEP, first + s, BN);
 	wait_for_inputs();
+	if (p.steps.fetched >= 0)
+		fetch<T>(p, shared, pixel + warp_m * WM, channel + own);
 	for (int s = 0; s < STAGES - 1; s++) {
 		if (s < steps)
 			load.copy_windows(shared + s * T::STAGE, first + s);
@@ -205,6 +265,8 @@ template <int BM, int BN, int WM, int WN, int STAGES> DEVICE void contract(const
 
 		copies_wait<STAGES - 2>();
 		__syncthreads();
+		if (s == 0)
+			begin<T, BN>(p, memory, own, acc);
 		if (s + STAGES - 1 < steps) {
 			load.copy_weights(next + BM * STEP, first + s + STAGES - 1, BN);
 			load.copy_windows(next, first + s + STAGES - 1);
@@ -215,22 +277,23 @@ template <int BM, int BN, int WM, int WN, int STAGES> DEVICE void contract(const
 		else
 			multiply_step<T, false>(at, at + BM * STEP, warp_m, warp_n, acc);
 	}
-	let_next_begin();
+	copies_wait<0>();
 	if (p.splits > 1 && !gather_splits<T>(p, tile_index, acc))
 		return;
-	finish<T>(p, pixel + warp_m * WM, channel + warp_n * WN, acc);
+	finish<T, BN>(p, memory, pixel + warp_m * WM, channel + own, own, acc);
 }
 
 /* The tiles that there are; tactics.c knows the same list. */
-#define TILE(BM, BN, WM, WN, STAGES, BLOCKS)                                                                        \
-	extern "C" __global__ __launch_bounds__(BM / WM * (BN / WN) * 32, BLOCKS) void qdq_contract_##BM##x##BN(       \
+#define TILE(NAME, BM, BN, WM, WN, STAGES, BLOCKS)                                                                  \
+	extern "C" __global__ __launch_bounds__(BM / WM * (BN / WN) * 32, BLOCKS) void qdq_contract_##NAME(            \
 	    const __grid_constant__ qdq_cuda_contract p)                                                              \
 	{                                                                                                              \
 		contract<BM, BN, WM, WN, STAGES>(p);                                                                   \
 	}
 
-TILE(128, 128, 64, 64, 3, 2)
-TILE(128, 64, 32, 64, 4, 3)
-TILE(64, 64, 32, 32, 4, 4)
-TILE(128, 32, 32, 32, 4, 4)
-TILE(32, 64, 16, 32, 6, 4)
+TILE(128x128, 128, 128, 64, 64, 3, 2)
+TILE(128x128x8, 128, 128, 64, 32, 4, 2)
+TILE(128x64, 128, 64, 32, 64, 4, 3)
+TILE(64x64, 64, 64, 32, 32, 4, 4)
+TILE(128x32, 128, 32, 32, 32, 4, 4)
+TILE(32x64, 32, 64, 16, 32, 6, 4)

@@ -16,6 +16,7 @@
 
 typedef enum qdq_cuda_function {
 	QDQ_CONTRACT_128x128,
+	QDQ_CONTRACT_128x128x8, /* of 8 warps */
 	QDQ_CONTRACT_128x64,
 	QDQ_CONTRACT_64x64,
 	QDQ_CONTRACT_128x32,
@@ -23,15 +24,18 @@ typedef enum qdq_cuda_function {
 	QDQ_FEW_64,
 	QDQ_FEW_32,
 	QDQ_DEPTHWISE,
+	QDQ_DEPTHWISE_4, /* 4 pixels a thread */
 	QDQ_ROWS,
+	QDQ_ROWS_4, /* 4 pixels a thread */
 	QDQ_FUNCTIONS
 } qdq_cuda_function;
-#define QDQ_TILES 5 /* the first of them */
+#define QDQ_TILES 6 /* the first of them */
 
 typedef struct qdq_tile_shape {
 	int pixels, channels, stages, threads, blocks; /* blocks: that fit on a multiprocessor */
 } qdq_tile_shape;
 extern const qdq_tile_shape qdq_tiles[QDQ_TILES];
+int qdq_tile_shared(const qdq_tile_shape *s); /* bytes of shared memory */
 
 /* ---- weights ---- */
 
@@ -40,6 +44,7 @@ typedef struct qdq_cuda_filter {
 	struct qdq_cuda_filter *next;
 	qdq_conv g; /* as packed */
 	CUdeviceptr weights;
+	int64_t *largest; /* by output: all weights less zero points, without signs, added */
 	int32_t *sums;	/* by output: all weights less zero points, added */
 	int32_t depth;	/* bytes of an output's weights; of depthwise: quads */
 	int32_t copies; /* bytes that a weight needs: 1, or more where zero points make it wide */
@@ -118,6 +123,8 @@ void qdq_cuda_grow(qdq_cuda_device *d, qdq_area *a, uint64_t size, const char *w
 
 /* pack.c */
 bool qdq_cuda_is_depthwise(const qdq_conv *g);
+/* Where channel c of tap t, counted through the copies, is in an output's weights. */
+int32_t qdq_cuda_window_place(const qdq_conv *g, int32_t span, int32_t t, int32_t c);
 const qdq_cuda_filter *qdq_cuda_filter_of(qdq_cuda_device *d, const qdq_conv *g);
 
 /* tactics.c: a tile and a number of splits for a contraction. */

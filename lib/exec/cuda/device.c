@@ -11,6 +11,7 @@ static const struct {
 	int image;
 } functions[QDQ_FUNCTIONS] = {
     [QDQ_CONTRACT_128x128] = {"qdq_contract_128x128", QDQ_IMAGE_CONTRACT},
+    [QDQ_CONTRACT_128x128x8] = {"qdq_contract_128x128x8", QDQ_IMAGE_CONTRACT},
     [QDQ_CONTRACT_128x64] = {"qdq_contract_128x64", QDQ_IMAGE_CONTRACT},
     [QDQ_CONTRACT_64x64] = {"qdq_contract_64x64", QDQ_IMAGE_CONTRACT},
     [QDQ_CONTRACT_128x32] = {"qdq_contract_128x32", QDQ_IMAGE_CONTRACT},
@@ -18,7 +19,9 @@ static const struct {
     [QDQ_FEW_64] = {"qdq_few_64", QDQ_IMAGE_FEW},
     [QDQ_FEW_32] = {"qdq_few_32", QDQ_IMAGE_FEW},
     [QDQ_DEPTHWISE] = {"qdq_depthwise", QDQ_IMAGE_DEPTHWISE},
+    [QDQ_DEPTHWISE_4] = {"qdq_depthwise_4", QDQ_IMAGE_DEPTHWISE},
     [QDQ_ROWS] = {"qdq_rows", QDQ_IMAGE_ROWS},
+    [QDQ_ROWS_4] = {"qdq_rows_4", QDQ_IMAGE_ROWS},
 };
 
 /* ---- errors and memory ---- */
@@ -110,8 +113,7 @@ static void load_functions(qdq_cuda_device *d)
 	for (int i = 0; i < QDQ_TILES; i++)
 		qdq_cuda_check(d,
 			       d->driver.function_attribute(d->functions[i], CUDA_FUNCTION_SHARED,
-							    qdq_tiles[i].stages *
-								(qdq_tiles[i].pixels + qdq_tiles[i].channels) * 64),
+							    qdq_tile_shared(&qdq_tiles[i])),
 			       "setting up kernels", NULL);
 }
 

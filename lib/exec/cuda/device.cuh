@@ -17,10 +17,19 @@ DEVICE uint32_t shared_address(const void *p)
 	return (uint32_t)__cvta_generic_to_shared(p);
 }
 
-/* 16 bytes to shared memory; zeros where `there` is false. */
+/* V bytes to shared memory. */
+template <int V> DEVICE void copy_vector(uint32_t to, const void *from)
+{
+	if constexpr (V == 16)
+		asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from));
+	else
+		asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(to), "l"(from), "n"(V));
+}
+
+/* 16 bytes to shared memory; zeros where `there` is false. Through the first cache: windows overlap. */
 DEVICE void copy16(uint32_t to, const void *from, bool there)
 {
-	asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(there ? 16 : 0));
+	asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(there ? 16 : 0));
 }
 
 DEVICE void copies_end()
@@ -134,18 +143,27 @@ template <int V> DEVICE void store_bytes(void *at, const bytes<V> &b)
 		*static_cast<uint32_t *>(at) = b.word[0];
 }
 
+template <int V> DEVICE void from_bytes(const qdq_cuda_place &p, const bytes<V> &b, float (&out)[V])
+{
+#pragma unroll
+	for (int i = 0; i < V; i++)
+		out[i] = byte_of(b.word[i / 4], i % 4, p.type == QDQ_CUDA_S8) - p.zero;
+}
+
+/* May V channels from c on be one vector? */
+template <int V> DEVICE bool is_vector(const qdq_cuda_place &p, int c, int limit)
+{
+	return p.pitch % V == 0 && p.pitch != 0 && (p.channel + c) % V == 0 && c + V <= limit;
+}
+
 /* out[i] = element - zero of V channels from c on, of which `count` are there; floats as they are. */
 template <int V>
 DEVICE void read(const qdq_cuda_place &p, int spatial, int pixel, int c, int count, float (&out)[V])
 {
 	int64_t at = element_of(p, spatial, pixel, c);
 
-	if (p.pitch != 0 && at % V == 0 && p.channel + c + V <= p.pitch) {
-		bytes<V> b = load_bytes<V>(pointer<const char>(p.at) + at);
-
-#pragma unroll
-		for (int i = 0; i < V; i++)
-			out[i] = byte_of(b.word[i / 4], i % 4, p.type == QDQ_CUDA_S8) - p.zero;
+	if (is_vector<V>(p, c, p.pitch - p.channel)) {
+		from_bytes<V>(p, load_bytes<V>(pointer<const char>(p.at) + at), out);
 		return;
 	}
 	int64_t stride = p.pitch != 0 ? 1 : spatial;
@@ -165,7 +183,7 @@ template <int V> DEVICE void write_codes(const qdq_cuda_place &p, int spatial, i
 	int64_t stride = p.pitch != 0 ? 1 : spatial;
 	char *to = pointer<char>(p.at);
 
-	if (p.pitch != 0 && at % V == 0 && c + V <= p.limit) {
+	if (is_vector<V>(p, c, p.limit)) {
 		store_bytes<V>(to + at, b);
 		return;
 	}
@@ -224,61 +242,126 @@ template <int V> DEVICE void store(const qdq_cuda_step &s, int spatial, int pixe
 			pointer<float>(s.place.at)[at + (int64_t)i * spatial] = __fmul_rn(v[i], s.a);
 }
 
-/* Runs the steps for V channels from c on of one pixel, `count` of which are there; start gives the anchor's value. */
-template <int V, typename START>
-DEVICE void run_steps(const qdq_cuda_steps &steps, int pixel, int c, int channels, START start)
-{
-	int count = channels - c, spatial = steps.spatial;
-	float v[V];
+/* What a thread has: V channels from c on, of R pixels, `apart` from each other. */
+struct patch {
+	int pixel, apart, pixels; /* pixels: of the tensor */
+	int c, channels;
+	const char *fetched; /* the codes of the ADD that were fetched, V of each pixel, fetched_apart bytes apart; or NULL */
+	int fetched_apart;
 
-	start(v);
+	DEVICE int at(int r) const
+	{
+		return pixel + r * apart;
+	}
+	DEVICE bool there(int r) const
+	{
+		return pixel + r * apart < pixels;
+	}
+};
+
+template <int R, int V> DEVICE void add(const qdq_cuda_step &s, int spatial, const patch &at, bool fetched, float (&v)[R][V])
+{
+#pragma unroll
+	for (int r = 0; r < R; r++) {
+		float other[V];
+
+		if (!at.there(r))
+			continue;
+		if (fetched)
+			from_bytes<V>(s.place, load_bytes<V>(at.fetched + r * at.fetched_apart), other);
+		else
+			read<V>(s.place, spatial, at.at(r), at.c, at.channels - at.c, other);
+#pragma unroll
+		for (int i = 0; i < V; i++)
+			v[r][i] = __fmaf_rn(other[i], s.a, v[r][i]);
+	}
+}
+
+template <int V> DEVICE void affine(const qdq_cuda_step &s, int c, float (&v)[V])
+{
+#pragma unroll
+	for (int i = 0; i < V; i++)
+		v[i] = __fmaf_rn(v[i], pointer<const float>(s.multiplier)[c + i], pointer<const float>(s.addend)[c + i]);
+}
+
+/* Runs the steps; start(r, v) gives the anchor's values of pixel r. Where steps go back to them, RESTARTS is true. */
+template <int R, int V, bool RESTARTS, typename START>
+DEVICE void run_steps_of(const qdq_cuda_steps &steps, const patch &at, START start)
+{
+	int spatial = steps.spatial;
+	float v[R][V];
+
+#define EACH for (int r = 0; r < R; r++)
+#define EACH_OF for (int i = 0; i < V; i++)
+#pragma unroll
+	EACH start(r, v[r]);
 	for (int n = 0; n < steps.count; n++) {
 		const qdq_cuda_step &s = steps.step[n];
 
 		switch (s.kind) {
 		case QDQ_CUDA_RESTART:
-			start(v);
+			if (RESTARTS)
+#pragma unroll
+				EACH start(r, v[r]);
 			break;
 		case QDQ_CUDA_SCALE:
 #pragma unroll
-			for (int i = 0; i < V; i++)
-				v[i] = __fmul_rn(v[i], s.a);
+			EACH EACH_OF v[r][i] = __fmul_rn(v[r][i], s.a);
 			break;
 		case QDQ_CUDA_CLAMP:
 #pragma unroll
-			for (int i = 0; i < V; i++)
-				v[i] = qdq_clamp(v[i], s.a, s.b);
+			EACH EACH_OF v[r][i] = qdq_clamp(v[r][i], s.a, s.b);
 			break;
 		case QDQ_CUDA_ROUND:
-			clamp_all<V>(v, s.a, s.b);
 #pragma unroll
-			for (int i = 0; i < V; i++)
-				v[i] = __fsub_rn(__fadd_rn(v[i], 12582912.0f), 12582912.0f);
+			EACH
+			{
+				clamp_all<V>(v[r], s.a, s.b);
+				EACH_OF v[r][i] = __fsub_rn(__fadd_rn(v[r][i], 12582912.0f), 12582912.0f);
+			}
 			break;
 		case QDQ_CUDA_AFFINE:
 #pragma unroll
-			for (int i = 0; i < V; i++)
-				v[i] = __fmaf_rn(v[i], pointer<const float>(s.multiplier)[c + i],
-						 pointer<const float>(s.addend)[c + i]);
+			EACH affine<V>(s, at.c, v[r]);
 			break;
-		case QDQ_CUDA_ADD: {
-			float other[V];
-
-			read<V>(s.place, spatial, pixel, c, count, other);
-#pragma unroll
-			for (int i = 0; i < V; i++)
-				v[i] = __fmaf_rn(other[i], s.a, v[i]);
+		case QDQ_CUDA_ADD:
+			add<R, V>(s, spatial, at, at.fetched != nullptr && n == steps.fetched, v);
 			break;
-		}
 		case QDQ_CUDA_STORE:
-			store<V>(s, spatial, pixel, c, count, v);
+#pragma unroll
+			EACH if (at.there(r)) store<V>(s, spatial, at.at(r), at.c, at.channels - at.c, v[r]);
 			break;
-		default: { /* ROUND_STORE */
-			clamp_all<V>(v, s.a, s.b);
-			write_codes<V>(s.place, spatial, pixel, c, count, to_bytes<V>(v, s.place.zero));
+		default: /* ROUND_STORE */
+#pragma unroll
+			EACH
+			{
+				clamp_all<V>(v[r], s.a, s.b);
+				if (at.there(r))
+					write_codes<V>(s.place, spatial, at.at(r), at.c, at.channels - at.c,
+						       to_bytes<V>(v[r], s.place.zero));
+			}
 			break;
 		}
-		}
+	}
+#undef EACH
+#undef EACH_OF
+}
+
+/* All pixels at a time, so that a step is looked up once for all; one after the other where accumulators must stay. */
+template <int R, int V, typename START> DEVICE void run_steps(const qdq_cuda_steps &steps, const patch &at, START start)
+{
+	if (!steps.restarts) {
+		run_steps_of<R, V, false>(steps, at, start);
+		return;
+	}
+#pragma unroll
+	for (int one = 0; one < R; one++) {
+		patch single = at;
+
+		single.pixel = at.at(one);
+		single.fetched = at.fetched == nullptr ? nullptr : at.fetched + one * at.fetched_apart;
+		if (at.there(one))
+			run_steps_of<1, V, true>(steps, single, [&](int, float(&v)[V]) { start(one, v); });
 	}
 }
 
@@ -301,8 +384,10 @@ struct window {
 
 template <typename P> DEVICE window window_of(const P &p, int pixel)
 {
-	int rest = pixel % (p.oh * p.ow), image = pixel / (p.oh * p.ow);
-	int y = rest / p.ow * p.sh - p.top, x = rest % p.ow * p.sw - p.left;
+	if (p.pointwise)
+		return {(int64_t)pixel * p.pitch, 0, 0};
+	int image = (int)((unsigned)pixel / (unsigned)(p.oh * p.ow)), rest = pixel - image * (p.oh * p.ow);
+	int row = (int)((unsigned)rest / (unsigned)p.ow), y = row * p.sh - p.top, x = (rest - row * p.ow) * p.sw - p.left;
 
 	return {(int64_t)image * p.image + ((int64_t)y * p.w + x) * p.pitch, y, x};
 }

@@ -7,42 +7,50 @@
  */
 #include "device.cuh"
 
-enum { WARPS = 4, WARP_PIXELS = 32, STEP = 32 };
+enum { WARPS = 4, WARP_PIXELS = 16, ROWS = 2, STEP = 32 }; /* ROWS: of a thread */
 
-template <int N, bool SIGNED>
-DEVICE void multiply_taps(const qdq_cuda_few &p, const window (&rows)[4], const bool (&there)[4], const char *weights,
-			  int pitch, int (&acc)[2][N][4])
+/* The words of one step: 8 taps of each row. */
+DEVICE void load_taps(const qdq_cuda_few &p, const window (&rows)[ROWS], const bool (&there)[ROWS], int s, uint32_t (&a)[4])
 {
-	int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
-
-	for (int s = 0; s < p.depth / STEP; s++) {
-		uint32_t a[2][4];
+#pragma unroll
+	for (int half = 0; half < 2; half++) {
+		int tap = s * 8 + half * 4 + threadIdx.x % 4;
+		bool any = tap < p.n_units;
+		int2 u = __ldg(pointer<const int2>(p.units) + (any ? tap : 0));
+		int dy = (int16_t)(u.y & 0xffff), dx = u.y >> 16;
 
 #pragma unroll
-		for (int half = 0; half < 2; half++) {
-			int tap = s * 8 + half * 4 + t;
-			bool any = tap < p.n_units;
-			int2 u = __ldg(pointer<const int2>(p.units) + (any ? tap : 0));
-			int dy = (int16_t)(u.y & 0xffff), dx = u.y >> 16;
+		for (int r = 0; r < ROWS; r++) {
+			bool inside = (unsigned)(rows[r].y + dy) < (unsigned)p.h && (unsigned)(rows[r].x + dx) < (unsigned)p.w;
 
-#pragma unroll
-			for (int r = 0; r < 4; r++) {
-				bool inside =
-				    (unsigned)(rows[r].y + dy) < (unsigned)p.h && (unsigned)(rows[r].x + dx) < (unsigned)p.w;
-				uint32_t word = (uint32_t)p.pad;
-
-				if (any && there[r] && inside)
-					word = __ldg(pointer<const uint32_t>(p.x + rows[r].at + u.x));
-				a[r / 2][half * 2 + r % 2] = word;
-			}
+			a[half * 2 + r] = (uint32_t)p.pad;
+			if (any && there[r] && inside)
+				a[half * 2 + r] = __ldg(pointer<const uint32_t>(p.x + rows[r].at + u.x));
 		}
+	}
+}
+
+/* The next step's words are under way while this one's are multiplied. */
+template <int N, bool SIGNED>
+DEVICE void multiply_taps(const qdq_cuda_few &p, const window (&rows)[ROWS], const bool (&there)[ROWS], const char *weights,
+			  int pitch, int (&acc)[N][4])
+{
+	int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4, steps = p.depth / STEP;
+	uint32_t next[4];
+
+	load_taps(p, rows, there, 0, next);
+	for (int s = 0; s < steps; s++) {
+		uint32_t a[4];
+
+		memcpy(a, next, sizeof a);
+		if (s + 1 < steps)
+			load_taps(p, rows, there, s + 1, next);
 #pragma unroll
 		for (int j = 0; j < N; j++) {
 			const char *row = weights + (j * 8 + g) * pitch + s * STEP + t * 4;
 			uint32_t b0 = *(const uint32_t *)row, b1 = *(const uint32_t *)(row + 16);
 
-			multiply<SIGNED>(acc[0][j], a[0], b0, b1);
-			multiply<SIGNED>(acc[1][j], a[1], b0, b1);
+			multiply<SIGNED>(acc[j], a, b0, b1);
 		}
 	}
 }
@@ -55,9 +63,9 @@ template <int N> DEVICE void few(const qdq_cuda_few &p)
 	int pitch = p.depth + 16, lane = threadIdx.x % 32;
 	int channel = blockIdx.x % p.columns * N * 8, c = channel + lane % 4 * V;
 	int pixel = (blockIdx.x / p.columns * WARPS + threadIdx.x / 32) * WARP_PIXELS + lane / 4;
-	int acc[2][N][4] = {};
-	window rows[4];
-	bool there[4];
+	int acc[N][4] = {};
+	window rows[ROWS];
+	bool there[ROWS];
 
 	for (int i = threadIdx.x; i < N * 8 * (p.depth / 16); i += WARPS * 32) {
 		int r = i / (p.depth / 16), at = i % (p.depth / 16) * 16, position = r % 8;
@@ -68,16 +76,16 @@ template <int N> DEVICE void few(const qdq_cuda_few &p)
 	}
 	__syncthreads();
 #pragma unroll
-	for (int r = 0; r < 4; r++) {
+	for (int r = 0; r < ROWS; r++) {
 		there[r] = pixel + r * 8 < p.pixels;
 		rows[r] = window_of(p, there[r] ? pixel + r * 8 : 0);
 	}
+	let_next_begin();
 	wait_for_inputs();
 	if (p.x_signed)
 		multiply_taps<N, true>(p, rows, there, weights, pitch, acc);
 	else
 		multiply_taps<N, false>(p, rows, there, weights, pitch, acc);
-	let_next_begin();
 	if (c >= p.channels)
 		return;
 	float multiplier[V], addend[V];
@@ -86,23 +94,19 @@ template <int N> DEVICE void few(const qdq_cuda_few &p)
 	load_channels(p.multiplier, c, multiplier);
 	load_channels(p.addend, c, addend);
 	load_channels(p.start, c, start);
+	run_steps<ROWS, V>(p.steps, {pixel, 8, p.pixels, c, p.channels, nullptr, 0}, [&](int r, float(&v)[V]) {
 #pragma unroll
-	for (int r = 0; r < 4; r++)
-		if (there[r])
-			run_steps<V>(p.steps, pixel + r * 8, c, p.channels, [&](float(&v)[V]) {
-#pragma unroll
-				for (int e = 0; e < V; e++)
-					v[e] = __fmaf_rn((float)(acc[r / 2][e / 2][r % 2 * 2 + e % 2] + start[e]), multiplier[e],
-							 addend[e]);
-			});
+		for (int e = 0; e < V; e++)
+			v[e] = __fmaf_rn((float)(acc[e / 2][r * 2 + e % 2] + start[e]), multiplier[e], addend[e]);
+	});
 }
 
-extern "C" __global__ __launch_bounds__(WARPS * 32, 2) void qdq_few_64(const __grid_constant__ qdq_cuda_few p)
+extern "C" __global__ __launch_bounds__(WARPS * 32, 3) void qdq_few_64(const __grid_constant__ qdq_cuda_few p)
 {
 	few<8>(p);
 }
 
-extern "C" __global__ __launch_bounds__(WARPS * 32) void qdq_few_32(const __grid_constant__ qdq_cuda_few p)
+extern "C" __global__ __launch_bounds__(WARPS * 32, 6) void qdq_few_32(const __grid_constant__ qdq_cuda_few p)
 {
 	few<4>(p);
 }

@@ -8,6 +8,8 @@
  */
 #include "cuda.h"
 
+#include <stdlib.h>
+
 enum { GROUP_TILE = 64 };
 
 bool qdq_cuda_is_depthwise(const qdq_conv *g)
@@ -59,6 +61,14 @@ static int32_t span_of(const qdq_conv *g)
 	return (int32_t)span;
 }
 
+/* 64 channels of all taps, then the next 64: what windows share is read again soon. */
+int32_t qdq_cuda_window_place(const qdq_conv *g, int32_t span, int32_t t, int32_t c)
+{
+	int32_t taps = (int32_t)(g->kh * g->kw), chunk = span % 64 == 0 ? 64 : span;
+
+	return t / taps * taps * span + (c / chunk * taps + t % taps) * chunk + c % chunk;
+}
+
 static void pack_windows(const qdq_conv *g, const qdq_cuda_filter *f, int8_t *out)
 {
 	int64_t cg = g->c / g->groups, kg = g->k / g->groups, taps = g->kh * g->kw;
@@ -69,7 +79,7 @@ static void pack_windows(const qdq_conv *g, const qdq_cuda_filter *f, int8_t *ou
 		for (int copy = 0; copy < f->copies; copy++)
 			for (int64_t t = 0; t < taps; t++)
 				for (int64_t c = 0; c < cg; c++)
-					out[k * f->depth + (copy * taps + t) * f->span + shift + c] =
+					out[k * f->depth + qdq_cuda_window_place(g, f->span, (int32_t)(copy * taps + t), (int32_t)(shift + c))] =
 					    (int8_t)part_of(qdq_weight(g, k, c, t), copy);
 	}
 }
@@ -110,10 +120,13 @@ static void pack(void *arg, qdq_arena *scratch)
 		size = (uint64_t)f->depth * (uint64_t)g->k;
 	}
 	f->sums = qdq_array(d->base.arena, int32_t, (uint64_t)g->k);
+	f->largest = qdq_array(d->base.arena, int64_t, (uint64_t)g->k);
 	for (int64_t k = 0; k < g->k; k++)
 		for (int64_t c = 0; c < g->c / g->groups; c++)
-			for (int64_t t = 0; t < taps; t++)
+			for (int64_t t = 0; t < taps; t++) {
 				f->sums[k] += qdq_weight(g, k, c, t);
+				f->largest[k] += abs(qdq_weight(g, k, c, t));
+			}
 	bytes = qdq_alloc(scratch, (size_t)size);
 	if (depthwise)
 		pack_depthwise(g, f, bytes);

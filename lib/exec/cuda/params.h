@@ -46,6 +46,8 @@ typedef struct qdq_cuda_step {
 
 typedef struct qdq_cuda_steps {
 	int32_t count, spatial; /* spatial: pixels of an image */
+	int32_t restarts; /* are there RESTARTs? */
+	int32_t fetched;	/* the ADD whose codes may be fetched ahead, as whole vectors; -1: none */
 	qdq_cuda_step step[QDQ_CUDA_STEPS];
 } qdq_cuda_steps;
 
@@ -67,6 +69,8 @@ typedef struct qdq_cuda_contract {
 	int32_t image;			     /* bytes of an input image */
 	int32_t group_inputs, group_outputs; /* 0: one group */
 	int32_t x_signed, pad;		     /* pad: the zero point, in each byte */
+	int32_t small;	   /* no sum leaves 22 bits: then the conversion to float is an addition */
+	int32_t pointwise; /* every window is one pixel, and they follow each other */
 	int32_t splits, steps_each;
 	int32_t columns; /* tiles of channels */
 	qdq_cuda_steps steps;
@@ -81,7 +85,7 @@ typedef struct qdq_cuda_depthwise {
 	uint64_t start, multiplier, addend;
 	int32_t pixels, channels, quads;
 	int32_t h, w, oh, ow, sh, sw, top, left, pitch, image;
-	int32_t x_signed, pad;
+	int32_t x_signed, pad, pointwise;
 	qdq_cuda_steps steps;
 } qdq_cuda_depthwise;
 

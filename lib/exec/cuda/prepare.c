@@ -7,6 +7,7 @@
 #include "cuda.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* ---- addresses ---- */
 
@@ -152,6 +153,7 @@ static bool flatten(qdq_cuda_plan *c, const qdq_kernel *k, qdq_cuda_steps *to)
 	uint32_t current = 0;
 
 	to->spatial = (int32_t)k->spatial;
+	to->fetched = -1;
 	for (uint32_t i = 0; i < k->n_steps; i++) {
 		const qdq_step *s = &k->steps[i];
 
@@ -162,6 +164,12 @@ static bool flatten(qdq_cuda_plan *c, const qdq_kernel *k, qdq_cuda_steps *to)
 		append_step(&f, s, i + 1 == k->n_steps || k->steps[i + 1].from != s->from);
 		current = s->kind == QDQ_STEP_STORE ? s->from : s->to;
 	}
+	for (int32_t i = 0; i < to->count; i++)
+		to->restarts |= to->step[i].kind == QDQ_CUDA_RESTART;
+	for (int32_t i = 0; i < to->count && to->fetched < 0; i++)
+		if (to->step[i].kind == QDQ_CUDA_ADD && to->step[i].place.type != QDQ_CUDA_FLOAT &&
+		    to->step[i].place.pitch >= 16)
+			to->fetched = i;
 	return !f.full;
 }
 
@@ -174,12 +182,15 @@ static void set_units(qdq_cuda_plan *c, uint64_t *at, const qdq_conv *g, int32_t
 	int32_t all = (n + multiple - 1) / multiple * multiple;
 	qdq_cuda_unit *units = qdq_array(c->scratch, qdq_cuda_unit, (size_t)all);
 
-	for (int32_t i = 0; i < all; i++) {
-		int32_t of = i < n ? i : 0, tap = of / (span / unit) % taps, channel = of % (span / unit) * unit;
-		int64_t dy = tap / g->kw * g->dh, dx = tap % g->kw * g->dw;
+	for (int32_t i = 0; i < copies * taps; i++) {
+		int64_t dy = i % taps / g->kw * g->dh, dx = i % taps % g->kw * g->dw;
 
-		units[i] = (qdq_cuda_unit){(int32_t)((dy * g->w + dx) * g->pitch + channel), (int16_t)dy, (int16_t)dx};
+		for (int32_t channel = 0; channel < span; channel += unit)
+			units[qdq_cuda_window_place(g, span, i, channel) / unit] =
+			    (qdq_cuda_unit){(int32_t)((dy * g->w + dx) * g->pitch + channel), (int16_t)dy, (int16_t)dx};
 	}
+	for (int32_t i = n; i < all; i++)
+		units[i] = units[0];
 	slot(c, at, QDQ_SLOT_BLOB, blob_add(c, units, (size_t)all * sizeof *units, (size_t)all * sizeof *units));
 }
 
@@ -192,6 +203,15 @@ static const int32_t *starts(qdq_cuda_plan *c, const qdq_kernel *k, const qdq_cu
 		out[i] = (int32_t)((uint32_t)(k->bias != NULL ? k->bias[i] : 0) -
 				   (uint32_t)k->conv.zx * (uint32_t)f->sums[i]);
 	return out;
+}
+
+/* Can no sum leave 22 bits? The codes of x are at most 255 from 0, and all that a window adds is in `largest`. */
+static bool sums_small(const qdq_kernel *k, const qdq_cuda_filter *f, const int32_t *start)
+{
+	for (int64_t i = 0; i < k->channels; i++)
+		if (f->largest[i] * (k->conv.x_signed ? 128 : 255) + llabs(start[i]) >= 1 << 22)
+			return false;
+	return true;
 }
 
 void qdq_cuda_set_tactic(qdq_cuda_plan *c, qdq_launch *l, qdq_tactic t)
@@ -208,7 +228,7 @@ void qdq_cuda_set_tactic(qdq_cuda_plan *c, qdq_launch *l, qdq_tactic t)
 	l->grid[0] = (uint32_t)tiles;
 	l->grid[1] = (uint32_t)p->splits;
 	l->block = (uint32_t)s->threads;
-	l->shared = (uint32_t)(s->stages * (s->pixels + s->channels) * 64);
+	l->shared = (uint32_t)qdq_tile_shared(s);
 	if (p->splits > 1) {
 		uint64_t partial = tiles * (uint64_t)p->splits * (uint64_t)(s->pixels * s->channels) * 4;
 
@@ -231,14 +251,19 @@ static bool fits(const qdq_conv *g)
 	 (p)->w = (int32_t)(g)->w, (p)->oh = (int32_t)(g)->oh, (p)->ow = (int32_t)(g)->ow, (p)->sh = (int32_t)(g)->sh, \
 	 (p)->sw = (int32_t)(g)->sw, (p)->top = (int32_t)(g)->top, (p)->left = (int32_t)(g)->left,                     \
 	 (p)->pitch = (int32_t)(g)->pitch, (p)->image = (int32_t)((g)->h * (g)->w * (g)->pitch),                       \
+	 (p)->pointwise = (g)->kh * (g)->kw == 1 && (g)->sh == 1 && (g)->sw == 1 && (g)->top == 0 &&                    \
+			  (g)->left == 0 && (g)->oh == (g)->h && (g)->ow == (g)->w,                             \
 	 (p)->x_signed = (g)->x_signed, (p)->pad = (int32_t)((uint32_t)((g)->zx & 0xff) * 0x01010101u))
 
 static bool prepare_depthwise(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel *k, qdq_launch *l)
 {
 	const qdq_cuda_filter *f = qdq_cuda_filter_of(d, &k->conv);
 	qdq_cuda_depthwise *p = qdq_new(d->base.arena, qdq_cuda_depthwise);
-	uint64_t threads = (uint64_t)k->pixels * (uint64_t)((k->channels + 3) / 4);
+	uint64_t words = (uint64_t)((k->channels + 3) / 4), threads = (uint64_t)k->pixels * words;
+	bool many = threads > (uint64_t)d->multiprocessors * 8192;
 
+	if (many)
+		threads = (uint64_t)(k->pixels + 3) / 4 * words;
 	SET_GEOMETRY(p, &k->conv, k);
 	p->quads = f->depth;
 	p->weights = f->weights;
@@ -248,7 +273,7 @@ static bool prepare_depthwise(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_ke
 	per_channel(c, &p->multiplier, k->multiplier, k->channels);
 	per_channel(c, &p->addend, k->addend, k->channels);
 	*l = (qdq_launch){.k = k,
-			  .function = QDQ_DEPTHWISE,
+			  .function = many ? QDQ_DEPTHWISE_4 : QDQ_DEPTHWISE,
 			  .grid = {(uint32_t)((threads + 127) / 128), 1},
 			  .block = 128,
 			  .params = p};
@@ -260,6 +285,7 @@ static bool prepare_contract(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_ker
 	const qdq_conv *g = &k->conv;
 	const qdq_cuda_filter *f = qdq_cuda_filter_of(d, g);
 	qdq_cuda_contract *p = qdq_new(d->base.arena, qdq_cuda_contract);
+	const int32_t *start = starts(c, k, f);
 	bool few = g->pitch == 4;
 
 	SET_GEOMETRY(p, g, k);
@@ -268,7 +294,8 @@ static bool prepare_contract(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_ker
 	p->weights = f->weights;
 	slot(c, &p->x, k->in[0].buffer, 0);
 	set_units(c, &p->units, g, f->copies, f->span, few ? 4 : 16, 1);
-	per_channel(c, &p->start, starts(c, k, f), k->channels);
+	per_channel(c, &p->start, start, k->channels);
+	p->small = sums_small(k, f, start);
 	per_channel(c, &p->multiplier, k->multiplier, k->channels);
 	per_channel(c, &p->addend, k->addend, k->channels);
 	slot(c, &p->partial, QDQ_SLOT_PARTIAL, 0);
@@ -282,7 +309,7 @@ static bool prepare_contract(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_ker
 		p->splits = 1;
 		p->columns = (p->channels + columns - 1) / columns;
 		l->function = columns == 32 ? QDQ_FEW_32 : QDQ_FEW_64;
-		l->grid[0] = (uint32_t)((k->pixels + 127) / 128) * (uint32_t)p->columns;
+		l->grid[0] = (uint32_t)((k->pixels + 63) / 64) * (uint32_t)p->columns;
 		l->grid[1] = 1;
 		l->block = 128;
 		l->shared = (uint32_t)(columns * (p->depth + 16));
@@ -305,6 +332,7 @@ static bool prepare_rows(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel 
 	qdq_cuda_rows *p = qdq_new(d->base.arena, qdq_cuda_rows);
 	const qdq_window *w = &k->window;
 	uint64_t threads = (uint64_t)k->pixels * (uint64_t)((k->channels + 3) / 4);
+	bool many = threads > (uint64_t)d->multiprocessors * 8192 && k->anchor != QDQ_ANCHOR_MAX && k->anchor != QDQ_ANCHOR_MEAN;
 
 	*p = (qdq_cuda_rows){.anchor = anchors[k->anchor],
 			     .pixels = (int32_t)k->pixels,
@@ -326,12 +354,14 @@ static bool prepare_rows(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel 
 			     .top = (int32_t)w->top,
 			     .left = (int32_t)w->left,
 			     .count_pads = w->count_pads};
+	if (many)
+		threads = (uint64_t)(k->pixels + 3) / 4 * (uint64_t)((k->channels + 3) / 4);
 	set_place(c, &p->in[0], &k->in[0], k);
 	if (k->anchor == QDQ_ANCHOR_MUL)
 		set_place(c, &p->in[1], &k->in[1], k);
 	p->pixels_first = k->spatial > 1 && p->in[0].pitch == 0;
 	*l = (qdq_launch){
-	    .k = k, .function = QDQ_ROWS, .grid = {(uint32_t)((threads + 127) / 128), 1}, .block = 128, .params = p};
+	    .k = k, .function = many ? QDQ_ROWS_4 : QDQ_ROWS, .grid = {(uint32_t)((threads + 127) / 128), 1}, .block = 128, .params = p};
 	if (!flatten(c, k, &p->steps))
 		return false;
 	for (int32_t i = 0; i < p->steps.count; i++)

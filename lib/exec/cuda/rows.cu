@@ -81,20 +81,35 @@ DEVICE void anchor(const qdq_cuda_rows &p, int pixel, int c, float (&v)[4])
 	}
 }
 
-extern "C" __global__ __launch_bounds__(THREADS) void qdq_rows(const __grid_constant__ qdq_cuda_rows p)
+/* Pixels of a thread: some where there are many, and then `apart`, so that adjacent threads have adjacent pixels. */
+template <int R> DEVICE void rows(const qdq_cuda_rows &p)
 {
 	unsigned words = (unsigned)(p.channels + 3) / 4, index = blockIdx.x * THREADS + threadIdx.x;
-	int pixel = (int)(p.pixels_first ? index % (unsigned)p.pixels : index / words);
-	int c = (int)(p.pixels_first ? index / (unsigned)p.pixels : index % words) * 4;
-	float first[4];
+	unsigned each = (unsigned)(p.pixels + R - 1) / R; /* threads for a word of channels */
+	int pixel = (int)(p.pixels_first ? index % each : index / words);
+	int c = (int)(p.pixels_first ? index / each : index % words) * 4;
+	float first[R][4];
 
-	if (pixel >= p.pixels || c >= p.channels)
+	let_next_begin();
+	if (pixel >= (int)each || c >= p.channels)
 		return;
 	wait_for_inputs();
-	anchor(p, pixel, c, first);
-	let_next_begin();
-	run_steps<4>(p.steps, pixel, c, p.channels, [&](float(&v)[4]) {
+#pragma unroll
+	for (int r = 0; r < R; r++)
+		if (pixel + r * (int)each < p.pixels)
+			anchor(p, pixel + r * (int)each, c, first[r]);
+	run_steps<R, 4>(p.steps, {pixel, (int)each, p.pixels, c, p.channels, nullptr, 0}, [&](int r, float(&v)[4]) {
 		for (int i = 0; i < 4; i++)
-			v[i] = first[i];
+			v[i] = first[r][i];
 	});
+}
+
+extern "C" __global__ __launch_bounds__(THREADS) void qdq_rows(const __grid_constant__ qdq_cuda_rows p)
+{
+	rows<1>(p);
+}
+
+extern "C" __global__ __launch_bounds__(THREADS) void qdq_rows_4(const __grid_constant__ qdq_cuda_rows p)
+{
+	rows<4>(p);
 }

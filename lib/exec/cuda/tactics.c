@@ -11,12 +11,18 @@
 const qdq_tile_shape qdq_tiles[QDQ_TILES] = {
 	/* pixels, channels, stages, threads, blocks */
 	{ 128, 128, 3, 128, 2 },
+	{ 128, 128, 4, 256, 2 },
 	{ 128,  64, 4, 128, 3 },
 	{  64,  64, 4, 128, 4 },
 	{ 128,  32, 4, 128, 4 },
 	{  32,  64, 6, 128, 4 },
 };
 // clang-format on
+
+int qdq_tile_shared(const qdq_tile_shape *s)
+{
+	return s->stages * (s->pixels + s->channels) * 64 + 3 * s->channels * 4 + s->pixels * s->channels;
+}
 
 static double estimate(const qdq_cuda_device *d, int64_t pixels, int64_t channels, int32_t depth, qdq_tactic t)
 {
