@@ -2,16 +2,17 @@
  *
  * npz.c -- archives of arrays, through libzip
  */
-#include "npz.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <zip.h>
 
+#include "cli.h"
+#include "npz.h"
+
 #define LONGEST_NAME 65000 /* an archive has 16 bits for its length */
+#define PIECE ((size_t)1 << 16)
 
 static qdq_status complain(const char *path, const char *entry, const char *why, qdq_status status)
 {
@@ -185,62 +186,110 @@ qdq_status read_arrays(arrays *out, const char *path, const char *name, uint64_t
 
 /* ---- writing ---- */
 
-static qdq_status add_entry(zip_t *zip, const char *path, const array *a)
+static qdq_status refuse_zip(const char *path, const char *entry, zip_error_t *error, qdq_status status)
 {
-	char header[512], *entry = malloc(a->size + sizeof header), *name = malloc(strlen(a->name) + 5);
-	size_t n = strlen(a->name) > LONGEST_NAME ? 0 : npy_header(header, a);
-	zip_source_t *source = NULL;
-	zip_int64_t index = -1;
+	if (zip_error_code_zip(error) == ZIP_ER_MEMORY)
+		status = QDQ_ENOMEM;
+	return complain(path, entry, zip_error_strerror(error), status);
+}
 
-	if (n == 0 || entry == NULL || name == NULL) {
-		free(entry);
-		free(name);
-		return complain(path, a->name,
-				n == 0 ? "NumPy has no such type, or zip no such long name" : "out of memory",
-				n == 0 ? QDQ_EMODEL : QDQ_ENOMEM);
-	}
-	memcpy(entry, header, n);
-	memcpy(entry + n, a->data, a->size);
+/* Header and data stay where they are until the archive is closed. */
+static qdq_status add_entry(zip_t *zip, const char *path, const array *a, char *header)
+{
+	size_t n = npy_header(header, a);
+	zip_buffer_fragment_t parts[2] = {{(zip_uint8_t *)header, n}, {a->data, a->size}};
+	zip_source_t *source;
+	zip_int64_t index = -1;
+	char *name;
+
+	if (n == 0)
+		return complain(path, a->name, "NumPy has no such type", QDQ_EMODEL);
+	if (strlen(a->name) > LONGEST_NAME)
+		return complain(path, a->name, "the name is too long for an archive", QDQ_EMODEL);
+	name = malloc(strlen(a->name) + 5);
+	if (name == NULL)
+		return complain(path, a->name, "out of memory", QDQ_ENOMEM);
 	sprintf(name, "%s.npy", a->name);
-	source = zip_source_buffer(zip, entry, n + a->size, 1); /* frees entry */
-	if (source == NULL)
-		free(entry);
-	else
+	source = zip_source_buffer_fragment(zip, parts, a->size == 0 ? 1 : 2, 0);
+	if (source != NULL)
 		index = zip_file_add(zip, name, source, ZIP_FL_ENC_UTF_8);
 	if (source != NULL && index < 0)
 		zip_source_free(source);
 	free(name);
 	if (index < 0 ||
 	    zip_file_set_dostime(zip, (zip_uint64_t)index, 0, 0x21, 0) != 0) /* 1980-01-01, in any time zone */
-		return complain(path, a->name, zip_strerror(zip), QDQ_EMODEL);
+		return refuse_zip(path, a->name, zip_get_error(zip), QDQ_EMODEL);
 	return QDQ_OK;
+}
+
+/* The archive in memory. */
+static qdq_status pack(zip_source_t *archive, const char *path, const array *items, size_t count, char *headers)
+{
+	zip_error_t error;
+	zip_t *zip;
+	qdq_status status = QDQ_OK;
+
+	zip_error_init(&error);
+	zip_source_keep(archive); /* closing takes one reference */
+	zip = zip_open_from_source(archive, ZIP_CREATE | ZIP_TRUNCATE, &error);
+	if (zip == NULL) {
+		zip_source_free(archive);
+		status = refuse_zip(path, NULL, &error, QDQ_EFILE);
+		zip_error_fini(&error);
+		return status;
+	}
+	for (size_t i = 0; status == QDQ_OK && i < count; i++)
+		status = add_entry(zip, path, &items[i], headers + i * NPY_HEADER);
+	if (status == QDQ_OK && zip_close(zip) == 0)
+		return QDQ_OK;
+	if (status == QDQ_OK)
+		status = refuse_zip(path, NULL, zip_get_error(zip), QDQ_EFILE);
+	zip_discard(zip);
+	return status;
+}
+
+static qdq_status write_archive(const char *path, zip_source_t *archive)
+{
+	output_file out;
+	bool good = open_output(&out, path);
+	char *piece = malloc(PIECE);
+	zip_int64_t n = 0;
+	qdq_status status = QDQ_OK;
+
+	if (good && (piece == NULL || zip_source_open(archive) != 0)) {
+		good = false;
+		errno = ENOMEM;
+	}
+	while (good && (n = zip_source_read(archive, piece, PIECE)) > 0)
+		good = write_output(&out, piece, (size_t)n);
+	if (n < 0)
+		errno = ENOMEM; /* it is in memory: nothing else can go wrong */
+	good = good && n == 0 && commit_output(&out);
+	if (!good)
+		status = complain(path, NULL, strerror(errno), errno == ENOMEM ? QDQ_ENOMEM : QDQ_EFILE);
+	discard_output(&out);
+	free(piece);
+	return status;
 }
 
 qdq_status write_npz(const char *path, const array *items, size_t count)
 {
-	char *temporary = malloc(strlen(path) + 32);
-	qdq_status status = QDQ_OK;
-	zip_t *zip;
-	int code = 0;
+	char *headers;
+	zip_source_t *archive;
+	qdq_status status;
 
-	if (temporary == NULL)
-		return complain(path, NULL, "out of memory", QDQ_ENOMEM);
-	sprintf(temporary, "%s.%ld.tmp", path, (long)getpid());
-	zip = zip_open(temporary, ZIP_CREATE | ZIP_TRUNCATE, &code);
-	if (zip == NULL)
-		status = complain(path, NULL, "it cannot be written", QDQ_EFILE);
-	for (size_t i = 0; status == QDQ_OK && i < count; i++)
-		status = add_entry(zip, path, &items[i]);
-	if (zip != NULL && status != QDQ_OK) {
-		zip_discard(zip);
-	} else if (zip != NULL && zip_close(zip) != 0) {
-		status = complain(path, NULL, zip_strerror(zip), QDQ_EFILE);
-		zip_discard(zip);
-	}
-	if (status == QDQ_OK && rename(temporary, path) != 0)
-		status = complain(path, NULL, strerror(errno), QDQ_EFILE);
-	if (status != QDQ_OK)
-		(void)unlink(temporary);
-	free(temporary);
+	if (count == 0)
+		return complain(path, NULL, "there are no arrays to write", QDQ_EMODEL);
+	headers = calloc(count, NPY_HEADER);
+	archive = zip_source_buffer_create(NULL, 0, 1, NULL);
+	if (headers == NULL || archive == NULL)
+		status = complain(path, NULL, "out of memory", QDQ_ENOMEM);
+	else
+		status = pack(archive, path, items, count, headers);
+	if (status == QDQ_OK)
+		status = write_archive(path, archive);
+	if (archive != NULL)
+		zip_source_free(archive);
+	free(headers);
 	return status;
 }

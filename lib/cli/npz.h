@@ -31,13 +31,14 @@ qdq_status read_arrays(arrays *out, const char *path, const char *name, uint64_t
 const array *find_array(const arrays *a, const char *name); /* NULL: there is none */
 void free_arrays(arrays *a);
 
-/* Written beside its place and renamed; the same arrays give the same bytes. QDQ_EFILE, QDQ_EMODEL (a type that NumPy does
+/* Written beside its place and renamed, through links and with the mode of what stood there; the same arrays give the same bytes. QDQ_EFILE, QDQ_EMODEL (a type that NumPy does
  * not have), QDQ_ENOMEM; after a message. */
 qdq_status write_npz(const char *path, const array *items, size_t count);
 
 /* npy.c. An .npy in memory into *out (but for its name); NULL, or what is wrong with it. */
 const char *parse_npy(array *out, const char *data, size_t size);
-/* The header of an .npy; its size, 0: the type is not NumPy's. `header` has room for 512 bytes. */
+#define NPY_HEADER 512 /* bytes at most */
+/* The header of an .npy; its size, 0: the type is not NumPy's. */
 size_t npy_header(char *header, const array *a);
 
 #endif
