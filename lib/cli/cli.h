@@ -59,7 +59,7 @@ qdq_status load_input(qdq_model **out, qdq_ctx *ctx, const char *path, void **he
 qdq_status flush_stream(FILE *stream, const char *name);
 
 /* output.c: a file that is written beside its place and renamed when it is complete. Links are followed, and what stood
- * there gives its permissions; no regular file (a pipe, /dev/null) is written in place. */
+ * there gives its permissions; a pipe or a device is written in place. */
 typedef struct output_file {
 	char *target, *temporary; /* NULL: written in place */
 	int descriptor;
