@@ -81,6 +81,7 @@ TESTS    = golden exec properties oom threads
 REPLAYS := $(patsubst test/fuzz/fuzz_%.c,replay_%,$(wildcard test/fuzz/fuzz_*.c))
 SOURCES  = $(wildcard include/*.h lib/*/*.[ch] lib/*/*/*.[ch] passes/*.[ch] test/*.c test/*/*.[ch] examples/*.c)
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard test/unit/*.c))
+NPZ_OBJ  = $(patsubst %,$(BUILD)/lib/cli/%.o,npz npy output)
 ASAN    := $(MAKE) BUILD=build/asan DEBUG=1 SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined"
 TSAN    := $(MAKE) BUILD=build/tsan DEBUG=1 SAN=-fsanitize=thread
 
@@ -90,8 +91,8 @@ check: ## everything; the last line says how many tests passed and failed
 	@test/check $(RESULTS) lint $(CHECKS)
 
 $(BUILD)/test/unit/%.o: ALL_CFLAGS += -Wno-pedantic
-$(BUILD)/test/run_unit: $(UNIT_OBJ) $(BUILD)/libqdqopt.a
-	$(CC) $(SAN) -o $@ $^ $(LDLIBS) $(shell pkg-config --libs check libcjson)
+$(BUILD)/test/run_unit: $(UNIT_OBJ) $(NPZ_OBJ) $(BUILD)/libqdqopt.a
+	$(CC) $(SAN) -o $@ $^ $(LDLIBS) $(shell pkg-config --libs check libcjson libzip)
 $(BUILD)/test/run_%: $(BUILD)/test/%.o $(BUILD)/test/fixture.o $(BUILD)/libqdqopt.a
 	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
 $(BUILD)/test/replay_%: $(BUILD)/test/fuzz/fuzz_%.o $(BUILD)/test/fuzz/standalone.o $(BUILD)/libqdqopt.a

@@ -58,6 +58,19 @@ qdq_status load_input(qdq_model **out, qdq_ctx *ctx, const char *path, void **he
 /* Finishes what was printed to a stream; QDQ_EFILE with a message where that failed. */
 qdq_status flush_stream(FILE *stream, const char *name);
 
+/* output.c: a file that is written beside its place and renamed when it is complete. Links are followed, and what stood
+ * there gives its permissions; a pipe or a device is written in place. */
+typedef struct output_file {
+	char *target, *temporary; /* NULL: written in place */
+	int descriptor;
+} output_file;
+
+/* These say in errno why they return false. */
+bool open_output(output_file *o, const char *path);
+bool write_output(output_file *o, const void *data, size_t size);
+bool commit_output(output_file *o);  /* gives it its name */
+void discard_output(output_file *o); /* after any of the others: removes what is not committed */
+
 /* memory.c: an allocator for qdq_options, of one context at a time */
 void *alloc_ahead(void *user, void *p, size_t old_size, size_t new_size);
 

@@ -4,6 +4,7 @@
  *
  *      \x93NUMPY, version, length of the header, {'descr': '<f4', 'fortran_order': False, 'shape': (1, 3), }, padding, data
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,60 +22,226 @@ static const struct kind {
 };
 #define KINDS (sizeof kinds / sizeof *kinds)
 
-/* ---- the header ---- */
+/* What a header says, besides the shape. */
+typedef struct form {
+	const struct kind *kind;
+	bool big, fortran;
+	size_t before; /* bytes in front of the data */
+} form;
 
-/* Behind KEY and its colon; NULL: it is not there. */
-static const char *value_of(const char *header, const char *key)
+/* ---- the header: a dictionary in Python's syntax ---- */
+
+static const char malformed[] = "its header is no dictionary as NumPy writes it";
+
+static void skip_blanks(const char **at)
 {
-	const char *at = strstr(header, key);
-
-	if (at == NULL)
-		return NULL;
-	for (at += strlen(key); *at == ' ' || *at == ':'; at++)
-		;
-	return at;
+	while (**at == ' ' || **at == '\n')
+		++*at;
 }
 
-static const struct kind *kind_of(const char *descr, bool *big)
+/* The character, behind blanks, if it is there. */
+static bool take(const char **at, char c)
 {
-	*big = *descr == '>';
-	if (strchr("<>|=", *descr) == NULL || *descr == '\0')
-		return NULL;
-	for (size_t i = 0; i < KINDS; i++)
-		if (strncmp(descr + 1, kinds[i].descr, 2) == 0 && (descr[3] == '\'' || descr[3] == '"'))
-			return &kinds[i];
-	return NULL;
-}
-
-/* "(1, 3, )" */
-static bool parse_shape(array *out, const char *at)
-{
-	if (*at++ != '(')
+	skip_blanks(at);
+	if (**at != c)
 		return false;
-	for (out->rank = 0;; at++) {
-		char *end;
-		unsigned long long d;
+	++*at;
+	return true;
+}
 
-		while (*at == ' ')
-			at++;
-		if (*at == ')')
-			return true;
-		if (*at < '0' || *at > '9' || out->rank == ARRAY_RANK)
-			return false;
-		d = strtoull(at, &end, 10);
-		if (d > INT64_MAX)
-			return false;
-		out->dims[out->rank++] = (int64_t)d;
-		for (at = end; *at == ' ';)
-			at++;
-		if (*at == ')')
-			return true;
-		if (*at != ',')
-			return false;
+static bool take_word(const char **at, const char *word)
+{
+	size_t n = strlen(word);
+
+	if (strncmp(*at, word, n) != 0)
+		return false;
+	*at += n;
+	return true;
+}
+
+/* A string in quotes of either kind, without escapes; NULL: there is none. */
+static const char *take_string(const char **at, size_t *length)
+{
+	const char *first, *end;
+	char quote;
+
+	skip_blanks(at);
+	quote = **at;
+	if (quote != '\'' && quote != '"')
+		return NULL;
+	first = *at + 1;
+	end = strchr(first, quote);
+	if (end == NULL || memchr(first, '\\', (size_t)(end - first)) != NULL)
+		return NULL;
+	*length = (size_t)(end - first);
+	*at = end + 1;
+	return first;
+}
+
+/* Why a type is refused. */
+static const char *refusal(const char *name, size_t n)
+{
+	if (n == 2 && memcmp(name, "V2", 2) == 0)
+		return "its elements are 2 bytes without a type, as NumPy writes bfloat16: bfloat16 is not supported";
+	if (n == 2 && (memcmp(name, "V1", 2) == 0 || memcmp(name, "f1", 2) == 0))
+		return "its elements are bytes without a type, as NumPy writes floats of 8 bits and integers of 4: "
+		       "these are not supported";
+	switch (*name) {
+	case 'V':
+		return "its elements are bytes without a type, which is not supported";
+	case 'O':
+		return "it holds Python objects, which are not supported";
+	case 'c':
+		return "it holds complex numbers, which are not supported";
+	case 'S':
+	case 'U':
+		return "it holds strings, which are not supported";
+	default:
+		return "its type is none of float, int, uint or bool";
 	}
 }
 
+static const char *take_type(const char **at, form *f)
+{
+	const char *descr;
+	size_t n;
+
+	skip_blanks(at);
+	if (**at == '[' || **at == '(')
+		return "it holds records, which are not supported";
+	descr = take_string(at, &n);
+	if (descr == NULL)
+		return malformed;
+	if (n < 2 || strchr("<>|=", *descr) == NULL)
+		return "its type is none of float, int, uint or bool";
+	f->big = *descr == '>';
+	for (size_t i = 0; i < KINDS; i++)
+		if (n == 3 && memcmp(descr + 1, kinds[i].descr, 2) == 0)
+			f->kind = &kinds[i];
+	return f->kind == NULL ? refusal(descr + 1, n - 1) : NULL;
+}
+
+static const char *take_order(const char **at, form *f)
+{
+	skip_blanks(at);
+	f->fortran = take_word(at, "True");
+	return f->fortran || take_word(at, "False") ? NULL : "its fortran_order is neither True nor False";
+}
+
+/* (), (1,), (1, 3), (1, 3,); (3) is a number in Python, no shape */
+static const char *take_shape(const char **at, array *out)
+{
+	static const char wrong[] = "its shape cannot be read";
+	bool comma = true;
+
+	if (!take(at, '('))
+		return wrong;
+	for (out->rank = 0; !take(at, ')'); comma = take(at, ',')) {
+		unsigned long long d;
+		char *end;
+
+		if (!comma || **at < '0' || **at > '9' || (**at == '0' && (*at)[1] >= '0' && (*at)[1] <= '9'))
+			return wrong;
+		if (out->rank == ARRAY_RANK)
+			return "it has more than 16 dimensions";
+		errno = 0;
+		d = strtoull(*at, &end, 10);
+		if (errno != 0 || d > INT64_MAX)
+			return "its shape is too large";
+		*at = end;
+		out->dims[out->rank++] = (int64_t)d;
+	}
+	return out->rank == 1 && !comma ? wrong : NULL;
+}
+
+/* One key and its value; each may come once. */
+static const char *take_pair(const char **at, array *out, form *f, bool *seen)
+{
+	static const char *const keys[] = {"descr", "fortran_order", "shape"};
+	size_t n, k = 0;
+	const char *key = take_string(at, &n);
+
+	if (key == NULL || !take(at, ':'))
+		return malformed;
+	while (k < 3 && (strlen(keys[k]) != n || memcmp(keys[k], key, n) != 0))
+		k++;
+	if (k == 3)
+		return "its header has another key than descr, fortran_order and shape";
+	if (seen[k])
+		return "its header gives descr, fortran_order or shape twice";
+	seen[k] = true;
+	return k == 0 ? take_type(at, f) : k == 1 ? take_order(at, f) : take_shape(at, out);
+}
+
+static const char *parse_header(array *out, form *f, const char *header, size_t length)
+{
+	const char *at = header, *wrong;
+	bool seen[3] = {false}, comma = true;
+
+	if (!take(&at, '{'))
+		return malformed;
+	for (; !take(&at, '}'); comma = take(&at, ',')) {
+		wrong = comma ? take_pair(&at, out, f, seen) : malformed;
+		if (wrong != NULL)
+			return wrong;
+	}
+	if (!seen[0] || !seen[1] || !seen[2])
+		return "its header lacks descr, fortran_order or shape";
+	skip_blanks(&at);
+	return at == header + length ? NULL : "there is something behind the dictionary of its header";
+}
+
 /* ---- the data ---- */
+
+static bool read_exactly(const array_source *from, void *out, size_t size)
+{
+	return from->read(from->handle, out, size) == size;
+}
+
+static const char *read_header(array *out, form *f, const array_source *from)
+{
+	char header[4096];
+	unsigned char start[12];
+	size_t length;
+
+	if (!read_exactly(from, start, 8) || memcmp(start, "\x93NUMPY", 6) != 0)
+		return "it is no .npy array";
+	if (start[6] < 1 || start[6] > 3 || start[7] != 0)
+		return "its version of the format is none of 1.0, 2.0 and 3.0";
+	f->before = start[6] == 1 ? 10 : 12;
+	if (!read_exactly(from, start + 8, f->before - 8))
+		return "its header is cut off";
+	length = (size_t)start[8] | (size_t)start[9] << 8;
+	if (f->before == 12)
+		length |= (size_t)start[10] << 16 | (size_t)start[11] << 24;
+	if (length >= sizeof header)
+		return "its header is too long";
+	if (!read_exactly(from, header, length))
+		return "its header is cut off";
+	header[length] = '\0';
+	f->before += length;
+	return parse_header(out, f, header, length);
+}
+
+/* The bytes of the data into out->size. */
+static const char *measure(array *out, const form *f, const array_source *from)
+{
+	size_t count = 1, most = 1; /* elements; what there would be without dimensions of 0 */
+
+	for (int d = 0; d < out->rank; d++) {
+		size_t least = out->dims[d] == 0 ? 1 : (size_t)out->dims[d];
+
+		if (most > SIZE_MAX / 8 / least)
+			return "its shape is too large";
+		most *= least;
+		count *= (size_t)out->dims[d];
+	}
+	out->type = f->kind->type;
+	out->size = count * f->kind->size;
+	if (from->size != SIZE_UNKNOWN && (from->size < f->before || from->size - f->before != out->size))
+		return "its data has another size than its shape says";
+	return out->size > from->most ? "it is too large" : NULL;
+}
 
 static void swap_bytes(char *data, size_t count, size_t size)
 {
@@ -88,86 +255,64 @@ static void swap_bytes(char *data, size_t count, size_t size)
 	}
 }
 
-/* Column-major to row-major: the last index runs fastest. */
-static void turn(const array *a, const char *from, size_t count, size_t size)
+/* Column-major, where the first index runs fastest: each element goes to its place as it comes. */
+static bool read_columns(array *a, const array_source *from, size_t size)
 {
+	char piece[8192];
+	size_t stride[ARRAY_RANK], count = a->size / size, at = 0;
 	int64_t index[ARRAY_RANK] = {0};
 
-	for (size_t i = 0; i < count; i++) {
-		size_t at = 0, stride = 1;
+	for (int d = a->rank - 1; d >= 0; d--)
+		stride[d] = d == a->rank - 1 ? size : stride[d + 1] * (size_t)a->dims[d + 1];
+	for (size_t i = 0, k = 0; i < count; i++, k = (k + size) % sizeof piece) {
+		size_t left = (count - i) * size;
 
+		if (k == 0 && !read_exactly(from, piece, left < sizeof piece ? left : sizeof piece))
+			return false;
+		memcpy((char *)a->data + at, piece + k, size);
 		for (int d = 0; d < a->rank; d++) {
-			at += (size_t)index[d] * stride;
-			stride *= (size_t)a->dims[d];
-		}
-		memcpy((char *)a->data + i * size, from + at * size, size);
-		for (int d = a->rank - 1; d >= 0 && ++index[d] == a->dims[d]; d--)
+			at += stride[d];
+			if (++index[d] < a->dims[d])
+				break;
+			at -= stride[d] * (size_t)a->dims[d];
 			index[d] = 0;
+		}
 	}
+	return true;
 }
 
-static const char *take_data(array *out, const struct kind *kind, bool big, bool fortran, const char *data, size_t size)
+static const char *read_data(array *out, const form *f, const array_source *from)
 {
-	size_t count = 1, most = 1; /* elements; what there would be without dimensions of 0 */
+	char more;
 
-	for (int d = 0; d < out->rank; d++) {
-		size_t least = out->dims[d] == 0 ? 1 : (size_t)out->dims[d];
-
-		if (most > SIZE_MAX / 8 / least)
-			return "its shape is too large";
-		most *= least;
-		count *= (size_t)out->dims[d];
-	}
-	if (count * kind->size != size)
+	if (!(f->fortran && out->rank > 1 ? read_columns(out, from, f->kind->size)
+					  : read_exactly(from, out->data, out->size)) ||
+	    from->read(from->handle, &more, 1) != 0)
 		return "its data has another size than its shape says";
-	out->type = kind->type;
-	out->size = size;
-	out->data = malloc(size == 0 ? 1 : size);
-	if (out->data == NULL)
-		return "there is no memory for it";
-	if (fortran && out->rank > 1)
-		turn(out, data, count, kind->size);
-	else
-		memcpy(out->data, data, size);
-	if (big)
-		swap_bytes(out->data, count, kind->size);
+	if (f->big)
+		swap_bytes(out->data, out->size / f->kind->size, f->kind->size);
+	for (size_t i = 0; out->type == QDQ_TYPE_BOOL && i < out->size; i++)
+		if (((const unsigned char *)out->data)[i] > 1)
+			return "a bool of it is neither 0 nor 1";
 	return NULL;
 }
 
-const char *parse_npy(array *out, const char *data, size_t size)
+qdq_status read_npy(array *out, const array_source *from, const char **wrong)
 {
-	size_t length, before;
-	char header[4096];
-	const char *descr, *fortran, *shape;
-	const struct kind *kind;
-	bool big;
+	form f = {0};
 
-	if (size < 10 || memcmp(data, "\x93NUMPY", 6) != 0)
-		return "it is no .npy array";
-	before = data[6] == 1 ? 10 : 12;
-	if (data[6] < 1 || data[6] > 3 || size < before)
-		return "its version of the format is not known";
-	length = (size_t)(unsigned char)data[8] | (size_t)(unsigned char)data[9] << 8;
-	if (before == 12)
-		length |= (size_t)(unsigned char)data[10] << 16 | (size_t)(unsigned char)data[11] << 24;
-	if (length > size - before || length >= sizeof header)
-		return "its header is cut off or too long";
-	memcpy(header, data + before, length);
-	header[length] = '\0';
-	descr = value_of(header, "'descr'");
-	fortran = value_of(header, "'fortran_order'");
-	shape = value_of(header, "'shape'");
-	if (descr == NULL || fortran == NULL || shape == NULL || (*descr != '\'' && *descr != '"'))
-		return "its header lacks descr, fortran_order or shape, or describes records";
-	kind = kind_of(descr + 1, &big);
-	if (kind == NULL)
-		return "its type is none of float, int, uint or bool";
-	if (strncmp(fortran, "True", 4) != 0 && strncmp(fortran, "False", 5) != 0)
-		return "its fortran_order is neither True nor False";
-	if (!parse_shape(out, shape))
-		return "its shape cannot be read, or has more than 16 dimensions";
-	return take_data(out, kind, big, strncmp(fortran, "True", 4) == 0, data + before + length,
-			 size - before - length);
+	*wrong = read_header(out, &f, from);
+	if (*wrong == NULL)
+		*wrong = measure(out, &f, from);
+	if (*wrong != NULL)
+		return QDQ_EMODEL;
+	out->data = malloc(out->size == 0 ? 1 : out->size);
+	if (out->data == NULL) {
+		*wrong = "there is no memory for it";
+		return QDQ_ENOMEM;
+	}
+	*wrong = read_data(out, &f, from);
+	return *wrong == NULL ? QDQ_OK : QDQ_EMODEL;
 }
 
 size_t npy_header(char *header, const array *a)

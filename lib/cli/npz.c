@@ -2,16 +2,18 @@
  *
  * npz.c -- archives of arrays, through libzip
  */
-#include "npz.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 #include <zip.h>
 
+#include "cli.h"
+#include "npz.h"
+
 #define LONGEST_NAME 65000 /* an archive has 16 bits for its length */
+#define PIECE ((size_t)1 << 16)
 
 static qdq_status complain(const char *path, const char *entry, const char *why, qdq_status status)
 {
@@ -22,12 +24,36 @@ static qdq_status complain(const char *path, const char *entry, const char *why,
 	return status;
 }
 
+static qdq_status refuse_zip(const char *path, const char *entry, zip_error_t *error)
+{
+	qdq_status status = QDQ_EMODEL;
+
+	switch (zip_error_code_zip(error)) {
+	case ZIP_ER_MEMORY:
+		status = QDQ_ENOMEM;
+		break;
+	case ZIP_ER_NOENT:
+	case ZIP_ER_OPEN:
+	case ZIP_ER_READ:
+	case ZIP_ER_WRITE:
+		status = QDQ_EFILE;
+		break;
+	default:
+		break;
+	}
+	return complain(path, entry, zip_error_strerror(error), status);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(((const array *)a)->name, ((const array *)b)->name);
+}
+
 const array *find_array(const arrays *a, const char *name)
 {
-	for (size_t i = 0; i < a->count; i++)
-		if (strcmp(a->items[i].name, name) == 0)
-			return &a->items[i];
-	return NULL;
+	const array wanted = {.name = (char *)(uintptr_t)name};
+
+	return a->count == 0 ? NULL : bsearch(&wanted, a->items, a->count, sizeof wanted, compare_names);
 }
 
 void free_arrays(arrays *a)
@@ -40,133 +66,143 @@ void free_arrays(arrays *a)
 	*a = (arrays){0};
 }
 
-/* Parses `data` as one more array; `name` is copied, without .npy. */
-static qdq_status add_array(arrays *out, const char *path, const char *name, size_t name_length, const char *data,
-			    size_t size)
-{
-	array *grown = realloc(out->items, (out->count + 1) * sizeof *grown), *a;
-	const char *wrong;
-
-	if (grown == NULL)
-		return complain(path, NULL, "out of memory", QDQ_ENOMEM);
-	out->items = grown;
-	a = &grown[out->count];
-	*a = (array){.name = malloc(name_length + 1)};
-	if (a->name == NULL)
-		return complain(path, NULL, "out of memory", QDQ_ENOMEM);
-	memcpy(a->name, name, name_length);
-	a->name[name_length] = '\0';
-	if (find_array(out, a->name) != NULL)
-		wrong = "there are two arrays of this name";
-	else
-		wrong = parse_npy(a, data, size);
-	if (wrong == NULL) {
-		out->count++;
-		return QDQ_OK;
-	}
-	complain(path, a->name, wrong, QDQ_EMODEL);
-	free(a->name);
-	free(a->data);
-	return QDQ_EMODEL;
-}
-
 /* ---- .npy ---- */
 
-static qdq_status read_npy(arrays *out, const char *path, const char *name, uint64_t max_bytes)
+static size_t read_stream(void *file, void *out, size_t size)
 {
-	FILE *f = fopen(path, "rb");
-	size_t size = 0, room = 65536, got;
-	char *data = NULL, *grown;
-	qdq_status status = QDQ_OK;
+	return fread(out, 1, size, file);
+}
 
-	if (f == NULL)
+static qdq_status read_file(array *out, const char *path, FILE *file, uint64_t max_bytes)
+{
+	array_source from = {.read = read_stream, .handle = file, .size = SIZE_UNKNOWN, .most = max_bytes};
+	struct stat st;
+	const char *wrong;
+	qdq_status status;
+
+	if (fstat(fileno(file), &st) == 0 && S_ISREG(st.st_mode))
+		from.size = (uint64_t)st.st_size;
+	errno = 0;
+	status = read_npy(out, &from, &wrong);
+	if (ferror(file))
 		return complain(path, NULL, strerror(errno), QDQ_EFILE);
-	do {
-		room *= 2;
-		grown = realloc(data, room);
-		if (grown == NULL || size > max_bytes) {
-			status = complain(path, NULL, grown == NULL ? "out of memory" : "the array is too large",
-					  QDQ_ENOMEM);
-			data = grown == NULL ? data : grown;
-			break;
-		}
-		data = grown;
-		got = fread(data + size, 1, room - size, f);
-		size += got;
-	} while (size == room);
-	if (status == QDQ_OK && ferror(f))
-		status = complain(path, NULL, strerror(errno), QDQ_EFILE);
-	if (status == QDQ_OK)
-		status = add_array(out, path, name, strlen(name), data, size);
-	fclose(f);
-	free(data);
+	return status == QDQ_OK ? QDQ_OK : complain(path, out->name, wrong, status);
+}
+
+static qdq_status read_one(arrays *out, const char *path, const char *name, uint64_t max_bytes)
+{
+	FILE *file = fopen(path, "rb");
+	qdq_status status;
+
+	if (file == NULL)
+		return complain(path, NULL, strerror(errno), QDQ_EFILE);
+	out->items = calloc(1, sizeof *out->items);
+	if (out->items != NULL)
+		out->items->name = strdup(name);
+	if (out->items == NULL || out->items->name == NULL) {
+		status = complain(path, NULL, "out of memory", QDQ_ENOMEM);
+	} else {
+		out->count = 1;
+		status = read_file(out->items, path, file, max_bytes);
+	}
+	fclose(file);
 	return status;
 }
 
 /* ---- .npz ---- */
 
-/* What the archive says of the size is not believed: no more than that is read, and the rest must be nothing. */
-static qdq_status read_entry(arrays *out, const char *path, zip_t *zip, zip_uint64_t index, uint64_t *left)
+typedef struct opened {
+	const char *path;
+	zip_t *zip;
+	zip_file_t *entry; /* that is being read */
+	bool failed;	   /* in the archive, not in the array */
+} opened;
+
+static size_t read_zip(void *handle, void *out, size_t size)
 {
+	opened *a = handle;
+	zip_int64_t got = zip_fread(a->entry, out, size);
+
+	a->failed = a->failed || got < 0;
+	return got < 0 ? 0 : (size_t)got;
+}
+
+/* What the archive says of the size is not believed: no more than that is read, and the rest must be nothing. */
+static qdq_status read_entry(array *out, opened *a, uint64_t *left)
+{
+	array_source from = {.read = read_zip, .handle = a, .most = *left};
 	zip_stat_t st;
-	zip_file_t *f;
-	size_t n;
-	char *data, more;
-	zip_int64_t got;
+	const char *wrong;
 	qdq_status status;
 
 	zip_stat_init(&st);
-	if (zip_stat_index(zip, index, 0, &st) != 0 ||
-	    (st.valid & (ZIP_STAT_NAME | ZIP_STAT_SIZE)) != (ZIP_STAT_NAME | ZIP_STAT_SIZE))
-		return complain(path, NULL, "an entry has no name or size", QDQ_EMODEL);
-	n = strlen(st.name);
-	if (n <= 4 || strcmp(st.name + n - 4, ".npy") != 0)
-		return complain(path, st.name, "it is no .npy array", QDQ_EMODEL);
-	if (st.size > *left)
-		return complain(path, st.name, "the arrays are too large", QDQ_EMODEL);
-	*left -= st.size;
-	f = zip_fopen_index(zip, index, 0);
-	if (f == NULL)
-		return complain(path, st.name, zip_strerror(zip), QDQ_EMODEL);
-	data = malloc(st.size == 0 ? 1 : (size_t)st.size);
-	if (data == NULL) {
-		zip_fclose(f);
-		return complain(path, st.name, "out of memory", QDQ_ENOMEM);
-	}
-	got = zip_fread(f, data, st.size);
-	if (got < 0 || (zip_uint64_t)got != st.size || zip_fread(f, &more, 1) != 0)
-		status =
-		    complain(path, st.name, "it is damaged, or has another size than the archive says", QDQ_EMODEL);
-	else
-		status = add_array(out, path, st.name, n - 4, data, (size_t)st.size);
-	zip_fclose(f);
-	free(data);
+	if (zip_stat_index(a->zip, out->index, 0, &st) != 0 || (st.valid & ZIP_STAT_SIZE) == 0)
+		return complain(a->path, out->name, "its size is not known", QDQ_EMODEL);
+	from.size = st.size;
+	a->entry = zip_fopen_index(a->zip, out->index, 0);
+	if (a->entry == NULL)
+		return refuse_zip(a->path, out->name, zip_get_error(a->zip));
+	status = read_npy(out, &from, &wrong);
+	if (a->failed)
+		status = refuse_zip(a->path, out->name, zip_file_get_error(a->entry));
+	else if (status != QDQ_OK)
+		complain(a->path, out->name, wrong, status);
+	zip_fclose(a->entry);
+	*left -= status == QDQ_OK ? out->size : 0;
 	return status;
+}
+
+/* The names come first: two of the same are seen before anything is read. */
+static qdq_status read_names(arrays *out, const opened *a, zip_uint64_t count)
+{
+	out->items = calloc(count, sizeof *out->items);
+	if (out->items == NULL)
+		return complain(a->path, NULL, "out of memory", QDQ_ENOMEM);
+	for (zip_uint64_t i = 0; i < count; i++) {
+		const char *name = zip_get_name(a->zip, i, 0);
+		size_t n = name == NULL ? 0 : strlen(name);
+
+		if (name == NULL)
+			return complain(a->path, NULL, "an entry has no name", QDQ_EMODEL);
+		if (n <= 4 || strcmp(name + n - 4, ".npy") != 0)
+			return complain(a->path, name, "it is no .npy array", QDQ_EMODEL);
+		out->items[i] = (array){.name = strndup(name, n - 4), .index = i};
+		if (out->items[i].name == NULL)
+			return complain(a->path, NULL, "out of memory", QDQ_ENOMEM);
+		out->count++;
+	}
+	qsort(out->items, out->count, sizeof *out->items, compare_names);
+	for (size_t i = 1; i < out->count; i++)
+		if (compare_names(&out->items[i - 1], &out->items[i]) == 0)
+			return complain(a->path, out->items[i].name, "there are two arrays of this name", QDQ_EMODEL);
+	return QDQ_OK;
 }
 
 static qdq_status read_npz(arrays *out, const char *path, uint64_t max_bytes)
 {
 	int code = 0;
-	zip_t *zip = zip_open(path, ZIP_RDONLY, &code);
-	qdq_status status = QDQ_OK;
+	opened a = {.path = path};
+	qdq_status status;
 	zip_int64_t count;
+	struct stat st;
 
-	if (zip == NULL) {
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		return complain(path, NULL, strerror(EISDIR), QDQ_EFILE);
+	a.zip = zip_open(path, ZIP_RDONLY, &code);
+	if (a.zip == NULL) {
 		zip_error_t error;
 
 		zip_error_init_with_code(&error, code);
-		status = complain(path, NULL, zip_error_strerror(&error),
-				  code == ZIP_ER_NOENT || code == ZIP_ER_OPEN || code == ZIP_ER_READ ? QDQ_EFILE
-												     : QDQ_EMODEL);
+		status = refuse_zip(path, NULL, &error);
 		zip_error_fini(&error);
 		return status;
 	}
-	count = zip_get_num_entries(zip, 0);
-	if (count <= 0)
-		status = complain(path, NULL, "it holds no arrays", QDQ_EMODEL);
-	for (zip_int64_t i = 0; status == QDQ_OK && i < count; i++)
-		status = read_entry(out, path, zip, (zip_uint64_t)i, &max_bytes);
-	zip_discard(zip);
+	count = zip_get_num_entries(a.zip, 0);
+	status = count <= 0 ? complain(path, NULL, "it holds no arrays", QDQ_EMODEL)
+			    : read_names(out, &a, (zip_uint64_t)count);
+	for (size_t i = 0; status == QDQ_OK && i < out->count; i++)
+		status = read_entry(&out->items[i], &a, &max_bytes);
+	zip_discard(a.zip);
 	return status;
 }
 
@@ -177,7 +213,7 @@ qdq_status read_arrays(arrays *out, const char *path, const char *name, uint64_t
 
 	*out = (arrays){0};
 	status = n > 4 && strcmp(path + n - 4, ".npz") == 0 ? read_npz(out, path, max_bytes)
-							    : read_npy(out, path, name, max_bytes);
+							    : read_one(out, path, name, max_bytes);
 	if (status != QDQ_OK)
 		free_arrays(out);
 	return status;
@@ -185,62 +221,107 @@ qdq_status read_arrays(arrays *out, const char *path, const char *name, uint64_t
 
 /* ---- writing ---- */
 
-static qdq_status add_entry(zip_t *zip, const char *path, const array *a)
+/* Header and data stay where they are until the archive is closed. */
+static qdq_status add_entry(zip_t *zip, const char *path, const array *a, char *header)
 {
-	char header[512], *entry = malloc(a->size + sizeof header), *name = malloc(strlen(a->name) + 5);
-	size_t n = strlen(a->name) > LONGEST_NAME ? 0 : npy_header(header, a);
-	zip_source_t *source = NULL;
+	size_t n = npy_header(header, a);
+	zip_buffer_fragment_t parts[2] = {{(zip_uint8_t *)header, n}, {a->data, a->size}};
+	zip_source_t *source;
 	zip_int64_t index = -1;
+	char *name;
 
-	if (n == 0 || entry == NULL || name == NULL) {
-		free(entry);
-		free(name);
-		return complain(path, a->name,
-				n == 0 ? "NumPy has no such type, or zip no such long name" : "out of memory",
-				n == 0 ? QDQ_EMODEL : QDQ_ENOMEM);
+	if (n == 0) {
+		char why[100];
+
+		snprintf(why, sizeof why, "its type is %s, which NumPy does not have", qdq_type_text(a->type));
+		return complain(path, a->name, why, QDQ_EMODEL);
 	}
-	memcpy(entry, header, n);
-	memcpy(entry + n, a->data, a->size);
+	if (strlen(a->name) > LONGEST_NAME)
+		return complain(path, a->name, "the name is too long for an archive", QDQ_EMODEL);
+	name = malloc(strlen(a->name) + 5);
+	if (name == NULL)
+		return complain(path, a->name, "out of memory", QDQ_ENOMEM);
 	sprintf(name, "%s.npy", a->name);
-	source = zip_source_buffer(zip, entry, n + a->size, 1); /* frees entry */
-	if (source == NULL)
-		free(entry);
-	else
+	source = zip_source_buffer_fragment(zip, parts, a->size == 0 ? 1 : 2, 0);
+	if (source != NULL)
 		index = zip_file_add(zip, name, source, ZIP_FL_ENC_UTF_8);
 	if (source != NULL && index < 0)
 		zip_source_free(source);
 	free(name);
 	if (index < 0 ||
 	    zip_file_set_dostime(zip, (zip_uint64_t)index, 0, 0x21, 0) != 0) /* 1980-01-01, in any time zone */
-		return complain(path, a->name, zip_strerror(zip), QDQ_EMODEL);
+		return refuse_zip(path, a->name, zip_get_error(zip));
 	return QDQ_OK;
+}
+
+/* The archive in memory. */
+static qdq_status pack(zip_source_t *archive, const char *path, const array *items, size_t count, char *headers)
+{
+	zip_error_t error;
+	zip_t *zip;
+	qdq_status status = QDQ_OK;
+
+	zip_error_init(&error);
+	zip_source_keep(archive); /* closing takes one reference */
+	zip = zip_open_from_source(archive, ZIP_CREATE | ZIP_TRUNCATE, &error);
+	if (zip == NULL) {
+		zip_source_free(archive);
+		status = refuse_zip(path, NULL, &error);
+		zip_error_fini(&error);
+		return status;
+	}
+	for (size_t i = 0; status == QDQ_OK && i < count; i++)
+		status = add_entry(zip, path, &items[i], headers + i * NPY_HEADER);
+	if (status == QDQ_OK && zip_close(zip) == 0)
+		return QDQ_OK;
+	if (status == QDQ_OK)
+		status = refuse_zip(path, NULL, zip_get_error(zip));
+	zip_discard(zip);
+	return status;
+}
+
+static qdq_status write_archive(const char *path, zip_source_t *archive)
+{
+	output_file out;
+	bool good = open_output(&out, path);
+	char *piece = malloc(PIECE);
+	zip_int64_t n = 0;
+	qdq_status status = QDQ_OK;
+
+	if (good && (piece == NULL || zip_source_open(archive) != 0)) {
+		good = false;
+		errno = ENOMEM;
+	}
+	while (good && (n = zip_source_read(archive, piece, PIECE)) > 0)
+		good = write_output(&out, piece, (size_t)n);
+	if (n < 0)
+		errno = ENOMEM; /* it is in memory: nothing else can go wrong */
+	good = good && n == 0 && commit_output(&out);
+	if (!good)
+		status = complain(path, NULL, strerror(errno), errno == ENOMEM ? QDQ_ENOMEM : QDQ_EFILE);
+	discard_output(&out);
+	free(piece);
+	return status;
 }
 
 qdq_status write_npz(const char *path, const array *items, size_t count)
 {
-	char *temporary = malloc(strlen(path) + 32);
-	qdq_status status = QDQ_OK;
-	zip_t *zip;
-	int code = 0;
+	char *headers;
+	zip_source_t *archive;
+	qdq_status status;
 
-	if (temporary == NULL)
-		return complain(path, NULL, "out of memory", QDQ_ENOMEM);
-	sprintf(temporary, "%s.%ld.tmp", path, (long)getpid());
-	zip = zip_open(temporary, ZIP_CREATE | ZIP_TRUNCATE, &code);
-	if (zip == NULL)
-		status = complain(path, NULL, "it cannot be written", QDQ_EFILE);
-	for (size_t i = 0; status == QDQ_OK && i < count; i++)
-		status = add_entry(zip, path, &items[i]);
-	if (zip != NULL && status != QDQ_OK) {
-		zip_discard(zip);
-	} else if (zip != NULL && zip_close(zip) != 0) {
-		status = complain(path, NULL, zip_strerror(zip), QDQ_EFILE);
-		zip_discard(zip);
-	}
-	if (status == QDQ_OK && rename(temporary, path) != 0)
-		status = complain(path, NULL, strerror(errno), QDQ_EFILE);
-	if (status != QDQ_OK)
-		(void)unlink(temporary);
-	free(temporary);
+	if (count == 0)
+		return complain(path, NULL, "there are no arrays to write", QDQ_EMODEL);
+	headers = calloc(count, NPY_HEADER);
+	archive = zip_source_buffer_create(NULL, 0, 1, NULL);
+	if (headers == NULL || archive == NULL)
+		status = complain(path, NULL, "out of memory", QDQ_ENOMEM);
+	else
+		status = pack(archive, path, items, count, headers);
+	if (status == QDQ_OK)
+		status = write_archive(path, archive);
+	if (archive != NULL)
+		zip_source_free(archive);
+	free(headers);
 	return status;
 }

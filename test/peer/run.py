@@ -141,6 +141,7 @@ def bad_archives():
             (b"(0, 3, 4, 4)", b"(0, 4611686018427387904, 4611686018427387904)")]))),
         "records": archive(("input.npy", npy(x, replace=[(b"'<f4'", b"[('a', '<f4')]")]))),
         "objects": archive(("input.npy", npy(x, replace=[(b"'<f4'", b"'|O'")]))),
+        "bfloat16": archive(("input.npy", npy(x.astype(np.float16).view("V2")))),
         "bomb": archive(("input.npy", npy(np.zeros(1 << 26, np.uint8))), method=zipfile.ZIP_DEFLATED),
         "wrong type": archive(("input.npy", npy(x.astype(np.float64)))),
         "wrong shape": archive(("input.npy", npy(x[:, :2]))),
@@ -161,10 +162,38 @@ def check_bad(folder):
         done = subprocess.run([QDQOPT, "run", model, "--input", path, "--output", out], capture_output=True, text=True)
         check(done.returncode in (1, 2, 3) and done.stderr.strip() and not os.path.exists(out),
               "bad input '%s': exit status %d, %s" % (what, done.returncode, done.stderr))
+    os.mkdir(os.path.join(folder, "folder.npz"))
+    with open(os.path.join(folder, "huge.npy"), "wb") as f:  # 16 GiB, none of them on the disk
+        np.lib.format.write_array_header_1_0(f, {"descr": "<f4", "fortran_order": False, "shape": (1 << 32,)})
+        f.truncate(f.tell() + (16 << 30))
     for words, status in ((("--input", os.path.join(folder, "missing.npz")), 3), (("--input", folder + "/x.npz/"), 2),
+                          (("--input", "input=%s/huge.npy" % folder), 1), (("--input", "%s/folder.npz" % folder), 3),
                           (("--random", "x"), 2), (("--threads", "0"), 2), (("--device", "tpu"), 2), ((), 2)):
         done = subprocess.run([QDQOPT, "run", model, *words], capture_output=True, text=True)
         check(done.returncode == status and done.stderr.strip(), "%s: exit status %d" % (words, done.returncode))
+
+
+def check_places(folder):
+    """What stands where the outputs go: links and permissions stay, a pipe is written into."""
+    model, out = os.path.join(folder, "bad.onnxtxt"), os.path.join(folder, "there.npz")
+    link = os.path.join(folder, "link.npz")
+    with open(out, "wb"):
+        pass
+    os.chmod(out, 0o640)
+    os.symlink("there.npz", link)
+
+    def write(place):
+        words = [QDQOPT, "run", model, "--random", "1", "--output", place, "--quiet"]
+        return subprocess.run(words, capture_output=True)
+
+    done = write(link)
+    check(done.returncode == 0 and os.path.islink(link) and os.stat(out).st_mode & 0o777 == 0o640, "through a link")
+    with np.load(out) as f:
+        check(f.files == ["output"], "what came through a link")
+    os.symlink("/dev/stdout", os.path.join(folder, "pipe.npz"))
+    done = write(os.path.join(folder, "pipe.npz"))
+    check(done.returncode == 0 and done.stdout.startswith(b"PK"), "into a pipe")
+    check(not [f for f in os.listdir(folder) if f.endswith(".tmp")], "temporary files are left")
 
 
 def check_arrays(folder):
@@ -193,6 +222,7 @@ def main():
         check_digits(folder)
         check_arrays(folder)
         check_bad(folder)
+        check_places(folder)
     print("%d passed, %d failed" % (passed, failed))
     return failed != 0
 

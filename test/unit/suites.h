@@ -15,6 +15,7 @@ Suite *eval_hostile_suite(void);
 Suite *exec_suite(void);
 Suite *infer_suite(void);
 Suite *infer_rules_suite(void);
+Suite *npz_suite(void);
 Suite *numbers_suite(void);
 Suite *onnx_file_suite(void);
 Suite *onnx_graph_suite(void);
