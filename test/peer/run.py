@@ -189,6 +189,18 @@ def check_arrays(folder):
             check(done.returncode == 0 and np.array_equal(y["y"], x.T), "%s .npy" % what)
 
 
+def check_broadcast(folder):
+    """An operand that is broadcast, on either side."""
+    model = os.path.join(folder, "add.onnxtxt")
+    x, b = np.arange(24000, dtype=np.float32).reshape(2, 3, 4000), np.arange(4000, dtype=np.float32)
+    for nodes in ("y = Add(b, x)", "y = Add(x, b)", "y = Mul(b, x)", "y = Mul(x, b)"):
+        with open(model, "w") as f:
+            f.write('<ir_version: 8, opset_import: ["" : 17]>\n'
+                    "g (float[4000] b, float[2,3,4000] x) => (float[2,3,4000] y) { %s }\n" % nodes)
+        got, wrong = run(model, {"x": x, "b": b}, folder)
+        check(got is not None and np.array_equal(got["y"], x + b if "Add" in nodes else x * b), "%s: %s" % (nodes, wrong))
+
+
 # ---- qdqopt compare ----
 
 
@@ -355,6 +367,7 @@ def main():
                 check_compare_reference(path, folder)
         check_digits(folder)
         check_arrays(folder)
+        check_broadcast(folder)
         check_bad(folder)
         check_layers(folder)
         check_compare_words(folder)
