@@ -314,6 +314,8 @@ def check_compare_words(folder):
     y = np.maximum(x, 0)
     text = compare(a, arrays("b1", y=y[:, ::-1]), "--input", given)
     check(figures(text, "y")[4:] == [1, 2] and "z: not in" in text, "top-1 of rows: %s" % text)
+    text = compare(a, arrays("b3", y=np.array([[0, 1, 3], [2, 5, 0]], np.float32)), "--input", given)  # the least are others
+    check(figures(text, "y")[4:] == [2, 2] and figures(text, "y")[:2] == [2, 0.666667], "top-1, mean: %s" % text)
     for what, value, expected in (("a NaN", np.nan, [np.inf, np.inf, -np.inf]), ("an infinity", np.inf, [np.inf, np.inf, -np.inf]),
                                   ("nothing else", 1, [0, 0, np.inf])):
         one = y.copy()
