@@ -185,7 +185,7 @@ library() {
 words() { # help, version, wrong words
 	exits 0 "--version" "$qdqopt" --version
 	says "^qdqopt $version$"
-	for command in "" inspect explain; do
+	for command in "" inspect explain run compare; do
 		exits 0 "--help $command" "$qdqopt" $command --help
 		says '^usage: qdqopt'
 	done
@@ -193,6 +193,10 @@ words() { # help, version, wrong words
 	options=$(grep -Eo -- '--[a-z0-9-]+' "$work/out" | sort -u)
 	passes=$(sed -n '/^Passes/,/^Exit/s/^  \([a-z_]*\) .*/\1/p' "$work/out")
 	for option in $options; do
+		sed 's/\\-/-/g' docs/qdqopt.1 | grep -q -- "$option"
+		verdict $? "the man page does not know $option"
+	done
+	for option in $("$qdqopt" compare --help | grep -Eo -- '--[a-z0-9-]+' | sort -u); do
 		sed 's/\\-/-/g' docs/qdqopt.1 | grep -q -- "$option"
 		verdict $? "the man page does not know $option"
 	done

@@ -13,7 +13,9 @@ typedef enum takes { TAKES_NOTHING, TAKES_VALUE, MAY_TAKE_VALUE } takes;
 #define INSPECT (1u << COMMAND_INSPECT)
 #define EXPLAIN (1u << COMMAND_EXPLAIN)
 #define RUN (1u << COMMAND_RUN)
-#define ALL (OPTIMIZE | INSPECT | EXPLAIN | RUN)
+#define COMPARE (1u << COMMAND_COMPARE)
+#define REWRITING (OPTIMIZE | INSPECT | EXPLAIN | RUN)
+#define ALL (REWRITING | COMPARE)
 
 typedef struct option {
 	const char *name;
@@ -129,6 +131,13 @@ static bool set_check(arguments *a, const char *value)
 	return true;
 }
 
+static bool set_layers(arguments *a, const char *value)
+{
+	(void)value;
+	a->layers = true;
+	return true;
+}
+
 static bool set_output(arguments *a, const char *value)
 {
 	size_t n = strlen(value);
@@ -163,19 +172,20 @@ static bool set_instructions(arguments *a, const char *value)
 static const option options[] = {
     {"--report", MAY_TAKE_VALUE, OPTIMIZE | INSPECT, set_report},
     {"--emit", TAKES_VALUE, OPTIMIZE, set_emit},
-    {"--exact", TAKES_NOTHING, ALL, set_exact},
-    {"--allow", TAKES_VALUE, ALL, set_allow},
+    {"--exact", TAKES_NOTHING, REWRITING, set_exact},
+    {"--allow", TAKES_VALUE, REWRITING, set_allow},
     {"--require-int8", TAKES_VALUE, OPTIMIZE | INSPECT, set_require},
-    {"--target", TAKES_VALUE, ALL, set_target},
-    {"--passes", TAKES_VALUE, ALL, set_passes},
+    {"--target", TAKES_VALUE, REWRITING, set_target},
+    {"--passes", TAKES_VALUE, REWRITING, set_passes},
     {"--print-after", TAKES_VALUE, OPTIMIZE | INSPECT, set_print_after},
     {"--quiet", TAKES_NOTHING, ALL, set_quiet},
-    {"--input", TAKES_VALUE, RUN, set_input},
-    {"--random", TAKES_VALUE, RUN, set_random},
+    {"--input", TAKES_VALUE, RUN | COMPARE, set_input},
+    {"--random", TAKES_VALUE, RUN | COMPARE, set_random},
     {"--output", TAKES_VALUE, RUN, set_output},
     {"--check", TAKES_NOTHING, RUN, set_check},
+    {"--layers", TAKES_NOTHING, COMPARE, set_layers},
     {"--device", TAKES_VALUE, RUN, set_device},
-    {"--threads", TAKES_VALUE, RUN, set_threads},
+    {"--threads", TAKES_VALUE, RUN | COMPARE, set_threads},
     {"--instructions", TAKES_VALUE, RUN, set_instructions},
     {"--help", TAKES_NOTHING, ALL, NULL},
     {"--version", TAKES_NOTHING, ALL, NULL},
@@ -227,12 +237,16 @@ static bool take_option(arguments *a, int argc, char **argv, int *i)
 
 static bool check_words(const arguments *a)
 {
-	static const int least[] = {
-	    [COMMAND_OPTIMIZE] = 2, [COMMAND_INSPECT] = 1, [COMMAND_EXPLAIN] = 1, [COMMAND_RUN] = 1};
+	static const int least[] = {[COMMAND_OPTIMIZE] = 2,
+				    [COMMAND_INSPECT] = 1,
+				    [COMMAND_EXPLAIN] = 1,
+				    [COMMAND_RUN] = 1,
+				    [COMMAND_COMPARE] = 2};
 
 	if (a->n_words < least[a->command]) {
 		fprintf(stderr, "qdqopt: %s is missing; see qdqopt --help\n",
 			a->command == COMMAND_EXPLAIN			   ? "the CODE, or IN NODE"
+			: a->command == COMMAND_COMPARE			   ? "A.onnx or B"
 			: a->command == COMMAND_OPTIMIZE && a->n_words > 0 ? "OUT"
 									   : "IN");
 		return false;
@@ -265,22 +279,24 @@ static bool wants_words(arguments *a, int argc, char **argv)
 
 bool parse_arguments(arguments *out, int argc, char **argv)
 {
+	static const struct {
+		const char *name;
+		command command;
+		int most;
+	} commands[] = {{"inspect", COMMAND_INSPECT, 1},
+			{"explain", COMMAND_EXPLAIN, 2},
+			{"run", COMMAND_RUN, 1},
+			{"compare", COMMAND_COMPARE, 2}};
 	bool only_words = false;
 	int first = 1, most = 2;
 
 	*out = (arguments){.require = -1};
-	if (argc > 1 && strcmp(argv[1], "inspect") == 0) {
-		out->command = COMMAND_INSPECT;
-		first = 2;
-		most = 1;
-	} else if (argc > 1 && strcmp(argv[1], "explain") == 0) {
-		out->command = COMMAND_EXPLAIN;
-		first = 2;
-	}
-	if (argc > 1 && strcmp(argv[1], "run") == 0) {
-		out->command = COMMAND_RUN;
-		first = 2;
-		most = 1;
+	for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++) {
+		if (strcmp(argv[1], commands[i].name) == 0) {
+			out->command = commands[i].command;
+			most = commands[i].most;
+			first = 2;
+		}
 	}
 	if (wants_words(out, argc, argv))
 		return true;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cli.h -- what the files of the command line share; it knows include/qdqopt.h and nothing else of the library
+ * cli.h -- what the files of the command line share; it knows the headers in include and nothing else of the library
  */
 #ifndef QDQ_CLI_H
 #define QDQ_CLI_H
@@ -8,7 +8,9 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "npz.h"
 #include "qdqopt.h"
+#include "qdqopt_exec.h"
 
 #define EXIT_COVERAGE 6 /* done, but --require-int8 is not met */
 
@@ -17,6 +19,7 @@ typedef enum command {
 	COMMAND_INSPECT,
 	COMMAND_EXPLAIN,
 	COMMAND_RUN,
+	COMMAND_COMPARE,
 	COMMAND_HELP,
 	COMMAND_VERSION
 } command;
@@ -25,7 +28,7 @@ enum { MOST_INPUTS = 64 }; /* --input on one line */
 
 typedef struct arguments {
 	command command;
-	const char *words[2]; /* positional: IN OUT, IN, or CODE | IN NODE */
+	const char *words[2]; /* positional: IN OUT, IN, A B, or CODE | IN NODE */
 	int n_words;
 	bool report;		 /* --report was given */
 	const char *report_file; /* NULL: to the terminal */
@@ -36,6 +39,7 @@ typedef struct arguments {
 	const char *inputs[MOST_INPUTS]; /* NAME=FILE.npy or FILE.npz */
 	int n_inputs;
 	bool check;  /* --check */
+	bool layers; /* --layers */
 	bool random; /* --random was given */
 	uint64_t seed;
 	const char *output, *instructions;
@@ -74,9 +78,25 @@ void discard_output(output_file *o); /* after any of the others: removes what is
 /* memory.c: an allocator for qdq_options, of one context at a time */
 void *alloc_ahead(void *user, void *p, size_t old_size, size_t new_size);
 
+/* inputs.c: what --input and --random give to one network, or the same to two */
+typedef struct given_inputs {
+	const arguments *arguments;
+	arrays files[MOST_INPUTS];
+	arrays made;	/* random ones */
+	uint64_t state; /* of the random numbers */
+} given_inputs;
+/* Messages are on stderr where these fail. */
+qdq_status read_inputs(given_inputs *out, const arguments *a);
+/* Every array must be an input of m or of other (which may be NULL). */
+qdq_status check_inputs(const given_inputs *g, const qdq_model *m, const qdq_model *other);
+/* The inputs that are given, and random ones if wanted; free *out. Data is g's, names are m's. */
+qdq_status bind_inputs(qdq_binding **out, size_t *count, given_inputs *g, const qdq_model *m);
+void free_inputs(given_inputs *g);
+
 /* optimize.c, explain.c: exit status */
 int run_optimize(const arguments *a); /* also inspect */
 int run_explain(const arguments *a);
 int run_network(const arguments *a); /* run.c */
+int run_compare(const arguments *a); /* compare.c */
 
 #endif

@@ -14,6 +14,7 @@ static const char *const texts[] = {
 	"       qdqopt explain CODE            what a reason in the report means\n"
 	"       qdqopt explain IN NODE         what happened to one operator, and why\n"
 	"       qdqopt run IN [options]        optimize and run it once (qdqopt run --help)\n"
+	"       qdqopt compare A B [options]   run two networks and say how they differ (qdqopt compare --help)\n"
 	"\n"
 	"IN and OUT are ONNX files (.onnxtxt or .txt: ONNX's textual syntax); - is standard input or output.\n"
 	"\n"
@@ -49,6 +50,23 @@ static const char *const texts[] = {
 	"  --threads N              as many as there are cores, if not given; the results do not depend on it\n"
 	"  --instructions c|avx2|vnni   use no more than these; the results do not depend on it\n"
 	"  --exact, --allow=bounded, --passes LIST, --target cuda, --quiet    as for qdqopt IN OUT\n",
+    [COMMAND_COMPARE] =
+	"usage: qdqopt compare A B [options]    runs two networks, as they are, on the same inputs\n"
+	"       qdqopt compare A B.npz [options]    the same with arrays in place of B, by the names of A's tensors\n"
+	"\n"
+	"For each output of A: the largest and the mean absolute difference, the signal-to-noise ratio (B is the "
+	"signal),\n"
+	"the cosine, and in how many rows (along the last axis) the largest element is the same.\n"
+	"\n"
+	"  --input NAME=FILE.npy    an input; --input FILE.npz: inputs, by the names of the arrays\n"
+	"  --random SEED            random numbers for every input that is not given; symbols count as 1\n"
+	"  --layers                 also what is between the operators, by name: each tensor that differs (below 60 "
+	"dB), and\n"
+	"                           the first that does\n"
+	"  --threads N              as many as there are cores, if not given; the results do not depend on it\n"
+	"  --quiet                  no warnings; the results are printed all the same\n"
+	"\n"
+	"Exit status: 0 they ran, whatever the differences; 1 a model cannot be used; 2 wrong usage; 3 file system.\n",
 };
 
 static void print_passes(void)

@@ -20,6 +20,8 @@ int main(int argc, char **argv)
 		return run_explain(&a);
 	case COMMAND_RUN:
 		return run_network(&a);
+	case COMMAND_COMPARE:
+		return run_compare(&a);
 	default:
 		return run_optimize(&a);
 	}

@@ -3,13 +3,8 @@
  * run.c -- qdqopt run: optimizes a network and runs it once on given or random inputs
  */
 #include <stdlib.h>
-#include <string.h>
 
-#include "../../include/qdqopt_exec.h"
 #include "cli.h"
-#include "npz.h"
-
-#define LARGEST_INPUT ((uint64_t)8 << 30) /* bytes of one file of inputs, unpacked */
 
 typedef struct job {
 	const arguments *arguments;
@@ -17,153 +12,11 @@ typedef struct job {
 	qdq_model *model;
 	qdq_session *session;
 	void *held;
-	arrays files[MOST_INPUTS];
+	given_inputs given;
 	qdq_binding *inputs, *outputs;
-	void **made; /* random inputs */
 	size_t n_inputs, n_outputs;
 	uint64_t differences, large; /* elements; of those, by more than a step */
 } job;
-
-/* ---- inputs ---- */
-
-static const array *given(const job *j, const char *name)
-{
-	for (int i = 0; i < j->arguments->n_inputs; i++) {
-		const array *a = find_array(&j->files[i], name);
-
-		if (a != NULL)
-			return a;
-	}
-	return NULL;
-}
-
-/* NAME=FILE.npy, or FILE.npz with the names as keys */
-static qdq_status read_inputs(job *j)
-{
-	for (int i = 0; i < j->arguments->n_inputs; i++) {
-		const char *word = j->arguments->inputs[i], *equals = strrchr(word, '=');
-		size_t n = strlen(word);
-		bool npz = n > 4 && strcmp(word + n - 4, ".npz") == 0;
-		char *name = NULL;
-		qdq_status status;
-
-		if (!npz) {
-			name = strdup(word);
-			if (name == NULL)
-				return QDQ_ENOMEM;
-			name[equals - word] = '\0'; /* arguments.c has seen it */
-		}
-		status = read_arrays(&j->files[i], npz ? word : equals + 1, name, LARGEST_INPUT);
-		free(name);
-		if (status != QDQ_OK)
-			return status;
-	}
-	return QDQ_OK;
-}
-
-/* Every array must be an input: a misspelt key would be lost in silence. */
-static qdq_status check_names(const job *j)
-{
-	for (int i = 0; i < j->arguments->n_inputs; i++) {
-		for (size_t k = 0; k < j->files[i].count; k++) {
-			size_t v = 0;
-
-			while (v < qdq_input_count(j->model) &&
-			       strcmp(qdq_value_name(qdq_input(j->model, v)), j->files[i].items[k].name) != 0)
-				v++;
-			if (v == qdq_input_count(j->model)) {
-				fprintf(stderr, "qdqopt: error: %s: the model has no input '%s'\n",
-					j->arguments->inputs[i], j->files[i].items[k].name);
-				return QDQ_EUSAGE;
-			}
-		}
-	}
-	return QDQ_OK;
-}
-
-static uint64_t next_random(uint64_t *state)
-{
-	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return z ^ (z >> 31);
-}
-
-/* Floats from -1 to 1, bytes of any value, other integers 0 or 1; a symbol counts as 1. */
-static qdq_status make_random(const qdq_value *v, qdq_binding *out, uint64_t *state)
-{
-	size_t count = 1, size;
-
-	out->rank = qdq_value_rank(v);
-	if (out->rank < 0 || out->rank > QDQ_BINDING_RANK) {
-		fprintf(stderr, "qdqopt: error: input '%s' has no known shape: it cannot be random\n", out->name);
-		return QDQ_EMODEL;
-	}
-	for (int i = 0; i < out->rank; i++) {
-		int64_t d = qdq_value_dim(v, i);
-
-		out->dims[i] = d < 0 ? 1 : d;
-		count *= (size_t)out->dims[i];
-	}
-	size = out->type == QDQ_TYPE_FLOAT || out->type == QDQ_TYPE_INT32 ? 4 : out->type == QDQ_TYPE_INT64 ? 8 : 1;
-	if (size == 1 && out->type != QDQ_TYPE_INT8 && out->type != QDQ_TYPE_UINT8 && out->type != QDQ_TYPE_BOOL) {
-		fprintf(stderr, "qdqopt: error: input '%s' is %s: it cannot be random\n", out->name,
-			qdq_type_text(out->type));
-		return QDQ_EMODEL;
-	}
-	out->size = count * size;
-	out->data = calloc(count == 0 ? 1 : count, size);
-	if (out->data == NULL)
-		return QDQ_ENOMEM;
-	for (size_t i = 0; i < count; i++) {
-		uint64_t r = next_random(state);
-
-		if (out->type == QDQ_TYPE_FLOAT)
-			((float *)out->data)[i] = (float)((double)(r >> 40) / 8388608.0 - 1);
-		else if (out->type == QDQ_TYPE_INT8 || out->type == QDQ_TYPE_UINT8)
-			((unsigned char *)out->data)[i] = (unsigned char)(r >> 56);
-		else
-			((unsigned char *)out->data)[i * size] = (unsigned char)(r >> 63);
-	}
-	return QDQ_OK;
-}
-
-static qdq_status bind_inputs(job *j)
-{
-	uint64_t state = j->arguments->seed;
-	size_t count = qdq_input_count(j->model);
-
-	j->inputs = calloc(count + 1, sizeof *j->inputs);
-	j->made = calloc(count + 1, sizeof *j->made);
-	if (j->inputs == NULL || j->made == NULL)
-		return QDQ_ENOMEM;
-	for (size_t i = 0; i < count; i++) {
-		const qdq_value *v = qdq_input(j->model, i);
-		qdq_binding *b = &j->inputs[j->n_inputs];
-		const array *a = given(j, qdq_value_name(v));
-
-		*b = (qdq_binding){.name = qdq_value_name(v), .type = qdq_value_type(v)};
-		if (a != NULL) {
-			b->type = a->type;
-			b->rank = a->rank;
-			for (int d = 0; d < a->rank && d < QDQ_BINDING_RANK; d++)
-				b->dims[d] = a->dims[d];
-			b->data = a->data;
-			b->size = a->size;
-		} else if (j->arguments->random) {
-			qdq_status status = make_random(v, b, &state);
-
-			if (status != QDQ_OK)
-				return status;
-			j->made[i] = b->data;
-		} else {
-			continue; /* it has a default, or the session says that it is missing */
-		}
-		j->n_inputs++;
-	}
-	return QDQ_OK;
-}
 
 /* ---- outputs ---- */
 
@@ -252,11 +105,11 @@ static qdq_status run(job *j)
 	qdq_status status = load_input(&j->model, j->ctx, a->words[0], &j->held);
 
 	if (status == QDQ_OK)
-		status = read_inputs(j);
+		status = read_inputs(&j->given, a);
 	if (status == QDQ_OK)
-		status = check_names(j);
+		status = check_inputs(&j->given, j->model, NULL);
 	if (status == QDQ_OK)
-		status = bind_inputs(j);
+		status = bind_inputs(&j->inputs, &j->n_inputs, &j->given, j->model);
 	if (status == QDQ_OK)
 		status = qdq_optimize(j->model, &how);
 	if (status == QDQ_OK)
@@ -294,11 +147,7 @@ int run_network(const arguments *a)
 	if (status == QDQ_ENOMEM)
 		fprintf(stderr, "qdqopt: error: out of memory\n");
 	qdq_session_free(j.session);
-	for (int i = 0; i < a->n_inputs; i++)
-		free_arrays(&j.files[i]);
-	for (size_t i = 0; j.made != NULL && i < qdq_input_count(j.model); i++)
-		free(j.made[i]);
-	free(j.made);
+	free_inputs(&j.given);
 	free(j.inputs);
 	free(j.outputs);
 	qdq_ctx_free(j.ctx);

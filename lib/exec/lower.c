@@ -315,7 +315,8 @@ static bool add_other(lowering *l, const qdq_node *n, const qdq_value *v, const 
 	qdq_step *s;
 
 	if (o.kind != KNOWN_SOURCE || !one_scale(&o.quant) || !same_shape(o.outer, n->outputs[0]) ||
-	    (o.quant.scale == NULL && o.outer->type != QDQ_TYPE_FLOAT) || !register_of(l, v, &from))
+	    !same_shape(v, n->outputs[0]) || (o.quant.scale == NULL && o.outer->type != QDQ_TYPE_FLOAT) ||
+	    !register_of(l, v, &from))
 		return false;
 	s = add_step(l, QDQ_STEP_ADD, from);
 	*qdq_push(l->scratch, &l->others) = (other_operand){(uint32_t)l->steps.count - 1, o};
