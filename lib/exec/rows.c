@@ -320,6 +320,8 @@ void qdq_row_contract(qdq_row *row, const int32_t *acc, int64_t pitch)
 void qdq_rows_run(qdq_row *row, int64_t pixel, int64_t pixels)
 {
 #ifdef HAVE_FAST
+	if (row->isa == QDQ_ISA_VNNI && qdq_rows_image_avx512(row, pixel, pixels))
+		return;
 	if (row->isa == QDQ_ISA_VNNI) {
 		rows_avx512(row, pixel, pixels);
 		return;

@@ -24,5 +24,8 @@ typedef struct qdq_row {
 void qdq_row_contract(qdq_row *row, const int32_t *acc, int64_t pitch);
 /* Any other anchor: pixels [pixel, pixel + pixels), all channels. */
 void qdq_rows_run(qdq_row *row, int64_t pixel, int64_t pixels);
+/* rows_x86.c: the same for a whole tile and for an image of few channels; false: the steps are others than it knows. */
+bool qdq_row_tile_avx512(const qdq_row *row, const qdq_tile *t);
+bool qdq_rows_image_avx512(const qdq_row *row, int64_t pixel, int64_t pixels);
 
 #endif

@@ -50,6 +50,10 @@ static void use_tile(void *user, const qdq_tile *t)
 {
 	qdq_row *row = user;
 
+#if defined(__x86_64__) && defined(__GNUC__)
+	if (row->isa == QDQ_ISA_VNNI && qdq_row_tile_avx512(row, t))
+		return;
+#endif
 	for (int64_t c = 0; c < t->channels; c += row->count) {
 		row->channel = t->channel + c;
 		row->count = t->channels - c < QDQ_ROW ? t->channels - c : QDQ_ROW;
