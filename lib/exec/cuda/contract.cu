@@ -68,24 +68,25 @@ template <typename T> struct loader {
 		}
 	}
 
-	DEVICE void copy_windows(uint32_t to, int step) const
+	/* This thread's 16 bytes of a step; behind the last they lie outside every image. */
+	DEVICE int2 unit_of(int step) const
 	{
-		int unit = step * CHUNKS + chunk;
-		bool any = unit < p.n_units;
-		int2 u = __ldg(pointer<const int2>(p.units) + (any ? unit : 0));
-		int dy = (int16_t)(u.y & 0xffff), dx = u.y >> 16;
-		const char *x = pointer<const char>(p.x) + u.x + group_offset;
+		return __ldg(pointer<const int2>(p.units) + step * CHUNKS + chunk);
+	}
+
+	/* Outside the image there is padding, 16 bytes of it in memory. */
+	DEVICE void copy_windows(uint32_t to, int2 unit) const
+	{
+		int dy = (int16_t)(unit.y & 0xffff), dx = unit.y >> 16;
+		const char *x = pointer<const char>(p.x) + unit.x + group_offset;
 
 #pragma unroll
 		for (int i = 0; i < T::A; i++) {
-			uint32_t at = to + swizzled(row + i * T::ROWS, chunk);
-			bool inside = (unsigned)(rows[i].y + dy) < (unsigned)p.h && (unsigned)(rows[i].x + dx) < (unsigned)p.w;
+			bool inside = there[i] && (unsigned)(rows[i].y + dy) < (unsigned)p.h &&
+				      (unsigned)(rows[i].x + dx) < (unsigned)p.w;
 
-			if (any && there[i] && !inside && p.pad != 0)
-				store16(at, (uint32_t)p.pad);
-			else
-				copy16(at, any && there[i] && inside ? x + rows[i].at : pointer<const char>(p.x),
-				       any && there[i] && inside);
+			copy16(to + swizzled(row + i * T::ROWS, chunk), inside ? x + rows[i].at : pointer<const char>(p.padding),
+			       true);
 		}
 	}
 };
@@ -257,9 +258,10 @@ template <int BM, int BN, int WM, int WN, int STAGES> DEVICE void contract(const
 		fetch<T>(p, shared, pixel + warp_m * WM, channel + own);
 	for (int s = 0; s < STAGES - 1; s++) {
 		if (s < steps)
-			load.copy_windows(shared + s * T::STAGE, first + s);
+			load.copy_windows(shared + s * T::STAGE, load.unit_of(first + s));
 		copies_end();
 	}
+	int2 unit = load.unit_of(first + (STAGES - 1 < steps ? STAGES - 1 : 0));
 	for (int s = 0; s < steps; s++) {
 		uint32_t at = shared + s % STAGES * T::STAGE, next = shared + (s + STAGES - 1) % STAGES * T::STAGE;
 
@@ -269,7 +271,9 @@ template <int BM, int BN, int WM, int WN, int STAGES> DEVICE void contract(const
 			begin<T, BN>(p, memory, own, acc);
 		if (s + STAGES - 1 < steps) {
 			load.copy_weights(next + BM * STEP, first + s + STAGES - 1, BN);
-			load.copy_windows(next, first + s + STAGES - 1);
+			load.copy_windows(next, unit);
+			if (s + STAGES < steps)
+				unit = load.unit_of(first + s + STAGES); /* early enough for the next step */
 		}
 		copies_end();
 		if (p.x_signed)

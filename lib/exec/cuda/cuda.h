@@ -45,10 +45,10 @@ typedef struct qdq_cuda_filter {
 	qdq_conv g; /* as packed */
 	CUdeviceptr weights;
 	int64_t *largest; /* by output: all weights less zero points, without signs, added */
-	int32_t *sums;	/* by output: all weights less zero points, added */
-	int32_t depth;	/* bytes of an output's weights; of depthwise: quads */
-	int32_t copies; /* bytes that a weight needs: 1, or more where zero points make it wide */
-	int32_t span;	/* channels of a tap */
+	int32_t *sums;	  /* by output: all weights less zero points, added */
+	int32_t depth;	  /* bytes of an output's weights; of depthwise: quads */
+	int32_t copies;	  /* bytes that a weight needs: 1, or more where zero points make it wide */
+	int32_t span;	  /* channels of a tap */
 } qdq_cuda_filter;
 
 /* ---- plans ---- */
@@ -131,10 +131,14 @@ const qdq_cuda_filter *qdq_cuda_filter_of(qdq_cuda_device *d, const qdq_conv *g)
 typedef struct qdq_tactic {
 	int tile, splits;
 } qdq_tactic;
-qdq_tactic qdq_cuda_tactic(const qdq_cuda_device *d, int64_t pixels, int64_t channels, int32_t depth, bool groups);
+typedef struct qdq_contraction {
+	int64_t pixels, channels;
+	int32_t depth;	   /* bytes of a window */
+	bool groups, adds; /* adds: there is a residual */
+} qdq_contraction;
+qdq_tactic qdq_cuda_tactic(const qdq_cuda_device *d, const qdq_contraction *c);
 /* The candidates of a contraction, best guess first; at most `most`. */
-int qdq_cuda_tactics(const qdq_cuda_device *d, int64_t pixels, int64_t channels, int32_t depth, bool groups,
-		     qdq_tactic *out, int most);
+int qdq_cuda_tactics(const qdq_cuda_device *d, const qdq_contraction *c, qdq_tactic *out, int most);
 
 /* prepare.c */
 void *qdq_cuda_prepare(qdq_device *base, const qdq_plan *p);

@@ -111,10 +111,10 @@ static void load_functions(qdq_cuda_device *d)
 		    d, d->driver.module_function(&d->functions[i], d->modules[functions[i].image], functions[i].name),
 		    "finding kernels", NULL);
 	for (int i = 0; i < QDQ_TILES; i++)
-		qdq_cuda_check(d,
-			       d->driver.function_attribute(d->functions[i], CUDA_FUNCTION_SHARED,
-							    qdq_tile_shared(&qdq_tiles[i])),
-			       "setting up kernels", NULL);
+		qdq_cuda_check(
+		    d,
+		    d->driver.function_attribute(d->functions[i], CUDA_FUNCTION_SHARED, qdq_tile_shared(&qdq_tiles[i])),
+		    "setting up kernels", NULL);
 }
 
 /* ---- closing ---- */

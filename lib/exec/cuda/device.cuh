@@ -26,7 +26,7 @@ template <int V> DEVICE void copy_vector(uint32_t to, const void *from)
 		asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(to), "l"(from), "n"(V));
 }
 
-/* 16 bytes to shared memory; zeros where `there` is false. Through the first cache: windows overlap. */
+/* 16 bytes to shared memory; zeros where `there` is false; through the first cache: windows overlap. */
 DEVICE void copy16(uint32_t to, const void *from, bool there)
 {
 	asm volatile("cp.async.ca.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(there ? 16 : 0));

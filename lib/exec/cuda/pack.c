@@ -79,7 +79,8 @@ static void pack_windows(const qdq_conv *g, const qdq_cuda_filter *f, int8_t *ou
 		for (int copy = 0; copy < f->copies; copy++)
 			for (int64_t t = 0; t < taps; t++)
 				for (int64_t c = 0; c < cg; c++)
-					out[k * f->depth + qdq_cuda_window_place(g, f->span, (int32_t)(copy * taps + t), (int32_t)(shift + c))] =
+					out[k * f->depth + qdq_cuda_window_place(g, f->span, (int32_t)(copy * taps + t),
+										 (int32_t)(shift + c))] =
 					    (int8_t)part_of(qdq_weight(g, k, c, t), copy);
 	}
 }

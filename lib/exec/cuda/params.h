@@ -46,7 +46,7 @@ typedef struct qdq_cuda_step {
 
 typedef struct qdq_cuda_steps {
 	int32_t count, spatial; /* spatial: pixels of an image */
-	int32_t restarts; /* are there RESTARTs? */
+	int32_t restarts;	/* are there RESTARTs? */
 	int32_t fetched;	/* the ADD whose codes may be fetched ahead, as whole vectors; -1: none */
 	qdq_cuda_step step[QDQ_CUDA_STEPS];
 } qdq_cuda_steps;
@@ -64,13 +64,14 @@ typedef struct qdq_cuda_contract {
 	uint64_t start;	     /* int32 per channel, padded to 128: bias, and what zero points add */
 	uint64_t multiplier, addend;
 	uint64_t partial, counters; /* of split sums */
+	uint64_t padding;	    /* 16 bytes of the zero point */
 	int32_t pixels, channels, depth, n_units;
 	int32_t h, w, oh, ow, sh, sw, top, left, pitch;
 	int32_t image;			     /* bytes of an input image */
 	int32_t group_inputs, group_outputs; /* 0: one group */
 	int32_t x_signed, pad;		     /* pad: the zero point, in each byte */
-	int32_t small;	   /* no sum leaves 22 bits: then the conversion to float is an addition */
-	int32_t pointwise; /* every window is one pixel, and they follow each other */
+	int32_t small;			     /* no sum leaves 22 bits: then the conversion to float is an addition */
+	int32_t pointwise;		     /* every window is one pixel, and they follow each other */
 	int32_t splits, steps_each;
 	int32_t columns; /* tiles of channels */
 	qdq_cuda_steps steps;

@@ -190,7 +190,7 @@ static void set_units(qdq_cuda_plan *c, uint64_t *at, const qdq_conv *g, int32_t
 			    (qdq_cuda_unit){(int32_t)((dy * g->w + dx) * g->pitch + channel), (int16_t)dy, (int16_t)dx};
 	}
 	for (int32_t i = n; i < all; i++)
-		units[i] = units[0];
+		units[i] = (qdq_cuda_unit){units[0].offset, INT16_MIN, INT16_MIN}; /* outside of every image */
 	slot(c, at, QDQ_SLOT_BLOB, blob_add(c, units, (size_t)all * sizeof *units, (size_t)all * sizeof *units));
 }
 
@@ -237,6 +237,11 @@ void qdq_cuda_set_tactic(qdq_cuda_plan *c, qdq_launch *l, qdq_tactic t)
 	}
 }
 
+static qdq_contraction contraction_of(const qdq_cuda_contract *p)
+{
+	return (qdq_contraction){p->pixels, p->channels, p->depth, p->group_inputs != 0, p->steps.fetched >= 0};
+}
+
 static bool fits(const qdq_conv *g)
 {
 	double image = (double)g->h * (double)g->w * (double)g->pitch;
@@ -251,8 +256,8 @@ static bool fits(const qdq_conv *g)
 	 (p)->w = (int32_t)(g)->w, (p)->oh = (int32_t)(g)->oh, (p)->ow = (int32_t)(g)->ow, (p)->sh = (int32_t)(g)->sh, \
 	 (p)->sw = (int32_t)(g)->sw, (p)->top = (int32_t)(g)->top, (p)->left = (int32_t)(g)->left,                     \
 	 (p)->pitch = (int32_t)(g)->pitch, (p)->image = (int32_t)((g)->h * (g)->w * (g)->pitch),                       \
-	 (p)->pointwise = (g)->kh * (g)->kw == 1 && (g)->sh == 1 && (g)->sw == 1 && (g)->top == 0 &&                    \
-			  (g)->left == 0 && (g)->oh == (g)->h && (g)->ow == (g)->w,                             \
+	 (p)->pointwise = (g)->kh * (g)->kw == 1 && (g)->sh == 1 && (g)->sw == 1 && (g)->top == 0 && (g)->left == 0 && \
+			  (g)->oh == (g)->h && (g)->ow == (g)->w,                                                      \
 	 (p)->x_signed = (g)->x_signed, (p)->pad = (int32_t)((uint32_t)((g)->zx & 0xff) * 0x01010101u))
 
 static bool prepare_depthwise(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel *k, qdq_launch *l)
@@ -286,14 +291,17 @@ static bool prepare_contract(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_ker
 	const qdq_cuda_filter *f = qdq_cuda_filter_of(d, g);
 	qdq_cuda_contract *p = qdq_new(d->base.arena, qdq_cuda_contract);
 	const int32_t *start = starts(c, k, f);
-	bool few = g->pitch == 4;
+	uint8_t padding[16];
+	bool few = g->pitch == 4, good;
 
 	SET_GEOMETRY(p, g, k);
+	memset(padding, g->zx & 0xff, sizeof padding);
 	p->depth = f->depth;
 	p->n_units = (int32_t)(f->copies * g->kh * g->kw * (f->span / (few ? 4 : 16)));
 	p->weights = f->weights;
 	slot(c, &p->x, k->in[0].buffer, 0);
-	set_units(c, &p->units, g, f->copies, f->span, few ? 4 : 16, 1);
+	set_units(c, &p->units, g, f->copies, f->span, few ? 4 : 16, few ? 1 : 4);
+	slot(c, &p->padding, QDQ_SLOT_BLOB, blob_add(c, padding, sizeof padding, sizeof padding));
 	per_channel(c, &p->start, start, k->channels);
 	p->small = sums_small(k, f, start);
 	per_channel(c, &p->multiplier, k->multiplier, k->channels);
@@ -303,6 +311,7 @@ static bool prepare_contract(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_ker
 	p->group_inputs = g->groups == 1 || few ? 0 : (int32_t)(g->c / g->groups);
 	p->group_outputs = g->groups == 1 || few ? 0 : (int32_t)(g->k / g->groups);
 	*l = (qdq_launch){.k = k, .params = p};
+	good = flatten(c, k, &p->steps);
 	if (few) {
 		int32_t columns = p->channels <= 32 ? 32 : 64;
 
@@ -316,9 +325,11 @@ static bool prepare_contract(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_ker
 		if (l->shared > 48 * 1024)
 			return false;
 	} else {
-		qdq_cuda_set_tactic(c, l, qdq_cuda_tactic(d, k->pixels, k->channels, f->depth, p->group_inputs != 0));
+		qdq_contraction what = contraction_of(p);
+
+		qdq_cuda_set_tactic(c, l, qdq_cuda_tactic(d, &what));
 	}
-	return flatten(c, k, &p->steps);
+	return good;
 }
 
 /* ---- the rest ---- */
@@ -332,7 +343,8 @@ static bool prepare_rows(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel 
 	qdq_cuda_rows *p = qdq_new(d->base.arena, qdq_cuda_rows);
 	const qdq_window *w = &k->window;
 	uint64_t threads = (uint64_t)k->pixels * (uint64_t)((k->channels + 3) / 4);
-	bool many = threads > (uint64_t)d->multiprocessors * 8192 && k->anchor != QDQ_ANCHOR_MAX && k->anchor != QDQ_ANCHOR_MEAN;
+	bool many = threads > (uint64_t)d->multiprocessors * 8192 && k->anchor != QDQ_ANCHOR_MAX &&
+		    k->anchor != QDQ_ANCHOR_MEAN;
 
 	*p = (qdq_cuda_rows){.anchor = anchors[k->anchor],
 			     .pixels = (int32_t)k->pixels,
@@ -360,8 +372,11 @@ static bool prepare_rows(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel 
 	if (k->anchor == QDQ_ANCHOR_MUL)
 		set_place(c, &p->in[1], &k->in[1], k);
 	p->pixels_first = k->spatial > 1 && p->in[0].pitch == 0;
-	*l = (qdq_launch){
-	    .k = k, .function = many ? QDQ_ROWS_4 : QDQ_ROWS, .grid = {(uint32_t)((threads + 127) / 128), 1}, .block = 128, .params = p};
+	*l = (qdq_launch){.k = k,
+			  .function = many ? QDQ_ROWS_4 : QDQ_ROWS,
+			  .grid = {(uint32_t)((threads + 127) / 128), 1},
+			  .block = 128,
+			  .params = p};
 	if (!flatten(c, k, &p->steps))
 		return false;
 	for (int32_t i = 0; i < p->steps.count; i++)
@@ -444,7 +459,8 @@ static void time_contraction(qdq_cuda_device *d, qdq_cuda_plan *c, qdq_launch *l
 {
 	qdq_cuda_contract *p = l->params;
 	qdq_tactic candidates[CANDIDATES], best = {0, 1};
-	int n = qdq_cuda_tactics(d, p->pixels, p->channels, p->depth, p->group_inputs != 0, candidates, CANDIDATES);
+	qdq_contraction what = contraction_of(p);
+	int n = qdq_cuda_tactics(d, &what, candidates, CANDIDATES);
 	float least = 1e30f;
 
 	for (int i = 0; i < n; i++) {

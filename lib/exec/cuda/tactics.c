@@ -2,8 +2,10 @@
  *
  * tactics.c -- which tile, and in how many parts to split the window's sum
  *
- * The estimate counts waves of blocks and what a block does one after the other: a start, steps along the window, the
- * epilogue, and the meeting of splits. Numbers are microseconds, fitted to one H100.
+ * The estimate is linear: a multiprocessor's first block takes a while for itself, for each step along the window and for
+ * what it adds; further blocks take less, since they overlap; splits meet at the end. The numbers of each tile are
+ * microseconds, least squares over the contractions of ResNet-50 and MobileNet at batches 1, 8 and 128 on one H100; other
+ * devices differ by about the same factor for all.
  */
 #include "cuda.h"
 
@@ -24,48 +26,62 @@ int qdq_tile_shared(const qdq_tile_shape *s)
 	return s->stages * (s->pixels + s->channels) * 64 + 3 * s->channels * 4 + s->pixels * s->channels;
 }
 
-static double estimate(const qdq_cuda_device *d, int64_t pixels, int64_t channels, int32_t depth, qdq_tactic t)
+typedef struct cost {
+	double first, step, add;	  /* of the first block */
+	double more, more_step, more_add; /* of each further one on the same multiprocessor */
+	double meet, split;		  /* of split sums: at all, for each part */
+} cost;
+
+// clang-format off
+static const cost costs[QDQ_TILES] = {
+	{ 4.878, 0.983, 5.154, 3.175, 0.691, 1.622, 3.709, 0.624 },
+	{ 4.259, 0.828, 3.339, 2.650, 0.753, 1.341, 3.299, 0.585 },
+	{ 3.385, 0.839, 2.359, 1.471, 0.384, 0.421, 2.480, 0.453 },
+	{ 2.984, 0.559, 1.920, 0.700, 0.215, 0.259, 1.957, 0.379 },
+	{ 2.981, 0.717, 1.720, 0.849, 0.257, 0.256, 1.905, 0.350 },
+	{ 2.660, 0.409, 1.001, 0.476, 0.155, 0.149, 1.592, 0.288 },
+};
+// clang-format on
+
+static double estimate(const qdq_cuda_device *d, const qdq_contraction *c, qdq_tactic t)
 {
 	const qdq_tile_shape *s = &qdq_tiles[t.tile];
-	int64_t tiles = (pixels + s->pixels - 1) / s->pixels * ((channels + s->channels - 1) / s->channels);
-	int64_t blocks = tiles * t.splits, steps = (depth / 64 + t.splits - 1) / t.splits;
-	double each = (double)(s->pixels * s->channels) / 16384; /* of the largest tile */
-	double on_one = (double)blocks / d->multiprocessors;
-	double waves = on_one < 1 ? 1 : on_one;
-	/* a multiprocessor's time for a step of all its blocks, and the latency of a step, which several blocks share */
-	double work = waves * ((double)steps * (0.17 * each + 0.03) + 0.9 * each + 0.1);
-	double rounds = (double)((blocks + d->multiprocessors * s->blocks - 1) / (d->multiprocessors * s->blocks));
-	double latency = rounds * ((double)steps * 0.18 + 1.5);
+	const cost *k = &costs[t.tile];
+	int64_t tiles = (c->pixels + s->pixels - 1) / s->pixels * ((c->channels + s->channels - 1) / s->channels);
+	double steps = (double)((c->depth / 64 + t.splits - 1) / t.splits);
+	double more = (double)(tiles * t.splits) / d->multiprocessors - 1, adds = c->adds ? 1 : 0;
 
-	return (work > latency ? work : latency) + (t.splits > 1 ? 1.5 + 0.1 * t.splits : 0);
+	more = more < 0 ? 0 : more;
+	return k->first + k->step * steps + k->add * adds +
+	       more * (k->more + k->more_step * steps + k->more_add * adds) +
+	       (t.splits > 1 ? k->meet + k->split * t.splits : 0);
 }
 
-int qdq_cuda_tactics(const qdq_cuda_device *d, int64_t pixels, int64_t channels, int32_t depth, bool groups,
-		     qdq_tactic *out, int most)
+int qdq_cuda_tactics(const qdq_cuda_device *d, const qdq_contraction *c, qdq_tactic *out, int most)
 {
 	static const int splits[] = {1, 2, 3, 4, 6, 8, 12, 16};
-	double cost[64];
+	double found[64];
 	int n = 0;
 
 	for (int tile = 0; tile < QDQ_TILES; tile++) {
-		if (groups && qdq_tiles[tile].channels != 64)
+		if (c->groups && qdq_tiles[tile].channels != 64)
 			continue;
 		for (int i = 0; i < 8; i++) {
 			qdq_tactic t = {tile, splits[i]};
-			double c;
+			double estimated;
 			int at = n;
 
-			if (splits[i] > 1 && depth / 64 < 2 * splits[i])
+			if (splits[i] > 1 && c->depth / 64 < 2 * splits[i])
 				continue;
-			c = estimate(d, pixels, channels, depth, t);
-			for (; at > 0 && cost[at - 1] > c; at--) {
+			estimated = estimate(d, c, t);
+			for (; at > 0 && found[at - 1] > estimated; at--) {
 				if (at < most) {
-					cost[at] = cost[at - 1];
+					found[at] = found[at - 1];
 					out[at] = out[at - 1];
 				}
 			}
 			if (at < most) {
-				cost[at] = c;
+				found[at] = estimated;
 				out[at] = t;
 				n += n < most;
 			}
@@ -75,17 +91,17 @@ int qdq_cuda_tactics(const qdq_cuda_device *d, int64_t pixels, int64_t channels,
 }
 
 /* A forced one: 1 + tile + QDQ_TILES * log2 of the splits. */
-qdq_tactic qdq_cuda_tactic(const qdq_cuda_device *d, int64_t pixels, int64_t channels, int32_t depth, bool groups)
+qdq_tactic qdq_cuda_tactic(const qdq_cuda_device *d, const qdq_contraction *c)
 {
 	qdq_tactic t;
 	int forced = d->tactic - 1;
 
-	(void)qdq_cuda_tactics(d, pixels, channels, depth, groups, &t, 1);
-	if (forced < 0 || (groups && qdq_tiles[forced % QDQ_TILES].channels != 64))
+	(void)qdq_cuda_tactics(d, c, &t, 1);
+	if (forced < 0 || (c->groups && qdq_tiles[forced % QDQ_TILES].channels != 64))
 		return t;
 	t.tile = forced % QDQ_TILES;
 	t.splits = 1 << (forced / QDQ_TILES % 5);
-	while (t.splits > depth / 64)
+	while (t.splits > c->depth / 64)
 		t.splits /= 2;
 	return t;
 }
