@@ -34,10 +34,12 @@ template <typename T> struct loader {
 	const char *weights[T::B];
 	bool is_channel[T::B];
 	int chunk, row, group_offset;
+	uint32_t own; /* where the thread's first row is in a tile; the others are ROWS apart, which swizzles the same */
 
 	DEVICE loader(const qdq_cuda_contract &params, int pixel, int channel, int bn)
 	    : p(params), chunk(threadIdx.x % CHUNKS), row(threadIdx.x / CHUNKS), group_offset(0)
 	{
+		own = swizzled(row, chunk);
 		if (p.group_inputs != 0)
 			group_offset = channel / p.group_outputs * p.group_inputs & ~15;
 #pragma unroll
@@ -53,7 +55,7 @@ template <typename T> struct loader {
 			int k = channel + r - in_warp + position / 2 * T::V + in_warp / 8 * 2 + position % 2;
 
 			is_channel[i] = r < bn && k < p.channels;
-			weights[i] = pointer<const char>(p.weights) + (is_channel[i] ? (int64_t)k * p.depth : 0);
+			weights[i] = pointer<const char>(p.weights) + (is_channel[i] ? (int64_t)k * p.depth : 0) + chunk * 16;
 		}
 	}
 
@@ -64,7 +66,7 @@ template <typename T> struct loader {
 			int r = row + i * T::ROWS;
 
 			if (T::B * T::ROWS == bn || r < bn)
-				copy16(to + swizzled(r, chunk), weights[i] + step * STEP + chunk * 16, is_channel[i]);
+				copy16(to + own + i * T::ROWS * STEP, weights[i] + step * STEP, is_channel[i]);
 		}
 	}
 
@@ -85,33 +87,72 @@ template <typename T> struct loader {
 			bool inside = there[i] && (unsigned)(rows[i].y + dy) < (unsigned)p.h &&
 				      (unsigned)(rows[i].x + dx) < (unsigned)p.w;
 
-			copy16(to + swizzled(row + i * T::ROWS, chunk), inside ? x + rows[i].at : pointer<const char>(p.padding),
+			copy16(to + own + i * T::ROWS * STEP, inside ? x + rows[i].at : pointer<const char>(p.padding),
 			       true);
 		}
 	}
 };
 
-template <typename T, bool SIGNED>
-DEVICE void multiply_step(uint32_t a_at, uint32_t b_at, int warp_m, int warp_n, int (&acc)[T::M][T::N][4])
+/* Where a lane's rows of both operands are in a stage, for both halves of a step. Blocks of 16 rows swizzle the same. */
+struct places {
+	uint32_t a[STEP / 32], b[STEP / 32];
+};
+
+template <typename T> DEVICE places places_of(int warp_m, int warp_n)
 {
 	int lane = threadIdx.x % 32;
+	places at;
 
+#pragma unroll
+	for (int k = 0; k < STEP / 32; k++) {
+		at.a[k] = warp_m * T::M * 16 * STEP + swizzled(lane % 16, k * 2 + lane / 16);
+		at.b[k] = warp_n * T::N * 8 * STEP + swizzled(lane % 8 + lane / 16 * 8, k * 2 + lane / 8 % 2);
+	}
+	return at;
+}
+
+template <typename T, bool SIGNED>
+DEVICE void multiply_step(uint32_t a_at, uint32_t b_at, const places &at, int (&acc)[T::M][T::N][4])
+{
 #pragma unroll
 	for (int k = 0; k < STEP / 32; k++) {
 		uint32_t a[T::M][4], b[T::N / 2][4];
 
 #pragma unroll
 		for (int i = 0; i < T::M; i++)
-			load_matrices(a[i], a_at + swizzled(warp_m * T::M * 16 + i * 16 + lane % 16, k * 2 + lane / 16));
+			load_matrices(a[i], a_at + at.a[k] + i * 16 * STEP);
 #pragma unroll
 		for (int j = 0; j < T::N / 2; j++)
-			load_matrices(b[j], b_at + swizzled(warp_n * T::N * 8 + j * 16 + lane % 8 + lane / 16 * 8,
-							    k * 2 + lane / 8 % 2));
+			load_matrices(b[j], b_at + at.b[k] + j * 16 * STEP);
 #pragma unroll
 		for (int i = 0; i < T::M; i++)
 #pragma unroll
 			for (int j = 0; j < T::N; j++)
 				multiply<SIGNED>(acc[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
+	}
+}
+
+/* The ring of stages: a step is multiplied while the STAGES - 1 behind it are under way. */
+template <typename T, int BM, int BN, int STAGES, bool SIGNED>
+DEVICE void multiply_all(const loader<T> &load, uint32_t shared, const places &at, int first, int steps,
+			 int (&acc)[T::M][T::N][4])
+{
+	int2 unit = load.unit_of(first + (STAGES - 1 < steps ? STAGES - 1 : 0));
+	uint32_t stage = shared, next = shared + (STAGES - 1) * T::STAGE, end = shared + STAGES * T::STAGE;
+
+	for (int s = 0; s < steps; s++) {
+		copies_wait<STAGES - 2>();
+		__syncthreads();
+		if (s + STAGES - 1 < steps) {
+			load.copy_weights(next + BM * STEP, first + s + STAGES - 1, BN);
+			load.copy_windows(next, unit);
+			if (s + STAGES < steps)
+				unit = load.unit_of(first + s + STAGES); /* early enough for the next step */
+		}
+		copies_end();
+		multiply_step<T, SIGNED>(stage, stage + BM * STEP, at, acc);
+		stage = stage + T::STAGE == end ? shared : stage + T::STAGE;
+		next = next + T::STAGE == end ? shared : next + T::STAGE;
 	}
 }
 
@@ -261,26 +302,13 @@ template <int BM, int BN, int WM, int WN, int STAGES> DEVICE void contract(const
 			load.copy_windows(shared + s * T::STAGE, load.unit_of(first + s));
 		copies_end();
 	}
-	int2 unit = load.unit_of(first + (STAGES - 1 < steps ? STAGES - 1 : 0));
-	for (int s = 0; s < steps; s++) {
-		uint32_t at = shared + s % STAGES * T::STAGE, next = shared + (s + STAGES - 1) % STAGES * T::STAGE;
-
-		copies_wait<STAGES - 2>();
-		__syncthreads();
-		if (s == 0)
-			begin<T, BN>(p, memory, own, acc);
-		if (s + STAGES - 1 < steps) {
-			load.copy_weights(next + BM * STEP, first + s + STAGES - 1, BN);
-			load.copy_windows(next, unit);
-			if (s + STAGES < steps)
-				unit = load.unit_of(first + s + STAGES); /* early enough for the next step */
-		}
-		copies_end();
-		if (p.x_signed)
-			multiply_step<T, true>(at, at + BM * STEP, warp_m, warp_n, acc);
-		else
-			multiply_step<T, false>(at, at + BM * STEP, warp_m, warp_n, acc);
-	}
+	copies_wait<STAGES - 2>();
+	__syncthreads();
+	begin<T, BN>(p, memory, own, acc);
+	if (p.x_signed)
+		multiply_all<T, BM, BN, STAGES, true>(load, shared, places_of<T>(warp_m, warp_n), first, steps, acc);
+	else
+		multiply_all<T, BM, BN, STAGES, false>(load, shared, places_of<T>(warp_m, warp_n), first, steps, acc);
 	copies_wait<0>();
 	if (p.splits > 1 && !gather_splits<T>(p, tile_index, acc))
 		return;

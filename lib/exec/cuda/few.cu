@@ -55,33 +55,19 @@ DEVICE void multiply_taps(const qdq_cuda_few &p, const window (&rows)[ROWS], con
 	}
 }
 
-/* N blocks of 8 channels; the permutation of channels is that of contract.cu. */
-template <int N> DEVICE void few(const qdq_cuda_few &p)
+/* 16 pixels of a warp and its channels. */
+template <int N> DEVICE void some_pixels(const qdq_cuda_few &p, const char *weights, int pitch, int pixel, int c)
 {
 	constexpr int V = N * 2;
-	extern __shared__ __align__(16) char weights[];
-	int pitch = p.depth + 16, lane = threadIdx.x % 32;
-	int channel = blockIdx.x % p.columns * N * 8, c = channel + lane % 4 * V;
-	int pixel = (blockIdx.x / p.columns * WARPS + threadIdx.x / 32) * WARP_PIXELS + lane / 4;
 	int acc[N][4] = {};
 	window rows[ROWS];
 	bool there[ROWS];
 
-	for (int i = threadIdx.x; i < N * 8 * (p.depth / 16); i += WARPS * 32) {
-		int r = i / (p.depth / 16), at = i % (p.depth / 16) * 16, position = r % 8;
-		int k = channel + position / 2 * V + r / 8 * 2 + position % 2;
-
-		*(uint4 *)(weights + r * pitch + at) =
-		    k < p.channels ? __ldg(pointer<const uint4>(p.weights + (uint64_t)k * p.depth + at)) : make_uint4(0, 0, 0, 0);
-	}
-	__syncthreads();
 #pragma unroll
 	for (int r = 0; r < ROWS; r++) {
 		there[r] = pixel + r * 8 < p.pixels;
 		rows[r] = window_of(p, there[r] ? pixel + r * 8 : 0);
 	}
-	let_next_begin();
-	wait_for_inputs();
 	if (p.x_signed)
 		multiply_taps<N, true>(p, rows, there, weights, pitch, acc);
 	else
@@ -99,6 +85,29 @@ template <int N> DEVICE void few(const qdq_cuda_few &p)
 		for (int e = 0; e < V; e++)
 			v[e] = __fmaf_rn((float)(acc[e / 2][r * 2 + e % 2] + start[e]), multiplier[e], addend[e]);
 	});
+}
+
+/* N blocks of 8 channels; the permutation of channels is that of contract.cu. A block's warps go over steps_each times 64
+ * pixels with the same weights. */
+template <int N> DEVICE void few(const qdq_cuda_few &p)
+{
+	constexpr int V = N * 2;
+	extern __shared__ __align__(16) char weights[];
+	int pitch = p.depth + 16, channel = blockIdx.x % p.columns * N * 8;
+	int pixel = (blockIdx.x / p.columns * p.steps_each * WARPS + threadIdx.x / 32) * WARP_PIXELS + threadIdx.x % 32 / 4;
+
+	for (int i = threadIdx.x; i < N * 8 * (p.depth / 16); i += WARPS * 32) {
+		int r = i / (p.depth / 16), at = i % (p.depth / 16) * 16, position = r % 8;
+		int k = channel + position / 2 * V + r / 8 * 2 + position % 2;
+
+		*(uint4 *)(weights + r * pitch + at) =
+		    k < p.channels ? __ldg(pointer<const uint4>(p.weights + (uint64_t)k * p.depth + at)) : make_uint4(0, 0, 0, 0);
+	}
+	__syncthreads();
+	let_next_begin();
+	wait_for_inputs();
+	for (int i = 0; i < p.steps_each; i++)
+		some_pixels<N>(p, weights, pitch, pixel + i * WARPS * WARP_PIXELS, channel + threadIdx.x % 4 * V);
 }
 
 extern "C" __global__ __launch_bounds__(WARPS * 32, 3) void qdq_few_64(const __grid_constant__ qdq_cuda_few p)

@@ -318,7 +318,10 @@ static bool prepare_contract(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_ker
 		p->splits = 1;
 		p->columns = (p->channels + columns - 1) / columns;
 		l->function = columns == 32 ? QDQ_FEW_32 : QDQ_FEW_64;
-		l->grid[0] = (uint32_t)((k->pixels + 63) / 64) * (uint32_t)p->columns;
+		p->steps_each =
+		    k->pixels / 64 / d->multiprocessors < 64 ? 1 : 8; /* weights are read once for all of them */
+		l->grid[0] =
+		    (uint32_t)((k->pixels + 64 * p->steps_each - 1) / (64 * p->steps_each)) * (uint32_t)p->columns;
 		l->grid[1] = 1;
 		l->block = 128;
 		l->shared = (uint32_t)(columns * (p->depth + 16));
