@@ -54,7 +54,8 @@ $(BUILD)/lib/exec/cuda/images.o: $(KERNELS)
 endif
 $(CUDA)/%.fatbin: lib/exec/cuda/%.cu lib/exec/cuda/device.cuh lib/exec/cuda/params.h lib/exec/steps.h
 	@mkdir -p $(@D)
-	$(NVCC) $(NVFLAGS) -fatbin -o $@ $<
+	@echo $(NVCC) $(NVFLAGS) -fatbin -o $@ $<
+	@$(NVCC) $(NVFLAGS) -Xptxas -v -fatbin -o $@ $< 2>$(@:.fatbin=.log) || { cat $(@:.fatbin=.log); exit 1; }
 -include $(LIB_OBJ:.o=.d) $(CLI_OBJ:.o=.d)
 
 $(BUILD)/libqdqopt.a: $(LIB_OBJ)
@@ -76,7 +77,7 @@ COUNT    = RESULTS=$(abspath $(RESULTS)) test/count
 CLANG   ?= clang
 FLOOR   ?= 90
 RUNS    ?= 1000000
-CHECKS   = check-unit check-golden check-exec check-properties check-oom check-asan check-tsan check-fuzz check-examples check-peer cover
+CHECKS   = check-unit check-golden check-kernels check-exec check-properties check-oom check-asan check-tsan check-fuzz check-examples check-peer cover
 TESTS    = golden exec properties oom threads
 REPLAYS := $(patsubst test/fuzz/fuzz_%.c,replay_%,$(wildcard test/fuzz/fuzz_*.c))
 SOURCES  = $(wildcard include/*.h lib/*/*.[ch] lib/*/*/*.[ch] passes/*.[ch] test/*.c test/*/*.[ch] examples/*.c)
@@ -85,7 +86,7 @@ NPZ_OBJ  = $(patsubst %,$(BUILD)/lib/cli/%.o,npz npy output)
 ASAN    := $(MAKE) BUILD=build/asan DEBUG=1 SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined"
 TSAN    := $(MAKE) BUILD=build/tsan DEBUG=1 SAN=-fsanitize=thread
 
-.PHONY: check check-unit check-golden check-exec check-properties check-oom check-asan check-tsan check-fuzz check-examples
+.PHONY: check check-unit check-golden check-kernels check-exec check-properties check-oom check-asan check-tsan check-fuzz check-examples
 .PHONY: gpu-bundle check-gpu bench-gpu check-peer cover bench fuzz lint wc bless test-programs clean
 check: ## everything; the last line says how many tests passed and failed
 	@test/check $(RESULTS) lint $(CHECKS)
@@ -113,6 +114,8 @@ check-golden: $(BUILD)/test/run_golden ## golden graphs, printed and run on both
 	$(COUNT) golden $< test/golden
 bless: $(BUILD)/test/run_golden ## write what the golden graphs give now as what they are to give
 	$< --bless test/golden
+check-kernels: $(if $(NVCC),$(KERNELS)) ## CUDA kernels compiled for every architecture, within their budget of registers
+	$(COUNT) kernels test/check_kernels $(CUDA) lib/exec/cuda/budget.txt
 check-exec: $(BUILD)/test/run_exec ## random regions and the models, run in integers, against their Q/DQ nodes
 	$(COUNT) exec $< test/models
 check-properties: $(BUILD)/test/run_properties ## idempotence, pass orders, load and save, print and parse

@@ -32,10 +32,16 @@ DEVICE void pool(const qdq_cuda_rows &p, int pixel, int c, float (&v)[4])
 	const char *from = pointer<const char>(p.in[0].at) + c +
 			   (((int64_t)image * p.h + oy * p.sh - p.top) * p.w + ox * p.sw - p.left) * p.in[0].pitch;
 
+	/* whole rows follow each other: one long row, whose loads are under way together */
+	if (xs.first == 0 && xs.last == p.w && p.dh == 1 && p.dw == 1) {
+		from += (int64_t)ys.first * p.w * p.in[0].pitch;
+		xs.last *= ys.last - ys.first;
+		ys = {0, 1};
+	}
 	for (int y = ys.first; y < ys.last; y++) {
 		const char *line = from + ((int64_t)y * p.dh * p.w + xs.first * p.dw) * p.in[0].pitch;
 
-#pragma unroll 4
+#pragma unroll 8
 		for (int x = xs.first; x < xs.last; x++, line += (int64_t)p.dw * p.in[0].pitch) {
 			uint32_t word = *(const uint32_t *)line;
 
