@@ -32,6 +32,8 @@ static int32_t copies_of(const qdq_conv *g)
 {
 	int32_t copies = 1;
 
+	if (g->w_signed && g->zw == NULL)
+		return 1;
 	for (int64_t k = 0; k < g->k; k++)
 		for (int64_t c = 0; c < g->c / g->groups; c++)
 			for (int64_t t = 0; t < g->kh * g->kw; t++)
@@ -69,20 +71,27 @@ int32_t qdq_cuda_window_place(const qdq_conv *g, int32_t span, int32_t t, int32_
 	return t / taps * taps * span + (c / chunk * taps + t % taps) * chunk + c % chunk;
 }
 
+static void pack_output(const qdq_conv *g, const qdq_cuda_filter *f, int64_t k, int8_t *out)
+{
+	int64_t cg = g->c / g->groups, taps = g->kh * g->kw;
+	int64_t shift = k / (g->k / g->groups) * cg - first_channel(g, k);
+
+	for (int copy = 0; copy < f->copies; copy++)
+		for (int64_t c = 0; c < cg; c++) {
+			/* taps of a channel are equally far apart */
+			int32_t at = qdq_cuda_window_place(g, f->span, (int32_t)(copy * taps), (int32_t)(shift + c));
+			int32_t each = f->span % 64 == 0 ? 64 : f->span;
+
+			for (int64_t t = 0; t < taps; t++)
+				out[at + t * each] = (int8_t)(f->copies == 1 ? qdq_weight(g, k, c, t)
+									     : part_of(qdq_weight(g, k, c, t), copy));
+		}
+}
+
 static void pack_windows(const qdq_conv *g, const qdq_cuda_filter *f, int8_t *out)
 {
-	int64_t cg = g->c / g->groups, kg = g->k / g->groups, taps = g->kh * g->kw;
-
-	for (int64_t k = 0; k < g->k; k++) {
-		int64_t shift = k / kg * cg - first_channel(g, k);
-
-		for (int copy = 0; copy < f->copies; copy++)
-			for (int64_t t = 0; t < taps; t++)
-				for (int64_t c = 0; c < cg; c++)
-					out[k * f->depth + qdq_cuda_window_place(g, f->span, (int32_t)(copy * taps + t),
-										 (int32_t)(shift + c))] =
-					    (int8_t)part_of(qdq_weight(g, k, c, t), copy);
-	}
+	for (int64_t k = 0; k < g->k; k++)
+		pack_output(g, f, k, out + k * f->depth);
 }
 
 static void pack_depthwise(const qdq_conv *g, const qdq_cuda_filter *f, int8_t *out)
