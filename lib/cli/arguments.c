@@ -149,8 +149,18 @@ static bool set_output(arguments *a, const char *value)
 
 static bool set_device(arguments *a, const char *value)
 {
-	(void)a;
-	return strcmp(value, "cpu") == 0 || wrong("--device", value, "a device: there is cpu");
+	bool nth = strncmp(value, "cuda:", 5) == 0 && value[5] >= '0' && value[5] <= '9' && value[6] == '\0';
+
+	a->device = value;
+	return strcmp(value, "cpu") == 0 || strcmp(value, "cuda") == 0 || nth ||
+	       wrong("--device", value, "cpu, cuda or cuda:N");
+}
+
+static bool set_time_tactics(arguments *a, const char *value)
+{
+	(void)value;
+	a->time_tactics = true;
+	return true;
 }
 
 static bool set_threads(arguments *a, const char *value)
@@ -185,6 +195,7 @@ static const option options[] = {
     {"--check", TAKES_NOTHING, RUN, set_check},
     {"--layers", TAKES_NOTHING, COMPARE, set_layers},
     {"--device", TAKES_VALUE, RUN, set_device},
+    {"--time-tactics", TAKES_NOTHING, RUN, set_time_tactics},
     {"--threads", TAKES_VALUE, RUN | COMPARE, set_threads},
     {"--instructions", TAKES_VALUE, RUN, set_instructions},
     {"--help", TAKES_NOTHING, ALL, NULL},

@@ -42,7 +42,8 @@ typedef struct arguments {
 	bool layers; /* --layers */
 	bool random; /* --random was given */
 	uint64_t seed;
-	const char *output, *instructions;
+	const char *output, *instructions, *device;
+	bool time_tactics;
 	int threads; /* 0: as many as there are cores */
 } arguments;
 

@@ -46,7 +46,8 @@ static const char *const texts[] = {
 	"  --random SEED            random numbers for every input that is not given; symbols count as 1\n"
 	"  --output OUT.npz         the outputs, by their names\n"
 	"  --check                  run each fused operator as its Q/DQ nodes too, and list where the two differ\n"
-	"  --device cpu             where; there is no other device yet\n"
+	"  --device cpu|cuda|cuda:N where; the bytes are the same on all. What has no kernel on a GPU runs on the CPU\n"
+	"  --time-tactics           cuda: time the ways to run each operator instead of estimating\n"
 	"  --threads N              as many as there are cores, if not given; the results do not depend on it\n"
 	"  --instructions c|avx2|vnni   use no more than these; the results do not depend on it\n"
 	"  --exact, --allow=bounded, --passes LIST, --target cuda, --quiet    as for qdqopt IN OUT\n",

@@ -66,7 +66,12 @@ static void print_facts(const job *j)
 {
 	qdq_session_facts f;
 
-	if (qdq_session_get_facts(&f, j->session) == QDQ_OK)
+	if (qdq_session_get_facts(&f, j->session) != QDQ_OK)
+		return;
+	if (strcmp(f.device, "cuda") == 0)
+		fprintf(stderr, "cuda: %zu kernels, %zu of them on the CPU instead; %.1f MB on the device\n", f.kernels,
+			f.elsewhere, (double)f.device_memory / 1e6);
+	else
 		fprintf(stderr,
 			"cpu (%s, %d thread%s): %zu kernels, %zu of them by the reference evaluator; %.1f MB between "
 			"them\n",
@@ -101,7 +106,9 @@ static qdq_status run(job *j)
 				       .check = a->check ? print_difference : NULL,
 				       .user = j,
 				       .threads = a->threads,
-				       .instructions = a->instructions};
+				       .instructions = a->instructions,
+				       .device = a->device,
+				       .time_tactics = a->time_tactics};
 	qdq_status status = load_input(&j->model, j->ctx, a->words[0], &j->held);
 
 	if (status == QDQ_OK)

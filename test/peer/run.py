@@ -173,7 +173,8 @@ def check_bad(folder):
         f.truncate(f.tell() + (16 << 30))
     for words, status in ((("--input", os.path.join(folder, "missing.npz")), 3), (("--input", folder + "/x.npz/"), 2),
                           (("--input", "input=%s/huge.npy" % folder), 1), (("--input", "%s/folder.npz" % folder), 3),
-                          (("--random", "x"), 2), (("--threads", "0"), 2), (("--device", "tpu"), 2), ((), 2)):
+                          (("--random", "x"), 2), (("--threads", "0"), 2), (("--device", "tpu"), 2), ((), 2),
+                          (("--device", "cuda:x"), 2), (("--random", "1", "--device", "cuda:9"), 5)):
         done = subprocess.run([QDQOPT, "run", model, *words], capture_output=True, text=True)
         check(done.returncode == status and done.stderr.strip(), "%s: exit status %d" % (words, done.returncode))
 
