@@ -3,6 +3,7 @@
  * run.c -- qdqopt run: optimizes a network and runs it once on given or random inputs
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli.h"
 
