@@ -366,6 +366,21 @@ static void random_convs(unsigned count)
 	}
 }
 
+/* Two products that share the codes of their weights, but not the zero points. */
+static void shared_codes(void)
+{
+	static const char source[] =
+	    "<ir_version: 8, opset_import: [\"\" : 17]>\ng (float[2,4] x) => (float[2,2] y, float[2,2] z)\n<\n"
+	    "  float s = {0.02}, int8 x_z = {3}, uint8 a_z = {128}, uint8 b_z = {90},\n"
+	    "  uint8[4,2] w = {1, 250, 128, 90, 0, 255, 40, 200}\n>\n{\n"
+	    "  xq = QuantizeLinear(x, s, x_z)\n  xd = DequantizeLinear(xq, s, x_z)\n"
+	    "  a = DequantizeLinear(w, s, a_z)\n  b = DequantizeLinear(w, s, b_z)\n"
+	    "  y = MatMul(xd, a)\n  z = MatMul(xd, b)\n}\n";
+
+	state = 9;
+	run_text(source, sizeof source - 1, "weights shared, zero points not", 1, true);
+}
+
 /* ---- memory that runs out ---- */
 
 typedef struct budget {
@@ -486,6 +501,7 @@ int main(int argc, char **argv)
 		few = few || strcmp(argv[first], "--few") == 0; /* under slow tools */
 	}
 	keep_device();
+	shared_codes();
 	random_convs(few ? 12 : device != NULL ? 150 : 300);
 	if (device == NULL)
 		run_out_of_memory();

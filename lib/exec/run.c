@@ -257,8 +257,7 @@ static bool same_filter(const qdq_conv *a, const qdq_conv *b)
 {
 	return a->weights == b->weights && a->c == b->c && a->k == b->k && a->kh == b->kh && a->kw == b->kw &&
 	       a->groups == b->groups && a->pitch == b->pitch && a->x_signed == b->x_signed && a->zx == b->zx &&
-	       a->w_signed == b->w_signed && a->by_k == b->by_k && a->by_c == b->by_c &&
-	       (a->zw == NULL) == (b->zw == NULL);
+	       a->w_signed == b->w_signed && a->by_k == b->by_k && a->by_c == b->by_c && qdq_same_zeros(a, b);
 }
 
 static const qdq_filter *filter_of(cpu_device *d, const qdq_conv *g)

@@ -39,6 +39,15 @@ static inline int32_t qdq_weight(const qdq_conv *g, int64_t k, int64_t c, int64_
 	return (g->w_signed ? (int8_t)code : code) - (g->zw != NULL ? g->zw[k] : 0);
 }
 
+/* Have both the same zero points of weights? The same codes with others are other weights. */
+static inline bool qdq_same_zeros(const qdq_conv *a, const qdq_conv *b)
+{
+	for (int64_t k = 0; k < a->k && (a->zw != NULL || b->zw != NULL); k++)
+		if ((a->zw != NULL ? a->zw[k] : 0) != (b->zw != NULL ? b->zw[k] : 0))
+			return false;
+	return true;
+}
+
 /* Instruction sets, each with all before it. */
 typedef enum qdq_isa {
 	QDQ_ISA_C,

@@ -152,7 +152,7 @@ static bool same_weights(const qdq_conv *a, const qdq_conv *b)
 {
 	return a->weights == b->weights && a->c == b->c && a->k == b->k && a->kh == b->kh && a->kw == b->kw &&
 	       a->groups == b->groups && a->pitch == b->pitch && a->w_signed == b->w_signed && a->by_k == b->by_k &&
-	       a->by_c == b->by_c && (a->zw == NULL) == (b->zw == NULL);
+	       a->by_c == b->by_c && qdq_same_zeros(a, b);
 }
 
 const qdq_cuda_filter *qdq_cuda_filter_of(qdq_cuda_device *d, const qdq_conv *g)
