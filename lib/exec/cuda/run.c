@@ -6,7 +6,7 @@
 
 #define PARALLEL 1 /* launches may begin before the one before has ended (programmatic dependent launch) */
 
-void qdq_cuda_launch(qdq_cuda_device *d, const qdq_launch *l, CUstream stream)
+static CUresult try_launch(qdq_cuda_device *d, const qdq_launch *l, CUstream stream)
 {
 	CUlaunchAttribute early = {.id = CUDA_ATTRIBUTE_SERIALIZATION, .value = {.on = PARALLEL}};
 	CUlaunchConfig config = {.grid = {l->grid[0], l->grid[1], 1},
@@ -17,8 +17,12 @@ void qdq_cuda_launch(qdq_cuda_device *d, const qdq_launch *l, CUstream stream)
 				 .n_attributes = 1};
 	void *params[1] = {l->params};
 
-	qdq_cuda_check(d, d->driver.launch(&config, d->functions[l->function], params, NULL), "launching a kernel",
-		       l->k->node);
+	return d->driver.launch(&config, d->functions[l->function], params, NULL);
+}
+
+void qdq_cuda_launch(qdq_cuda_device *d, const qdq_launch *l, CUstream stream)
+{
+	qdq_cuda_check(d, try_launch(d, l, stream), "launching a kernel", l->k->node);
 }
 
 /* ---- addresses ---- */
@@ -74,10 +78,24 @@ static void forget_graph(qdq_cuda_device *d, qdq_graph_entry *e)
 	e->exec = NULL;
 }
 
-static void launch_all(qdq_cuda_device *d, const qdq_cuda_plan *c, CUstream stream)
+/* All launches as a graph. A capture that has begun is ended, whatever happens in it. */
+static CUgraph record(qdq_cuda_device *d, const qdq_cuda_plan *c)
 {
-	for (size_t i = 0; i < c->p->kernels.count; i++)
-		qdq_cuda_launch(d, &c->launches[i], stream);
+	const qdq_node *failed = NULL;
+	CUgraph graph = NULL;
+	CUresult launched = 0, ended;
+
+	qdq_cuda_check(d, d->driver.capture_begin(d->own, CUDA_CAPTURE_RELAXED), "recording the graph", NULL);
+	for (size_t i = 0; i < c->p->kernels.count && launched == 0; i++) {
+		launched = try_launch(d, &c->launches[i], d->own);
+		failed = c->launches[i].k->node;
+	}
+	ended = d->driver.capture_end(d->own, &graph);
+	if (launched != 0 && ended == 0 && graph != NULL)
+		(void)d->driver.graph_free(graph);
+	qdq_cuda_check(d, launched, "launching a kernel", failed);
+	qdq_cuda_check(d, ended, "recording the graph", NULL);
+	return graph;
 }
 
 /* The addresses that a graph was made for: of buffers, and of the split sums. */
@@ -94,7 +112,8 @@ static CUgraphExec graph_of(qdq_cuda_device *d, qdq_cuda_plan *c, qdq_arena *scr
 	size_t n = c->p->buffers.count + 2;
 	uint64_t *now = addresses(d, c, qdq_array(scratch, uint64_t, n));
 	qdq_graph_entry *e;
-	CUgraph graph = NULL;
+	CUgraph graph;
+	CUresult made;
 
 	for (int i = 0; i < QDQ_GRAPHS; i++)
 		if (c->graphs[i].exec != NULL && memcmp(c->graphs[i].data, now, n * sizeof *now) == 0)
@@ -105,11 +124,8 @@ static CUgraphExec graph_of(qdq_cuda_device *d, qdq_cuda_plan *c, qdq_arena *scr
 	if (e->data == NULL)
 		e->data = qdq_array(d->base.arena, uint64_t, n);
 	memcpy(e->data, now, n * sizeof *now);
-	qdq_cuda_check(d, d->driver.capture_begin(d->own, CUDA_CAPTURE_RELAXED), "recording the graph", NULL);
-	launch_all(d, c, d->own);
-	qdq_cuda_check(d, d->driver.capture_end(d->own, &graph), "recording the graph", NULL);
-	CUresult made = d->driver.graph_make(&e->exec, graph, 0);
-
+	graph = record(d, c);
+	made = d->driver.graph_make(&e->exec, graph, 0);
 	(void)d->driver.graph_free(graph);
 	if (made != 0)
 		e->exec = NULL;
