@@ -42,6 +42,7 @@ int qdq_tile_shared(const qdq_tile_shape *s); /* bytes of shared memory */
 /* Packed for a kind of kernel; on the device, shared by all plans. */
 typedef struct qdq_cuda_filter {
 	struct qdq_cuda_filter *next;
+	bool ready; /* false: packing failed */
 	qdq_conv g; /* as packed */
 	CUdeviceptr weights;
 	int64_t *largest; /* by output: all weights less zero points, without signs, added */

@@ -33,8 +33,10 @@ void qdq_cuda_check(qdq_cuda_device *d, CUresult r, const char *what, const qdq_
 
 	if (r == 0)
 		return;
-	(void)d->driver.error_name(r, &name);
-	(void)d->driver.error_text(r, &text);
+	if (d->driver.error_name(r, &name) != 0 || name == NULL)
+		name = "an unknown error";
+	if (d->driver.error_text(r, &text) != 0 || text == NULL)
+		text = "";
 	qdq_fail(d->base.ctx, QDQ_EDEVICE, &where, "%s on the GPU: %s (%s)", what, name, text);
 }
 
@@ -61,11 +63,12 @@ void qdq_cuda_grow(qdq_cuda_device *d, qdq_area *a, uint64_t size, const char *w
 		d->allocated -= a->size;
 	}
 	*a = (qdq_area){0};
-	a->at = qdq_cuda_alloc(d, size, what);
-	a->size = size;
-	/* counters begin at 0, and no kernel sees bytes that nobody wrote */
+	a->at = qdq_cuda_alloc(d, size, what); /* of size 0 until it is cleared */
+	/* counters begin at 0, and no kernel sees bytes that nobody wrote; it may run on another stream */
 	qdq_cuda_check(d, d->driver.fill(a->at, 0, (size_t)(size == 0 ? 16 : size), d->stream), "clearing memory",
 		       NULL);
+	qdq_cuda_check(d, d->driver.stream_wait(d->stream), "clearing memory", NULL);
+	a->size = size;
 }
 
 /* ---- opening ---- */
@@ -136,12 +139,14 @@ static void free_memory(qdq_cuda_device *d)
 	for (size_t i = 0; i < d->n_outputs; i++)
 		free_area(d, &d->outputs[i]);
 	for (qdq_cuda_filter *f = d->filters; f != NULL; f = f->next)
-		(void)d->driver.release(f->weights);
+		if (f->weights != 0)
+			(void)d->driver.release(f->weights);
 	for (qdq_cuda_plan *c = d->plans; c != NULL; c = c->next) {
 		for (int i = 0; i < QDQ_GRAPHS; i++)
 			if (c->graphs[i].exec != NULL)
 				(void)d->driver.graph_exec_free(c->graphs[i].exec);
-		(void)d->driver.release(c->blob_at);
+		if (c->blob_at != 0)
+			(void)d->driver.release(c->blob_at);
 	}
 }
 

@@ -159,14 +159,15 @@ const qdq_cuda_filter *qdq_cuda_filter_of(qdq_cuda_device *d, const qdq_conv *g)
 {
 	qdq_cuda_filter *f = d->filters;
 
-	while (f != NULL && !same_weights(&f->g, g))
+	while (f != NULL && !(f->ready && same_weights(&f->g, g)))
 		f = f->next;
 	if (f != NULL)
 		return f;
 	f = qdq_new(d->base.arena, qdq_cuda_filter);
 	f->g = *g;
-	qdq_with_scratch(d->base.ctx, pack, &(struct packing){d, f});
-	f->next = d->filters;
+	f->next = d->filters; /* in the list at once, so that its memory is freed whatever happens */
 	d->filters = f;
+	qdq_with_scratch(d->base.ctx, pack, &(struct packing){d, f});
+	f->ready = true;
 	return f;
 }

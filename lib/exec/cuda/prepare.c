@@ -546,9 +546,9 @@ void *qdq_cuda_prepare(qdq_device *base, const qdq_plan *p)
 	c->launches = qdq_array(base->arena, qdq_launch, p->kernels.count);
 	c->data = qdq_array(base->arena, uint64_t, p->buffers.count);
 	c->host = qdq_array(base->arena, char *, p->buffers.count);
-	qdq_with_scratch(base->ctx, prepare, &(struct preparing){d, c});
-	c->next = d->plans;
+	c->next = d->plans; /* at once, so that its memory is freed whatever happens */
 	d->plans = c;
+	qdq_with_scratch(base->ctx, prepare, &(struct preparing){d, c});
 	if (c->elsewhere != 0)
 		c->cpu = d->cpu->backend->prepare(d->cpu, p);
 	if (d->time_tactics)
