@@ -8,29 +8,14 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "../../include/qdqopt_exec.h"
 #include "../../lib/exec/cuda/driver.h"
+#include "timing.h"
 
 enum { GROUP = 20, MOST_RUNS = 1000 };
 
 static qdq_driver cuda;
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
 
 static void must(int good, const char *what)
 {

@@ -13,6 +13,7 @@
 #include <zip.h>
 
 #include "../../lib/cli/npz.h"
+#include "folder.h"
 #include "suites.h"
 
 #define COUNTOF(a) (sizeof(a) / sizeof((a)[0]))
@@ -26,10 +27,7 @@ static size_t message_size;
 /* What is said goes to `message`; a sanitizer writes past it, to the descriptor. */
 static void setup(void)
 {
-	const char *base = getenv("TMPDIR");
-
-	snprintf(folder, sizeof folder, "%s/qdq-test-XXXXXX", base != NULL ? base : P_tmpdir);
-	ck_assert_ptr_nonnull(mkdtemp(folder));
+	make_folder(folder, sizeof folder);
 	snprintf(name_npz, sizeof name_npz, "%s/a.npz", folder);
 	snprintf(name_npy, sizeof name_npy, "%s/a.npy", folder);
 	snprintf(name_other, sizeof name_other, "%s/other.npz", folder);
@@ -41,22 +39,10 @@ static void setup(void)
 
 static void teardown(void)
 {
-	char command[400];
-
 	stderr = terminal;
 	fclose(messages);
 	free(message);
-	snprintf(command, sizeof command, "rm -rf '%s'", folder);
-	ck_assert_int_eq(system(command), 0);
-}
-
-static void write_file(const char *path, const void *data, size_t size)
-{
-	FILE *file = fopen(path, "wb");
-
-	ck_assert_ptr_nonnull(file);
-	ck_assert_uint_eq(fwrite(data, 1, size, file), size);
-	fclose(file);
+	remove_folder(folder);
 }
 
 static char *load_file(const char *path, size_t *size)

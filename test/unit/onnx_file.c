@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "onnx_fixture.h"
+#include "folder.h"
 #include "suites.h"
 
 /* ---- files ---- */
@@ -18,11 +19,8 @@ static char folder[256], name_a[300], name_b[300], name_c[300];
 
 static void enter_folder(void)
 {
-	const char *base = getenv("TMPDIR");
-
 	onnx_setup();
-	snprintf(folder, sizeof folder, "%s/qdq-test-XXXXXX", base != NULL ? base : P_tmpdir);
-	ck_assert_ptr_nonnull(mkdtemp(folder));
+	make_folder(folder, sizeof folder);
 	snprintf(name_a, sizeof name_a, "%s/a.onnx", folder);
 	snprintf(name_b, sizeof name_b, "%s/b.onnx", folder);
 	snprintf(name_c, sizeof name_c, "%s/b.onnx.data", folder);
@@ -30,20 +28,8 @@ static void enter_folder(void)
 
 static void leave_folder(void)
 {
-	char command[400];
-
 	onnx_teardown();
-	snprintf(command, sizeof command, "rm -rf '%s'", folder);
-	ck_assert_int_eq(system(command), 0);
-}
-
-static void write_file(const char *path, const void *data, size_t size)
-{
-	FILE *file = fopen(path, "wb");
-
-	ck_assert_ptr_nonnull(file);
-	ck_assert_uint_eq(fwrite(data, 1, size, file), size);
-	fclose(file);
+	remove_folder(folder);
 }
 
 static off_t size_of(const char *path)

@@ -39,10 +39,17 @@ static inline int32_t qdq_weight(const qdq_conv *g, int64_t k, int64_t c, int64_
 	return (g->w_signed ? (int8_t)code : code) - (g->zw != NULL ? g->zw[k] : 0);
 }
 
-/* Have both the same zero points of weights? The same codes with others are other weights. */
-static inline bool qdq_same_zeros(const qdq_conv *a, const qdq_conv *b)
+/* Have both the same weights, for windows of the same shape and pitch? Then they may be packed once. The same codes with
+ * other zero points are other weights. */
+static inline bool qdq_same_weights(const qdq_conv *a, const qdq_conv *b)
 {
-	for (int64_t k = 0; k < a->k && (a->zw != NULL || b->zw != NULL); k++)
+	bool zeros = a->zw != NULL || b->zw != NULL;
+
+	if (a->weights != b->weights || a->c != b->c || a->k != b->k || a->kh != b->kh || a->kw != b->kw ||
+	    a->groups != b->groups || a->pitch != b->pitch || a->w_signed != b->w_signed || a->by_k != b->by_k ||
+	    a->by_c != b->by_c)
+		return false;
+	for (int64_t k = 0; zeros && k < a->k; k++)
 		if ((a->zw != NULL ? a->zw[k] : 0) != (b->zw != NULL ? b->zw[k] : 0))
 			return false;
 	return true;

@@ -106,6 +106,7 @@ typedef struct qdq_cuda_device {
 	CUmodule modules[QDQ_IMAGE_COUNT];
 	CUfunction functions[QDQ_FUNCTIONS];
 	CUstream own, stream; /* stream: the caller's, or own */
+	CUevent events[2];    /* to time tactics; NULL: not yet */
 	qdq_device *cpu;
 	qdq_cuda_filter *filters;
 	qdq_cuda_plan *plans;
@@ -120,6 +121,7 @@ typedef struct qdq_cuda_device {
 /* device.c: throws where the driver refused; `what` and the node's name go into the message. */
 void qdq_cuda_check(qdq_cuda_device *d, CUresult r, const char *what, const qdq_node *n);
 CUdeviceptr qdq_cuda_alloc(qdq_cuda_device *d, uint64_t size, const char *what);
+void qdq_cuda_drop(qdq_cuda_device *d, qdq_area *a); /* gives it back, if there is any */
 void qdq_cuda_grow(qdq_cuda_device *d, qdq_area *a, uint64_t size, const char *what);
 
 /* pack.c */

@@ -53,16 +53,21 @@ CUdeviceptr qdq_cuda_alloc(qdq_cuda_device *d, uint64_t size, const char *what)
 	return out;
 }
 
-void qdq_cuda_grow(qdq_cuda_device *d, qdq_area *a, uint64_t size, const char *what)
+void qdq_cuda_drop(qdq_cuda_device *d, qdq_area *a)
 {
-	if (a->at != 0 && a->size >= size)
-		return;
 	if (a->at != 0) {
 		(void)d->driver.stream_wait(d->stream);
 		(void)d->driver.release(a->at);
 		d->allocated -= a->size;
 	}
 	*a = (qdq_area){0};
+}
+
+void qdq_cuda_grow(qdq_cuda_device *d, qdq_area *a, uint64_t size, const char *what)
+{
+	if (a->at != 0 && a->size >= size)
+		return;
+	qdq_cuda_drop(d, a);
 	a->at = qdq_cuda_alloc(d, size, what); /* of size 0 until it is cleared */
 	/* counters begin at 0, and no kernel sees bytes that nobody wrote; it may run on another stream */
 	qdq_cuda_check(d, d->driver.fill(a->at, 0, (size_t)(size == 0 ? 16 : size), d->stream), "clearing memory",
@@ -88,14 +93,13 @@ static void open_device(qdq_cuda_device *d, int nth)
 		qdq_fail(d->base.ctx, QDQ_EDEVICE, NULL, "there is no GPU number %d: this machine has %d", nth, count);
 	qdq_cuda_check(d, d->driver.device_get(&d->device, nth), "choosing the device", NULL);
 	(void)d->driver.device_name(name, sizeof name, d->device);
-	(void)d->driver.device_attribute(&major, CUDA_DEVICE_MAJOR, d->device);
-	(void)d->driver.device_attribute(&minor, CUDA_DEVICE_MINOR, d->device);
+	qdq_cuda_check(d, d->driver.device_attribute(&major, CUDA_DEVICE_MAJOR, d->device), "asking the device", NULL);
+	qdq_cuda_check(d, d->driver.device_attribute(&minor, CUDA_DEVICE_MINOR, d->device), "asking the device", NULL);
 	if (major < 8)
 		qdq_fail(d->base.ctx, QDQ_EDEVICE, NULL,
 			 "%s has compute capability %d.%d: 8.0 (Ampere) or later is needed", name, major, minor);
-	(void)d->driver.device_attribute(&d->multiprocessors, CUDA_DEVICE_MULTIPROCESSORS, d->device);
-	if (d->multiprocessors < 1)
-		d->multiprocessors = 1;
+	qdq_cuda_check(d, d->driver.device_attribute(&d->multiprocessors, CUDA_DEVICE_MULTIPROCESSORS, d->device),
+		       "asking the device", NULL);
 	qdq_cuda_check(d, d->driver.context_retain(&d->context, d->device), "opening the device", NULL);
 	qdq_cuda_check(d, d->driver.context_set(d->context), "choosing the device", NULL);
 }
@@ -107,6 +111,8 @@ static void load_functions(qdq_cuda_device *d)
 
 		if (r != 0)
 			d->modules[i] = NULL;
+		if (r == CUDA_NO_BINARY)
+			qdq_fail(d->base.ctx, QDQ_EDEVICE, NULL, "there are no kernels for this GPU in this libqdqopt");
 		qdq_cuda_check(d, r, "loading kernels", NULL);
 	}
 	for (int i = 0; i < QDQ_FUNCTIONS; i++)
@@ -122,22 +128,15 @@ static void load_functions(qdq_cuda_device *d)
 
 /* ---- closing ---- */
 
-static void free_area(qdq_cuda_device *d, qdq_area *a)
-{
-	if (a->at != 0)
-		(void)d->driver.release(a->at);
-	a->at = 0;
-}
-
 static void free_memory(qdq_cuda_device *d)
 {
-	free_area(d, &d->arena);
-	free_area(d, &d->partial);
-	free_area(d, &d->counters);
+	qdq_cuda_drop(d, &d->arena);
+	qdq_cuda_drop(d, &d->partial);
+	qdq_cuda_drop(d, &d->counters);
 	for (size_t i = 0; i < d->n_inputs; i++)
-		free_area(d, &d->inputs[i]);
+		qdq_cuda_drop(d, &d->inputs[i]);
 	for (size_t i = 0; i < d->n_outputs; i++)
-		free_area(d, &d->outputs[i]);
+		qdq_cuda_drop(d, &d->outputs[i]);
 	for (qdq_cuda_filter *f = d->filters; f != NULL; f = f->next)
 		if (f->weights != 0)
 			(void)d->driver.release(f->weights);
@@ -160,6 +159,9 @@ static void close(qdq_device *base)
 		if (d->stream != NULL)
 			(void)d->driver.stream_wait(d->stream);
 		free_memory(d);
+		for (int i = 0; i < 2; i++)
+			if (d->events[i] != NULL)
+				(void)d->driver.event_free(d->events[i]);
 		if (d->own != NULL)
 			(void)d->driver.stream_free(d->own);
 		for (int i = 0; i < QDQ_IMAGE_COUNT; i++)

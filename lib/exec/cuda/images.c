@@ -15,32 +15,17 @@ IMAGE(few)
 IMAGE(depthwise)
 IMAGE(rows)
 
-static const struct {
-	const char *begin, *end;
-} images[QDQ_IMAGE_COUNT] = {{qdq_image_contract, qdq_image_end_contract},
-			     {qdq_image_few, qdq_image_end_few},
-			     {qdq_image_depthwise, qdq_image_end_depthwise},
-			     {qdq_image_rows, qdq_image_end_rows}};
+static const char *const images[QDQ_IMAGE_COUNT] = {qdq_image_contract, qdq_image_few, qdq_image_depthwise,
+						    qdq_image_rows};
 
 const void *qdq_cuda_image(int i)
 {
-	return images[i].begin;
-}
-
-size_t qdq_cuda_image_size(int i)
-{
-	return (size_t)(images[i].end - images[i].begin);
+	return images[i];
 }
 #else
 const void *qdq_cuda_image(int i)
 {
 	(void)i;
-	return NULL;
-}
-
-size_t qdq_cuda_image_size(int i)
-{
-	(void)i;
-	return 0;
+	return (void *)0;
 }
 #endif

@@ -5,12 +5,9 @@
 #ifndef QDQ_EXEC_CUDA_IMAGES_H
 #define QDQ_EXEC_CUDA_IMAGES_H
 
-#include <stddef.h>
-
 enum { QDQ_IMAGE_CONTRACT, QDQ_IMAGE_FEW, QDQ_IMAGE_DEPTHWISE, QDQ_IMAGE_ROWS, QDQ_IMAGE_COUNT };
 
 /* NULL: the library was built without nvcc. */
 const void *qdq_cuda_image(int i);
-size_t qdq_cuda_image_size(int i);
 
 #endif

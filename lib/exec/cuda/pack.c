@@ -148,18 +148,11 @@ static void pack(void *arg, qdq_arena *scratch)
 	qdq_cuda_check(d, d->driver.stream_wait(d->own), "copying weights", NULL);
 }
 
-static bool same_weights(const qdq_conv *a, const qdq_conv *b)
-{
-	return a->weights == b->weights && a->c == b->c && a->k == b->k && a->kh == b->kh && a->kw == b->kw &&
-	       a->groups == b->groups && a->pitch == b->pitch && a->w_signed == b->w_signed && a->by_k == b->by_k &&
-	       a->by_c == b->by_c && qdq_same_zeros(a, b);
-}
-
 const qdq_cuda_filter *qdq_cuda_filter_of(qdq_cuda_device *d, const qdq_conv *g)
 {
 	qdq_cuda_filter *f = d->filters;
 
-	while (f != NULL && !(f->ready && same_weights(&f->g, g)))
+	while (f != NULL && !(f->ready && qdq_same_weights(&f->g, g)))
 		f = f->next;
 	if (f != NULL)
 		return f;

@@ -214,27 +214,32 @@ static bool sums_small(const qdq_kernel *k, const qdq_cuda_filter *f, const int3
 	return true;
 }
 
+/* For the sums of splits, and to count them. */
+static void need_memory(qdq_cuda_plan *c, const qdq_launch *l)
+{
+	const qdq_tile_shape *s = &qdq_tiles[l->function];
+	uint64_t partial = (uint64_t)l->grid[0] * l->grid[1] * (uint64_t)(s->pixels * s->channels) * 4;
+
+	if (l->grid[1] == 1)
+		return;
+	c->partial_size = partial > c->partial_size ? partial : c->partial_size;
+	c->counters_size = l->grid[0] * UINT64_C(4) > c->counters_size ? l->grid[0] * UINT64_C(4) : c->counters_size;
+}
+
 void qdq_cuda_set_tactic(qdq_cuda_plan *c, qdq_launch *l, qdq_tactic t)
 {
 	const qdq_tile_shape *s = &qdq_tiles[t.tile];
 	qdq_cuda_contract *p = l->params;
-	uint64_t tiles;
 
 	p->columns = (p->channels + s->channels - 1) / s->channels;
 	p->steps_each = (p->depth / 64 + t.splits - 1) / t.splits;
 	p->splits = (p->depth / 64 + p->steps_each - 1) / p->steps_each;
-	tiles = (uint64_t)((p->pixels + s->pixels - 1) / s->pixels) * (uint64_t)p->columns;
 	l->function = (qdq_cuda_function)t.tile;
-	l->grid[0] = (uint32_t)tiles;
+	l->grid[0] = (uint32_t)((p->pixels + s->pixels - 1) / s->pixels) * (uint32_t)p->columns;
 	l->grid[1] = (uint32_t)p->splits;
 	l->block = (uint32_t)s->threads;
 	l->shared = (uint32_t)qdq_tile_shared(s);
-	if (p->splits > 1) {
-		uint64_t partial = tiles * (uint64_t)p->splits * (uint64_t)(s->pixels * s->channels) * 4;
-
-		c->partial_size = partial > c->partial_size ? partial : c->partial_size;
-		c->counters_size = tiles * 4 > c->counters_size ? tiles * 4 : c->counters_size;
-	}
+	need_memory(c, l);
 }
 
 static qdq_contraction contraction_of(const qdq_cuda_contract *p)
@@ -444,21 +449,21 @@ static void prepare_kernel(qdq_cuda_device *d, qdq_cuda_plan *c, size_t i)
 enum { CANDIDATES = 10, TIMED_RUNS = 5 };
 
 /* Milliseconds of some launches after one that warms up. */
-static float time_launch(qdq_cuda_device *d, const qdq_launch *l, CUevent begin, CUevent end)
+static float time_launch(qdq_cuda_device *d, const qdq_launch *l)
 {
 	float ms = 0;
 
 	qdq_cuda_launch(d, l, d->own);
-	qdq_cuda_check(d, d->driver.event_record(begin, d->own), "timing", l->k->node);
+	qdq_cuda_check(d, d->driver.event_record(d->events[0], d->own), "timing", l->k->node);
 	for (int i = 0; i < TIMED_RUNS; i++)
 		qdq_cuda_launch(d, l, d->own);
-	qdq_cuda_check(d, d->driver.event_record(end, d->own), "timing", l->k->node);
-	qdq_cuda_check(d, d->driver.event_wait(end), "timing", l->k->node);
-	qdq_cuda_check(d, d->driver.event_elapsed(&ms, begin, end), "timing", l->k->node);
+	qdq_cuda_check(d, d->driver.event_record(d->events[1], d->own), "timing", l->k->node);
+	qdq_cuda_check(d, d->driver.event_wait(d->events[1]), "timing", l->k->node);
+	qdq_cuda_check(d, d->driver.event_elapsed(&ms, d->events[0], d->events[1]), "timing", l->k->node);
 	return ms;
 }
 
-static void time_contraction(qdq_cuda_device *d, qdq_cuda_plan *c, qdq_launch *l, CUevent begin, CUevent end)
+static void time_contraction(qdq_cuda_device *d, qdq_cuda_plan *c, qdq_launch *l)
 {
 	qdq_cuda_contract *p = l->params;
 	qdq_tactic candidates[CANDIDATES], best = {0, 1};
@@ -473,7 +478,7 @@ static void time_contraction(qdq_cuda_device *d, qdq_cuda_plan *c, qdq_launch *l
 		qdq_cuda_grow(d, &d->partial, c->partial_size, "split sums");
 		qdq_cuda_grow(d, &d->counters, c->counters_size, "split sums");
 		qdq_cuda_fill_slots(d, c);
-		ms = time_launch(d, l, begin, end);
+		ms = time_launch(d, l);
 		if (ms < least) {
 			least = ms;
 			best = candidates[i];
@@ -482,10 +487,14 @@ static void time_contraction(qdq_cuda_device *d, qdq_cuda_plan *c, qdq_launch *l
 	qdq_cuda_set_tactic(c, l, best);
 }
 
+static bool is_tiled(const qdq_launch *l)
+{
+	return !l->host && l->function < QDQ_TILES;
+}
+
 /* On memory of the arena's size, whatever it holds: times do not depend on it, and nothing has run yet. */
 static void time_all(qdq_cuda_device *d, qdq_cuda_plan *c)
 {
-	CUevent begin, end;
 	uint64_t most = c->p->size;
 
 	for (size_t i = 0; i < c->p->buffers.count; i++)
@@ -494,13 +503,19 @@ static void time_all(qdq_cuda_device *d, qdq_cuda_plan *c)
 	for (size_t i = 0; i < c->p->buffers.count; i++)
 		c->data[i] =
 		    d->arena.at + (c->p->buffers.items[i].place == QDQ_PLACE_ARENA ? c->p->buffers.items[i].at : 0);
-	qdq_cuda_check(d, d->driver.event_new(&begin, 0), "timing", NULL);
-	qdq_cuda_check(d, d->driver.event_new(&end, 0), "timing", NULL);
+	for (int i = 0; i < 2; i++)
+		if (d->events[i] == NULL)
+			qdq_cuda_check(d, d->driver.event_new(&d->events[i], 0), "timing", NULL);
 	for (size_t i = 0; i < c->p->kernels.count; i++)
-		if (!c->launches[i].host && c->launches[i].function < QDQ_TILES)
-			time_contraction(d, c, &c->launches[i], begin, end);
-	(void)d->driver.event_free(begin);
-	(void)d->driver.event_free(end);
+		if (is_tiled(&c->launches[i]))
+			time_contraction(d, c, &c->launches[i]);
+	/* the ways that lost may have needed much more */
+	qdq_cuda_drop(d, &d->partial);
+	qdq_cuda_drop(d, &d->counters);
+	c->partial_size = c->counters_size = 0;
+	for (size_t i = 0; i < c->p->kernels.count; i++)
+		if (is_tiled(&c->launches[i]))
+			need_memory(c, &c->launches[i]);
 	memset(c->data, 0, c->p->buffers.count * sizeof *c->data);
 }
 

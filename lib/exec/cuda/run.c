@@ -4,11 +4,10 @@
  */
 #include "cuda.h"
 
-#define PARALLEL 1 /* launches may begin before the one before has ended (programmatic dependent launch) */
-
+/* It may begin before the launch before it has ended (programmatic dependent launch). */
 static CUresult try_launch(qdq_cuda_device *d, const qdq_launch *l, CUstream stream)
 {
-	CUlaunchAttribute early = {.id = CUDA_ATTRIBUTE_SERIALIZATION, .value = {.on = PARALLEL}};
+	CUlaunchAttribute early = {.id = CUDA_ATTRIBUTE_SERIALIZATION, .value = {.on = 1}};
 	CUlaunchConfig config = {.grid = {l->grid[0], l->grid[1], 1},
 				 .block = {l->block, 1, 1},
 				 .shared = l->shared,
@@ -48,25 +47,19 @@ static uint64_t output_address(qdq_cuda_device *d, const qdq_call *call, size_t 
 	return d->outputs[i].at;
 }
 
-static bool set_addresses(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_call *call)
+static void set_addresses(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_call *call)
 {
-	bool changed = false;
-
 	qdq_cuda_grow(d, &d->arena, c->p->size + QDQ_CUDA_SLACK, "values");
 	qdq_cuda_grow(d, &d->partial, c->partial_size, "split sums");
 	qdq_cuda_grow(d, &d->counters, c->counters_size, "split sums");
 	for (size_t i = 0; i < c->p->buffers.count; i++) {
 		const qdq_buffer *b = &c->p->buffers.items[i];
-		uint64_t at = b->place == QDQ_PLACE_ARENA    ? d->arena.at + b->at
-			      : b->place == QDQ_PLACE_INPUT  ? input_address(d, c->p, call, b->at, b->size)
-			      : b->place == QDQ_PLACE_OUTPUT ? output_address(d, call, b->at, b->size)
-							     : 0;
 
-		changed = changed || at != c->data[i];
-		c->data[i] = at;
+		c->data[i] = b->place == QDQ_PLACE_ARENA    ? d->arena.at + b->at
+			     : b->place == QDQ_PLACE_INPUT  ? input_address(d, c->p, call, b->at, b->size)
+			     : b->place == QDQ_PLACE_OUTPUT ? output_address(d, call, b->at, b->size)
+							    : 0;
 	}
-	qdq_cuda_fill_slots(d, c);
-	return changed;
 }
 
 /* ---- graphs ---- */
@@ -79,12 +72,13 @@ static void forget_graph(qdq_cuda_device *d, qdq_graph_entry *e)
 }
 
 /* All launches as a graph. A capture that has begun is ended, whatever happens in it. */
-static CUgraph record(qdq_cuda_device *d, const qdq_cuda_plan *c)
+static CUgraph record(qdq_cuda_device *d, qdq_cuda_plan *c)
 {
 	const qdq_node *failed = NULL;
 	CUgraph graph = NULL;
 	CUresult launched = 0, ended;
 
+	qdq_cuda_fill_slots(d, c);
 	qdq_cuda_check(d, d->driver.capture_begin(d->own, CUDA_CAPTURE_RELAXED), "recording the graph", NULL);
 	for (size_t i = 0; i < c->p->kernels.count && launched == 0; i++) {
 		launched = try_launch(d, &c->launches[i], d->own);
@@ -201,6 +195,7 @@ static void run_mixed(moving *m)
 {
 	qdq_cuda_device *d = m->d;
 
+	qdq_cuda_fill_slots(d, m->c);
 	for (size_t i = 0; i < m->c->p->kernels.count; i++) {
 		const qdq_launch *l = &m->c->launches[i];
 
@@ -259,7 +254,7 @@ static void run(void *arg, qdq_arena *scratch)
 	qdq_cuda_device *d = r->d;
 	bool all_there = true;
 
-	(void)set_addresses(d, r->c, r->call);
+	set_addresses(d, r->c, r->call);
 	if (r->c->elsewhere != 0) {
 		moving m = {.d = d, .c = r->c, .call = r->call};
 
