@@ -15,6 +15,15 @@ FLOORS = [("resnet50.trt", 1, "ms", 0.30), ("resnet50.trt", 8, None, None), ("re
           ("mobilenet_v2.u8", 32, None, None), ("mobilenet_v2.u8", 128, "img/s", 45000)]
 
 
+def ask(what):
+    """What nvidia-smi says of the GPU; nothing where there is none."""
+    try:
+        return subprocess.run(["nvidia-smi", "--query-gpu=" + what, "--format=csv,noheader"], capture_output=True, text=True,
+                              check=False).stdout.strip()
+    except FileNotFoundError:
+        return ""
+
+
 def torch_ms(name, batch):
     try:
         import torch
@@ -46,8 +55,7 @@ def torch_ms(name, batch):
 
 def main():
     missed = 0
-    clocks = subprocess.run(["nvidia-smi", "--query-gpu=name,driver_version,clocks.sm,clocks.mem", "--format=csv,noheader"],
-                            capture_output=True, text=True, check=False).stdout.strip()
+    clocks = ask("name,driver_version,clocks.sm,clocks.mem")
     print(clocks or "no GPU: skipped")
     if not clocks:
         return
@@ -69,8 +77,7 @@ def main():
               (model, batch, guessed[0], timed[0], batch / ms * 1e3, guessed[1], "%.3f" % peer if peer else "-",
                "%.1f" % (peer / ms) if peer else "-", guessed[2], guessed[4],
                verdict), flush=True)
-    print("clocks after:", subprocess.run(["nvidia-smi", "--query-gpu=clocks.sm,clocks.mem,power.draw", "--format=csv,noheader"],
-                                          capture_output=True, text=True, check=False).stdout.strip())
+    print("clocks after:", ask("clocks.sm,clocks.mem,power.draw"))
     print("floors missed: %d" % missed)
 
 
