@@ -52,7 +52,7 @@ ifneq ($(NVCC),)
 $(BUILD)/lib/exec/cuda/images.o: ALL_CFLAGS += -DQDQ_CUDA_IMAGES='"$(CUDA)"'
 $(BUILD)/lib/exec/cuda/images.o: $(KERNELS)
 endif
-$(CUDA)/%.fatbin: lib/exec/cuda/%.cu lib/exec/cuda/device.cuh lib/exec/cuda/params.h lib/exec/steps.h
+$(CUDA)/%.fatbin: lib/exec/cuda/%.cu $(wildcard lib/exec/cuda/*.cuh) lib/exec/cuda/params.h lib/exec/steps.h
 	@mkdir -p $(@D)
 	@echo $(NVCC) $(NVFLAGS) -fatbin -o $@ $<
 	@$(NVCC) $(NVFLAGS) -Xptxas -v -fatbin -o $@ $< 2>$(@:.fatbin=.log) || { cat $(@:.fatbin=.log); exit 1; }

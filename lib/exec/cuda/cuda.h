@@ -14,13 +14,19 @@
 
 /* ---- functions on the device ---- */
 
+#define QDQ_TILES 6 /* of contractions: pixels x channels; tactics.c lists them */
+/* What follows their sums: any steps, or a chain that has a kernel of its own. */
+typedef enum qdq_cuda_ending {
+	QDQ_ENDING_ANY,
+	QDQ_ENDING_ROUND_S8,
+	QDQ_ENDING_ROUND_U8,
+	QDQ_ENDING_ADD_S8,
+	QDQ_ENDING_ADD_U8,
+	QDQ_ENDINGS
+} qdq_cuda_ending;
+
 typedef enum qdq_cuda_function {
-	QDQ_CONTRACT_128x128,
-	QDQ_CONTRACT_128x128x8, /* of 8 warps */
-	QDQ_CONTRACT_128x64,
-	QDQ_CONTRACT_64x64,
-	QDQ_CONTRACT_128x32,
-	QDQ_CONTRACT_32x64,
+	QDQ_CONTRACT = QDQ_TILES * QDQ_ENDINGS - 1, /* the last of them: ending * QDQ_TILES + tile */
 	QDQ_FEW_64,
 	QDQ_FEW_32,
 	QDQ_DEPTHWISE,
@@ -29,7 +35,6 @@ typedef enum qdq_cuda_function {
 	QDQ_ROWS_4, /* 4 pixels a thread */
 	QDQ_FUNCTIONS
 } qdq_cuda_function;
-#define QDQ_TILES 6 /* the first of them */
 
 typedef struct qdq_tile_shape {
 	int pixels, channels, stages, threads, blocks; /* blocks: that fit on a multiprocessor */
@@ -63,8 +68,9 @@ enum { QDQ_SLOT_BLOB = 0x7ffffff0, QDQ_SLOT_PARTIAL, QDQ_SLOT_COUNTERS };
 
 typedef struct qdq_launch {
 	const qdq_kernel *k;
-	bool host; /* runs on the CPU */
-	qdq_cuda_function function;
+	bool host;		/* runs on the CPU */
+	qdq_cuda_ending ending; /* of a contraction */
+	uint32_t function;	/* QDQ_FEW_64, ..., or a contraction's */
 	uint32_t grid[2];
 	uint32_t block, shared;
 	void *params;

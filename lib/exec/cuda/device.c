@@ -6,22 +6,22 @@
 
 #include <stdio.h>
 
-static const struct {
+typedef struct named {
 	const char *name;
 	int image;
-} functions[QDQ_FUNCTIONS] = {
-    [QDQ_CONTRACT_128x128] = {"qdq_contract_128x128", QDQ_IMAGE_CONTRACT},
-    [QDQ_CONTRACT_128x128x8] = {"qdq_contract_128x128x8", QDQ_IMAGE_CONTRACT},
-    [QDQ_CONTRACT_128x64] = {"qdq_contract_128x64", QDQ_IMAGE_CONTRACT},
-    [QDQ_CONTRACT_64x64] = {"qdq_contract_64x64", QDQ_IMAGE_CONTRACT},
-    [QDQ_CONTRACT_128x32] = {"qdq_contract_128x32", QDQ_IMAGE_CONTRACT},
-    [QDQ_CONTRACT_32x64] = {"qdq_contract_32x64", QDQ_IMAGE_CONTRACT},
-    [QDQ_FEW_64] = {"qdq_few_64", QDQ_IMAGE_FEW},
-    [QDQ_FEW_32] = {"qdq_few_32", QDQ_IMAGE_FEW},
-    [QDQ_DEPTHWISE] = {"qdq_depthwise", QDQ_IMAGE_DEPTHWISE},
-    [QDQ_DEPTHWISE_4] = {"qdq_depthwise_4", QDQ_IMAGE_DEPTHWISE},
-    [QDQ_ROWS] = {"qdq_rows", QDQ_IMAGE_ROWS},
-    [QDQ_ROWS_4] = {"qdq_rows_4", QDQ_IMAGE_ROWS},
+} named;
+
+/* Kernels of contractions: qdq_ENDING_TILE. */
+static const char *const tiles[QDQ_TILES] = {"128x128", "128x128x8", "128x64", "64x64", "128x32", "32x64"};
+static const named endings[QDQ_ENDINGS] = {
+    [QDQ_ENDING_ANY] = {"contract", QDQ_IMAGE_CONTRACT},   [QDQ_ENDING_ROUND_S8] = {"round_s8", QDQ_IMAGE_ROUND},
+    [QDQ_ENDING_ROUND_U8] = {"round_u8", QDQ_IMAGE_ROUND}, [QDQ_ENDING_ADD_S8] = {"add_s8", QDQ_IMAGE_ADD},
+    [QDQ_ENDING_ADD_U8] = {"add_u8", QDQ_IMAGE_ADD},
+};
+static const named others[QDQ_FUNCTIONS - QDQ_FEW_64] = {
+    {"qdq_few_64", QDQ_IMAGE_FEW},	    {"qdq_few_32", QDQ_IMAGE_FEW},
+    {"qdq_depthwise", QDQ_IMAGE_DEPTHWISE}, {"qdq_depthwise_4", QDQ_IMAGE_DEPTHWISE},
+    {"qdq_rows", QDQ_IMAGE_ROWS},	    {"qdq_rows_4", QDQ_IMAGE_ROWS},
 };
 
 /* ---- errors and memory ---- */
@@ -104,6 +104,24 @@ static void open_device(qdq_cuda_device *d, int nth)
 	qdq_cuda_check(d, d->driver.context_set(d->context), "choosing the device", NULL);
 }
 
+static void load_function(qdq_cuda_device *d, int i, const char *name, int image)
+{
+	qdq_cuda_check(d, d->driver.module_function(&d->functions[i], d->modules[image], name), "finding kernels",
+		       NULL);
+}
+
+static void load_contraction(qdq_cuda_device *d, int i)
+{
+	const named *ending = &endings[i / QDQ_TILES];
+	int tile = i % QDQ_TILES, shared = qdq_tile_shared(&qdq_tiles[tile]);
+	char name[64];
+
+	snprintf(name, sizeof name, "qdq_%s_%s", ending->name, tiles[tile]);
+	load_function(d, i, name, ending->image);
+	qdq_cuda_check(d, d->driver.function_attribute(d->functions[i], CUDA_FUNCTION_SHARED, shared),
+		       "setting up kernels", NULL);
+}
+
 static void load_functions(qdq_cuda_device *d)
 {
 	for (int i = 0; i < QDQ_IMAGE_COUNT; i++) {
@@ -115,15 +133,10 @@ static void load_functions(qdq_cuda_device *d)
 			qdq_fail(d->base.ctx, QDQ_EDEVICE, NULL, "there are no kernels for this GPU in this libqdqopt");
 		qdq_cuda_check(d, r, "loading kernels", NULL);
 	}
-	for (int i = 0; i < QDQ_FUNCTIONS; i++)
-		qdq_cuda_check(
-		    d, d->driver.module_function(&d->functions[i], d->modules[functions[i].image], functions[i].name),
-		    "finding kernels", NULL);
-	for (int i = 0; i < QDQ_TILES; i++)
-		qdq_cuda_check(
-		    d,
-		    d->driver.function_attribute(d->functions[i], CUDA_FUNCTION_SHARED, qdq_tile_shared(&qdq_tiles[i])),
-		    "setting up kernels", NULL);
+	for (int i = 0; i < QDQ_TILES * QDQ_ENDINGS; i++)
+		load_contraction(d, i);
+	for (int i = QDQ_FEW_64; i < QDQ_FUNCTIONS; i++)
+		load_function(d, i, others[i - QDQ_FEW_64].name, others[i - QDQ_FEW_64].image);
 }
 
 /* ---- closing ---- */

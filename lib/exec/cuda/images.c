@@ -11,12 +11,14 @@
 	extern const char qdq_image_##name[] __attribute__((visibility("hidden")));                        \
 	extern const char qdq_image_end_##name[] __attribute__((visibility("hidden")));
 IMAGE(contract)
+IMAGE(round)
+IMAGE(add)
 IMAGE(few)
 IMAGE(depthwise)
 IMAGE(rows)
 
-static const char *const images[QDQ_IMAGE_COUNT] = {qdq_image_contract, qdq_image_few, qdq_image_depthwise,
-						    qdq_image_rows};
+static const char *const images[QDQ_IMAGE_COUNT] = {qdq_image_contract, qdq_image_round,     qdq_image_add,
+						    qdq_image_few,	qdq_image_depthwise, qdq_image_rows};
 
 const void *qdq_cuda_image(int i)
 {

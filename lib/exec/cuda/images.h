@@ -5,7 +5,15 @@
 #ifndef QDQ_EXEC_CUDA_IMAGES_H
 #define QDQ_EXEC_CUDA_IMAGES_H
 
-enum { QDQ_IMAGE_CONTRACT, QDQ_IMAGE_FEW, QDQ_IMAGE_DEPTHWISE, QDQ_IMAGE_ROWS, QDQ_IMAGE_COUNT };
+enum {
+	QDQ_IMAGE_CONTRACT,
+	QDQ_IMAGE_ROUND,
+	QDQ_IMAGE_ADD,
+	QDQ_IMAGE_FEW,
+	QDQ_IMAGE_DEPTHWISE,
+	QDQ_IMAGE_ROWS,
+	QDQ_IMAGE_COUNT
+};
 
 /* NULL: the library was built without nvcc. */
 const void *qdq_cuda_image(int i);

@@ -104,8 +104,9 @@ static void append_store(flattening *f, const qdq_step *s, bool last_of_value)
 static void append_step(flattening *f, const qdq_step *s, bool last_of_value)
 {
 	qdq_cuda_step *to;
+	bool chain = s->kind == QDQ_STEP_ADD && f->to->count == 1; /* that of add.cu, which always scales */
 
-	if (s->before != 1 && s->kind != QDQ_STEP_STORE)
+	if ((s->before != 1 || chain) && s->kind != QDQ_STEP_STORE)
 		append(f, QDQ_CUDA_SCALE)->a = s->before;
 	switch (s->kind) {
 	case QDQ_STEP_CLAMP:
@@ -217,7 +218,7 @@ static bool sums_small(const qdq_kernel *k, const qdq_cuda_filter *f, const int3
 /* For the sums of splits, and to count them. */
 static void need_memory(qdq_cuda_plan *c, const qdq_launch *l)
 {
-	const qdq_tile_shape *s = &qdq_tiles[l->function];
+	const qdq_tile_shape *s = &qdq_tiles[l->function % QDQ_TILES];
 	uint64_t partial = (uint64_t)l->grid[0] * l->grid[1] * (uint64_t)(s->pixels * s->channels) * 4;
 
 	if (l->grid[1] == 1)
@@ -234,12 +235,32 @@ void qdq_cuda_set_tactic(qdq_cuda_plan *c, qdq_launch *l, qdq_tactic t)
 	p->columns = (p->channels + s->channels - 1) / s->channels;
 	p->steps_each = (p->depth / 64 + t.splits - 1) / t.splits;
 	p->splits = (p->depth / 64 + p->steps_each - 1) / p->steps_each;
-	l->function = (qdq_cuda_function)t.tile;
+	l->function = (uint32_t)l->ending * QDQ_TILES + (uint32_t)t.tile;
 	l->grid[0] = (uint32_t)((p->pixels + s->pixels - 1) / s->pixels) * (uint32_t)p->columns;
 	l->grid[1] = (uint32_t)p->splits;
 	l->block = (uint32_t)s->threads;
 	l->shared = (uint32_t)qdq_tile_shared(s);
 	need_memory(c, l);
+}
+
+/* Are all vectors of 16 channels whole ones of rows? */
+static bool is_whole(const qdq_cuda_place *p)
+{
+	return p->type != QDQ_CUDA_FLOAT && p->pitch >= 16 && p->channel % 16 == 0 && p->limit % 16 == 0;
+}
+
+/* The kernel for the chain of these steps. */
+static qdq_cuda_ending ending_of(const qdq_cuda_contract *p)
+{
+	const qdq_cuda_steps *all = &p->steps;
+	const qdq_cuda_step *s = all->step;
+
+	if (all->count == 1 && s[0].kind == QDQ_CUDA_ROUND_STORE && is_whole(&s[0].place))
+		return p->x_signed ? QDQ_ENDING_ROUND_S8 : QDQ_ENDING_ROUND_U8;
+	if (all->count == 4 && s[0].kind == QDQ_CUDA_ROUND && s[1].kind == QDQ_CUDA_SCALE && all->fetched == 2 &&
+	    s[3].kind == QDQ_CUDA_ROUND_STORE && is_whole(&s[3].place))
+		return p->x_signed ? QDQ_ENDING_ADD_S8 : QDQ_ENDING_ADD_U8;
+	return QDQ_ENDING_ANY;
 }
 
 static qdq_contraction contraction_of(const qdq_cuda_contract *p)
@@ -302,6 +323,7 @@ static bool prepare_contract(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_ker
 	SET_GEOMETRY(p, g, k);
 	memset(padding, g->zx & 0xff, sizeof padding);
 	p->depth = f->depth;
+	p->straight = p->pointwise && f->copies == 1 && g->groups == 1;
 	p->n_units = (int32_t)(f->copies * g->kh * g->kw * (f->span / (few ? 4 : 16)));
 	p->weights = f->weights;
 	slot(c, &p->x, k->in[0].buffer, 0);
@@ -335,6 +357,7 @@ static bool prepare_contract(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_ker
 	} else {
 		qdq_contraction what = contraction_of(p);
 
+		l->ending = ending_of(p);
 		qdq_cuda_set_tactic(c, l, qdq_cuda_tactic(d, &what));
 	}
 	return good;
@@ -489,7 +512,7 @@ static void time_contraction(qdq_cuda_device *d, qdq_cuda_plan *c, qdq_launch *l
 
 static bool is_tiled(const qdq_launch *l)
 {
-	return !l->host && l->function < QDQ_TILES;
+	return !l->host && l->function <= QDQ_CONTRACT;
 }
 
 /* On memory of the arena's size, whatever it holds: times do not depend on it, and nothing has run yet. */

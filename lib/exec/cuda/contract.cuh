@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * contract.cuh -- convolutions and products on the tensor cores of every architecture from sm_80 on
+ *
+ * Implicit GEMM: pixels x channels, a tile for each block, 64 bytes of the window at a time through a ring of shared memory
+ * (cp.async), 16 x 8 x 32 products (mma.sync). In a warp's tile the channels are permuted when weights are copied, so that
+ * a thread's accumulators of a pixel are adjacent channels: it loads and stores them as one vector. Sums that are split
+ * along the window meet in int32, in any order, so they are exact; the block that comes last finishes them.
+ *
+ * What follows the sums is one of three: any steps (contract.cu), or the two chains that nearly all regions end with,
+ * without branches: ROUND_STORE (round.cu), and ROUND, SCALE, ADD, ROUND_STORE of a residual (add.cu).
+ */
+#ifndef QDQ_EXEC_CUDA_CONTRACT_CUH
+#define QDQ_EXEC_CUDA_CONTRACT_CUH
+
+#include "device.cuh"
+
+enum { STEP = 64, CHUNKS = STEP / 16 }; /* bytes of the window at a time */
+
+template <int BM, int BN, int WM, int WN, int STAGES> struct tile {
+	static constexpr int WARPS_M = BM / WM, WARPS_N = BN / WN, THREADS = WARPS_M * WARPS_N * 32;
+	static constexpr int ROWS = THREADS / CHUNKS; /* rows that all threads copy at a time */
+	static constexpr int A = BM / ROWS, B = (BN + ROWS - 1) / ROWS;
+	static constexpr int M = WM / 16, N = WN / 8, V = WN / 4;
+	static constexpr int STAGE = (BM + BN) * STEP;
+	/* behind the ring: numbers per channel, then what each thread fetches for itself */
+	static constexpr int NUMBERS = STAGES * STAGE, FETCHED = NUMBERS + 3 * BN * 4, SHARED = FETCHED + BM * BN;
+};
+
+/* Row r's chunk c in shared memory: no two of 8 rows share banks. */
+DEVICE uint32_t swizzled(int r, int c)
+{
+	return (uint32_t)(r * STEP + ((c ^ (r >> 1 & 3)) << 4));
+}
+
+template <typename T> struct loader {
+	const qdq_cuda_contract &p;
+	window rows[T::A];
+	bool there[T::A];
+	const char *weights[T::B];
+	bool is_channel[T::B];
+	int chunk, row, group_offset;
+	uint32_t own; /* where the thread's first row is in a tile; the others are ROWS apart, which swizzles the same */
+
+	DEVICE loader(const qdq_cuda_contract &params, int pixel, int channel, int bn)
+	    : p(params), chunk(threadIdx.x % CHUNKS), row(threadIdx.x / CHUNKS), group_offset(0)
+	{
+		own = swizzled(row, chunk);
+		if (p.group_inputs != 0)
+			group_offset = channel / p.group_outputs * p.group_inputs & ~15;
+#pragma unroll
+		for (int i = 0; i < T::A; i++) {
+			int at = pixel + row + i * T::ROWS;
+
+			there[i] = at < p.pixels;
+			rows[i] = window_of(p, there[i] ? at : 0);
+		}
+#pragma unroll
+		for (int i = 0; i < T::B; i++) {
+			int r = row + i * T::ROWS, in_warp = r % (T::N * 8), position = in_warp % 8;
+			int k = channel + r - in_warp + position / 2 * T::V + in_warp / 8 * 2 + position % 2;
+
+			is_channel[i] = r < bn && k < p.channels;
+			weights[i] = pointer<const char>(p.weights) + (is_channel[i] ? (int64_t)k * p.depth : 0) + chunk * 16;
+		}
+	}
+
+	DEVICE void copy_weights(uint32_t to, int step, int bn) const
+	{
+#pragma unroll
+		for (int i = 0; i < T::B; i++) {
+			int r = row + i * T::ROWS;
+
+			if (T::B * T::ROWS == bn || r < bn)
+				copy16(to + own + i * T::ROWS * STEP, weights[i] + step * STEP, is_channel[i]);
+		}
+	}
+
+	/* This thread's 16 bytes of a step; behind the last they lie outside every image. */
+	DEVICE int2 unit_of(int step) const
+	{
+		if (p.straight)
+			return make_int2((step * CHUNKS + chunk) * 16, step * CHUNKS + chunk < p.n_units ? 0 : 0x8000);
+		return __ldg(pointer<const int2>(p.units) + step * CHUNKS + chunk);
+	}
+
+	/* Outside the image there is padding, 16 bytes of it in memory. */
+	DEVICE void copy_windows(uint32_t to, int2 unit) const
+	{
+		int dy = (int16_t)(unit.y & 0xffff), dx = unit.y >> 16;
+		const char *x = pointer<const char>(p.x) + unit.x + group_offset;
+
+#pragma unroll
+		for (int i = 0; i < T::A; i++) {
+			bool inside = there[i] && (unsigned)(rows[i].y + dy) < (unsigned)p.h &&
+				      (unsigned)(rows[i].x + dx) < (unsigned)p.w;
+
+			copy16(to + own + i * T::ROWS * STEP, inside ? x + rows[i].at : pointer<const char>(p.padding),
+			       true);
+		}
+	}
+};
+
+/* Where a lane's rows of both operands are in a stage, for both halves of a step. Blocks of 16 rows swizzle the same. */
+struct places {
+	uint32_t a[STEP / 32], b[STEP / 32];
+};
+
+template <typename T> DEVICE places places_of(int warp_m, int warp_n)
+{
+	int lane = threadIdx.x % 32;
+	places at;
+
+#pragma unroll
+	for (int k = 0; k < STEP / 32; k++) {
+		at.a[k] = warp_m * T::M * 16 * STEP + swizzled(lane % 16, k * 2 + lane / 16);
+		at.b[k] = warp_n * T::N * 8 * STEP + swizzled(lane % 8 + lane / 16 * 8, k * 2 + lane / 8 % 2);
+	}
+	return at;
+}
+
+template <typename T, bool SIGNED>
+DEVICE void multiply_step(uint32_t a_at, uint32_t b_at, const places &at, int (&acc)[T::M][T::N][4])
+{
+#pragma unroll
+	for (int k = 0; k < STEP / 32; k++) {
+		uint32_t a[T::M][4], b[T::N / 2][4];
+
+#pragma unroll
+		for (int i = 0; i < T::M; i++)
+			load_matrices(a[i], a_at + at.a[k] + i * 16 * STEP);
+#pragma unroll
+		for (int j = 0; j < T::N / 2; j++)
+			load_matrices(b[j], b_at + at.b[k] + j * 16 * STEP);
+#pragma unroll
+		for (int i = 0; i < T::M; i++)
+#pragma unroll
+			for (int j = 0; j < T::N; j++)
+				multiply<SIGNED>(acc[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
+	}
+}
+
+/* The ring of stages: a step is multiplied while the STAGES - 1 behind it are under way. */
+template <typename T, int BM, int BN, int STAGES, bool SIGNED>
+DEVICE void multiply_all(const loader<T> &load, uint32_t shared, const places &at, int first, int steps,
+			 int (&acc)[T::M][T::N][4])
+{
+	int2 unit = load.unit_of(first + (STAGES - 1 < steps ? STAGES - 1 : 0));
+	uint32_t stage = shared, next = shared + (STAGES - 1) * T::STAGE, end = shared + STAGES * T::STAGE;
+
+	for (int s = 0; s < steps; s++) {
+		copies_wait<STAGES - 2>();
+		__syncthreads();
+		if (s + STAGES - 1 < steps) {
+			load.copy_weights(next + BM * STEP, first + s + STAGES - 1, BN);
+			load.copy_windows(next, unit);
+			if (s + STAGES < steps)
+				unit = load.unit_of(first + s + STAGES); /* early enough for the next step */
+		}
+		copies_end();
+		multiply_step<T, SIGNED>(stage, stage + BM * STEP, at, acc);
+		stage = stage + T::STAGE == end ? shared : stage + T::STAGE;
+		next = next + T::STAGE == end ? shared : next + T::STAGE;
+	}
+}
+
+/* Adds what other blocks have summed; false: this block is not the last. */
+template <typename T> DEVICE bool gather_splits(const qdq_cuda_contract &p, int tile_index, int (&acc)[T::M][T::N][4])
+{
+	__shared__ int order;
+	int4 *partial = pointer<int4>(p.partial) + (int64_t)tile_index * p.splits * T::M * T::N * T::THREADS + threadIdx.x;
+	int mine = blockIdx.y;
+
+#pragma unroll
+	for (int i = 0; i < T::M * T::N; i++) {
+		const int(&c)[4] = acc[i / T::N][i % T::N];
+
+		__stcg(&partial[(mine * T::M * T::N + i) * T::THREADS], make_int4(c[0], c[1], c[2], c[3]));
+	}
+	__threadfence();
+	__syncthreads();
+	if (threadIdx.x == 0)
+		order = atomicAdd(pointer<int>(p.counters) + tile_index, 1);
+	__syncthreads();
+	if (order != p.splits - 1)
+		return false;
+	if (threadIdx.x == 0)
+		pointer<int>(p.counters)[tile_index] = 0;
+	__threadfence();
+	for (int s = 0; s < p.splits; s++) {
+		if (s == mine)
+			continue;
+#pragma unroll
+		for (int i = 0; i < T::M * T::N; i++) {
+			int4 c = __ldcg(&partial[(s * T::M * T::N + i) * T::THREADS]);
+			int(&to)[4] = acc[i / T::N][i % T::N];
+
+			to[0] += c.x, to[1] += c.y, to[2] += c.z, to[3] += c.w;
+		}
+	}
+	return true;
+}
+
+/* The channels' numbers, to shared memory. */
+template <typename T, int BN> DEVICE void copy_numbers(const qdq_cuda_contract &p, uint32_t shared, int channel)
+{
+	for (int i = threadIdx.x; i < 3 * BN / 4; i += T::THREADS) {
+		uint64_t from = i < BN / 4 ? p.multiplier : i < BN / 2 ? p.addend : p.start;
+
+		copy16(shared + T::NUMBERS + i * 16, pointer<const char>(from) + channel * 4 + i % (BN / 4) * 16, true);
+	}
+}
+
+/* What this thread adds to its own pixels and channels; nobody else reads it. */
+template <typename T> DEVICE void fetch(const qdq_cuda_contract &p, uint32_t shared, int pixel, int c)
+{
+	const qdq_cuda_place &place = p.steps.step[p.steps.fetched].place;
+
+#pragma unroll
+	for (int i = 0; i < T::M * 2; i++) {
+		int at = pixel + i * 8 + threadIdx.x % 32 / 4;
+
+		if (at < p.pixels && c < p.channels)
+			copy_vector<T::V>(shared + T::FETCHED + (i * T::THREADS + threadIdx.x) * T::V,
+					  pointer<const char>(place.at) + (int64_t)at * place.pitch + c);
+	}
+}
+
+template <int N, typename T> DEVICE void shared_numbers(const char *from, T (&out)[N])
+{
+#pragma unroll
+	for (int i = 0; i < N; i += 4) {
+		uint4 q = *(const uint4 *)(from + i * 4);
+
+		memcpy(&out[i], &q, 16);
+	}
+}
+
+/* What the sums begin with. MAGIC: of small ones also 1.5 * 2^23 as a float, whose lowest bits they then are. */
+template <typename T, int BN, bool MAGIC>
+DEVICE void begin(const qdq_cuda_contract &p, const char *memory, int own, int (&acc)[T::M][T::N][4])
+{
+	int start[T::V];
+
+	shared_numbers(memory + T::NUMBERS + (2 * BN + own) * 4, start);
+#pragma unroll
+	for (int i = 0; i < T::M; i++)
+#pragma unroll
+		for (int e = 0; e < T::V; e++)
+			acc[i][e / 2][e % 2] = acc[i][e / 2][2 + e % 2] =
+			    blockIdx.y != 0 ? 0 : start[e] + (MAGIC && p.small ? 0x4b400000 : 0);
+}
+
+/* ---- behind the sums ---- */
+
+/* Where a thread is: its first pixel and channel, and where the channel's numbers are in the tile. */
+struct corner {
+	int pixel, c, own;
+};
+
+template <typename T, int BN>
+DEVICE void run_any_steps(const qdq_cuda_contract &p, const char *memory, corner at, const int (&acc)[T::M][T::N][4])
+{
+	bool fetched = p.steps.fetched >= 0;
+	float multiplier[T::V], addend[T::V];
+
+	shared_numbers(memory + T::NUMBERS + at.own * 4, multiplier);
+	shared_numbers(memory + T::NUMBERS + (BN + at.own) * 4, addend);
+	patch of = {at.pixel, 8, p.pixels, at.c, p.channels, fetched ? memory + T::FETCHED + threadIdx.x * T::V : nullptr,
+		    T::THREADS * T::V};
+
+	run_steps<T::M * 2, T::V>(p.steps, of, [&](int r, float(&v)[T::V]) {
+#pragma unroll
+		for (int e = 0; e < T::V; e++)
+			v[e] = __fmaf_rn((float)acc[r / 2][e / 2][r % 2 * 2 + e % 2], multiplier[e], addend[e]);
+	});
+}
+
+/* Each sum becomes the bits of itself as a float. */
+template <typename T> DEVICE void convert(bool small, int (&acc)[T::M][T::N][4])
+{
+	int *sums = &acc[0][0][0];
+
+	if (small)
+#pragma unroll
+		for (int i = 0; i < T::M * T::N * 4; i++)
+			sums[i] = __float_as_int(__fadd_rn(__int_as_float(sums[i]), -12582912.0f));
+	else
+#pragma unroll
+		for (int i = 0; i < T::M * T::N * 4; i++)
+			sums[i] = __float_as_int((float)sums[i]);
+}
+
+/* The steps ROUND, SCALE and ADD of a pixel, whose residual's codes are at `codes`. */
+template <int V> DEVICE void add_residual(const qdq_cuda_step *s, const char *codes, float (&v)[V])
+{
+	bool is_signed = s[2].place.type == QDQ_CUDA_S8;
+	uint32_t flip = is_signed ? 0x80808080u : 0;		     /* then all are unsigned */
+	float zero = 8388608.0f + (is_signed ? 128 : 0) + s[2].place.zero; /* 2^23, whose lowest bits a code becomes */
+	bytes<V> b = load_bytes<V>(codes);
+
+	clamp_all<V>(v, s[0].a, s[0].b);
+#pragma unroll
+	for (int i = 0; i < V; i++) {
+		uint32_t code = __byte_perm(b.word[i / 4] ^ flip, 0x4b000000u, 0x7440 + i % 4);
+		float rounded = __fsub_rn(__fadd_rn(v[i], 12582912.0f), 12582912.0f);
+
+		v[i] = __fmaf_rn(__fsub_rn(__uint_as_float(code), zero), s[2].a, __fmul_rn(rounded, s[1].a));
+	}
+}
+
+/* The two chains; the last step, ROUND_STORE, writes whole vectors. */
+template <typename T, int BN, bool ADDS>
+DEVICE void run_chain(const qdq_cuda_contract &p, const char *memory, corner at, int (&acc)[T::M][T::N][4])
+{
+	const qdq_cuda_step &last = p.steps.step[ADDS ? 3 : 0];
+	char *to = pointer<char>(last.place.at) + (int64_t)at.pixel * last.place.pitch + last.place.channel + at.c;
+	float multiplier[T::V], addend[T::V];
+
+	convert<T>(p.small, acc);
+	shared_numbers(memory + T::NUMBERS + at.own * 4, multiplier);
+	shared_numbers(memory + T::NUMBERS + (BN + at.own) * 4, addend);
+#pragma unroll
+	for (int r = 0; r < T::M * 2; r++, to += 8 * last.place.pitch) {
+		float v[T::V];
+
+		if (at.pixel + r * 8 >= p.pixels)
+			break;
+#pragma unroll
+		for (int e = 0; e < T::V; e++)
+			v[e] = __fmaf_rn(__int_as_float(acc[r / 2][e / 2][r % 2 * 2 + e % 2]), multiplier[e], addend[e]);
+		if (ADDS)
+			add_residual<T::V>(p.steps.step, memory + T::FETCHED + (r * T::THREADS + threadIdx.x) * T::V, v);
+		clamp_all<T::V>(v, last.a, last.b);
+		store_bytes<T::V>(to, to_bytes<T::V>(v, last.place.zero));
+	}
+}
+
+/* ---- all of it ---- */
+
+enum ending { ANY_STEPS, ROUNDS, ADDS };
+
+/* The stages that a block begins with: weights and numbers before the kernel before has ended, then windows. */
+template <typename T, int BM, int BN, int STAGES, ending END>
+DEVICE void fill(const loader<T> &load, const qdq_cuda_contract &p, uint32_t shared, int channel, int first, int steps, corner at)
+{
+	int2 units[STAGES - 1];
+
+	copy_numbers<T, BN>(p, shared, channel);
+#pragma unroll
+	for (int s = 0; s < STAGES - 1; s++)
+		if (s < steps) {
+			units[s] = load.unit_of(first + s);
+			load.copy_weights(shared + s * T::STAGE + BM * STEP, first + s, BN);
+		}
+	wait_for_inputs();
+	if (END == ADDS || (END == ANY_STEPS && p.steps.fetched >= 0))
+		fetch<T>(p, shared, at.pixel - threadIdx.x % 32 / 4, at.c);
+#pragma unroll
+	for (int s = 0; s < STAGES - 1; s++) {
+		if (s < steps)
+			load.copy_windows(shared + s * T::STAGE, units[s]);
+		copies_end();
+	}
+}
+
+template <int BM, int BN, int WM, int WN, int STAGES, ending END, bool SIGNED> DEVICE void contract(const qdq_cuda_contract &p)
+{
+	using T = tile<BM, BN, WM, WN, STAGES>;
+	extern __shared__ __align__(128) char memory[];
+	uint32_t shared = shared_address(memory);
+	int tile_index = blockIdx.x, pixel = tile_index / p.columns * BM, channel = tile_index % p.columns * BN;
+	int first = blockIdx.y * p.steps_each, steps = p.depth / STEP - first;
+	int warp = threadIdx.x / 32, warp_m = warp % T::WARPS_M, warp_n = warp / T::WARPS_M;
+	int own = warp_n * WN + threadIdx.x % 4 * T::V;
+	corner at = {pixel + warp_m * WM + (int)threadIdx.x % 32 / 4, channel + own, own};
+	int acc[T::M][T::N][4];
+	loader<T> load(p, pixel, channel, BN);
+
+	let_next_begin();
+	if (steps > p.steps_each)
+		steps = p.steps_each;
+	fill<T, BM, BN, STAGES, END>(load, p, shared, channel, first, steps, at);
+	copies_wait<STAGES - 2>();
+	__syncthreads();
+	begin<T, BN, END != ANY_STEPS>(p, memory, own, acc);
+	if (END == ANY_STEPS && p.x_signed)
+		multiply_all<T, BM, BN, STAGES, true>(load, shared, places_of<T>(warp_m, warp_n), first, steps, acc);
+	else
+		multiply_all<T, BM, BN, STAGES, SIGNED>(load, shared, places_of<T>(warp_m, warp_n), first, steps, acc);
+	copies_wait<0>();
+	if (p.splits > 1 && !gather_splits<T>(p, tile_index, acc))
+		return;
+	if (at.c >= p.channels)
+		return;
+	if (END == ANY_STEPS)
+		run_any_steps<T, BN>(p, memory, at, acc);
+	else
+		run_chain<T, BN, END == ADDS>(p, memory, at, acc);
+}
+
+#define TILE(NAME, BM, BN, WM, WN, STAGES, BLOCKS, END, SIGNED)                                             \
+	extern "C" __global__ __launch_bounds__(BM / WM * (BN / WN) * 32, BLOCKS) void qdq_##NAME(          \
+	    const __grid_constant__ qdq_cuda_contract p)                                                    \
+	{                                                                                                   \
+		contract<BM, BN, WM, WN, STAGES, END, SIGNED>(p);                                           \
+	}
+
+/* The tiles that there are; tactics.c knows the same list. */
+#define TILES(PREFIX, END, SIGNED)                                                   \
+	TILE(PREFIX##_128x128, 128, 128, 64, 64, 3, 2, END, SIGNED)                  \
+	TILE(PREFIX##_128x128x8, 128, 128, 64, 32, 4, 2, END, SIGNED)                \
+	TILE(PREFIX##_128x64, 128, 64, 32, 64, 4, 3, END, SIGNED)                    \
+	TILE(PREFIX##_64x64, 64, 64, 32, 32, 4, 4, END, SIGNED)                      \
+	TILE(PREFIX##_128x32, 128, 32, 32, 32, 4, 4, END, SIGNED)                    \
+	TILE(PREFIX##_32x64, 32, 64, 16, 32, 6, 4, END, SIGNED)
+
+#endif
