@@ -79,7 +79,7 @@ typedef struct qdq_kernel {
 	const int32_t *bias;		  /* k; NULL: none. Part of the accumulator */
 	const float *multiplier, *addend; /* k; of the accumulator */
 	qdq_window window;
-	const qdq_step *steps;
+	qdq_step *steps;
 	uint32_t n_steps, n_registers;
 } qdq_kernel;
 

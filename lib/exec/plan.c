@@ -207,6 +207,51 @@ static void add_all(qdq_plan *p)
 			 refused);
 }
 
+/* ---- copies that need not be ---- */
+
+/* Does k only give the codes of one buffer to another one of the same layout (Flatten of 1 x 1 images)? */
+static bool is_copy(const qdq_plan *p, const qdq_kernel *k)
+{
+	const qdq_buffer *from = &p->buffers.items[k->in[0].buffer], *to;
+	const qdq_operand *store;
+
+	if (k->anchor != QDQ_ANCHOR_LOAD || k->n_steps != 1 || k->steps[0].kind != QDQ_STEP_STORE)
+		return false;
+	store = &k->steps[0].other;
+	to = &p->buffers.items[store->buffer];
+	return from->rows && to->rows && from->place == QDQ_PLACE_ARENA && to->place == QDQ_PLACE_ARENA &&
+	       from->type == to->type && from->channels == to->channels && from->pixels == to->pixels &&
+	       to->channels == k->channels && k->in[0].ratio == 1 && k->in[0].divisor == 0 &&
+	       k->in[0].zero == store->zero && k->steps[0].before == 1;
+}
+
+/* Buffers that copies would fill are those that they would be filled from. */
+static void drop_copies(qdq_plan *p)
+{
+	uint32_t *same = qdq_array(p->scratch, uint32_t, p->buffers.count);
+	size_t kept = 0;
+
+	for (uint32_t i = 0; i < p->buffers.count; i++)
+		same[i] = i;
+	for (size_t i = 0; i < p->kernels.count; i++) {
+		qdq_kernel k = p->kernels.items[i];
+
+		k.in[0].buffer = same[k.in[0].buffer];
+		k.in[1].buffer = same[k.in[1].buffer];
+		if (is_copy(p, &k)) {
+			same[k.steps[0].other.buffer] = k.in[0].buffer;
+			continue;
+		}
+		for (uint32_t s = 0; s < k.n_steps; s++)
+			k.steps[s].other.buffer = same[k.steps[s].other.buffer];
+		p->kernels.items[kept++] = k;
+	}
+	p->kernels.count = kept;
+	for (size_t i = 0; i < p->m->n_values; i++)
+		if (p->buffer_of[i] != 0)
+			p->buffer_of[i] = same[p->buffer_of[i] - 1] + 1;
+}
+
 static void touch(qdq_plan *p, uint32_t buffer, uint32_t kernel)
 {
 	qdq_buffer *b = &p->buffers.items[buffer];
@@ -274,6 +319,7 @@ static void make(void *arg, qdq_arena *scratch)
 	p->scratch = scratch;
 	p->buffer_of = qdq_array(scratch, uint32_t, p->m->n_values);
 	add_all(p);
+	drop_copies(p);
 	set_lives(p);
 	set_memory(p);
 	buffers = qdq_array(p->arena, qdq_buffer, p->buffers.count);

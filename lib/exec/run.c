@@ -127,7 +127,6 @@ static const qdq_tensor *tensor_of(const job *j, qdq_arena *a, const qdq_value *
 {
 	const qdq_buffer *b;
 	qdq_tensor *t;
-	uint64_t count = 1;
 
 	if (v == NULL || qdq_value_constant(v) != NULL || j->p->buffer_of[v->id] == 0)
 		return v == NULL ? NULL : v->tensor;
@@ -135,10 +134,12 @@ static const qdq_tensor *tensor_of(const job *j, qdq_arena *a, const qdq_value *
 	if (j->data[b - j->p->buffers.items] == NULL)
 		return v->tensor; /* an input with a default */
 	t = qdq_new(a, qdq_tensor);
-	for (int32_t i = 0; i < b->rank; i++)
-		count *= (uint64_t)b->dims[i];
-	*t = (qdq_tensor){.type = b->type, .rank = b->rank, .dims = b->dims, .count = count};
-	(void)qdq_type_size(b->type, count, &t->size);
+	/* the value's shape: another value, of another rank, may have the same buffer */
+	*t = (qdq_tensor){.type = b->type,
+			  .rank = v->shape->rank,
+			  .dims = v->shape->dim,
+			  .count = (uint64_t)qdq_shape_count(v->shape, NULL)};
+	(void)qdq_type_size(b->type, t->count, &t->size);
 	t->data = j->data[b - j->p->buffers.items];
 	if (b->rows) {
 		char *plain = qdq_alloc(a, (size_t)t->size);

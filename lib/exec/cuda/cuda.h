@@ -10,6 +10,7 @@
 #include "images.h"
 #include "params.h"
 
+#define QDQ_FEW_SHARED 98304 /* bytes of shared memory for few.cu at most: there are 99 KB on sm_86 and 89 */
 #define QDQ_CUDA_SLACK 65536 /* bytes behind the arena: tiles of grouped channels read past the last pixel */
 
 /* ---- functions on the device ---- */
@@ -27,8 +28,9 @@ typedef enum qdq_cuda_ending {
 
 typedef enum qdq_cuda_function {
 	QDQ_CONTRACT = QDQ_TILES * QDQ_ENDINGS - 1, /* the last of them: ending * QDQ_TILES + tile */
-	QDQ_FEW_64,
-	QDQ_FEW_32,
+	QDQ_FEW,
+	QDQ_FEW_ROUND_S8,
+	QDQ_FEW_ROUND_U8,
 	QDQ_DEPTHWISE,
 	QDQ_DEPTHWISE_4, /* 4 pixels a thread */
 	QDQ_ROWS,
@@ -69,8 +71,9 @@ enum { QDQ_SLOT_BLOB = 0x7ffffff0, QDQ_SLOT_PARTIAL, QDQ_SLOT_COUNTERS };
 typedef struct qdq_launch {
 	const qdq_kernel *k;
 	bool host;		/* runs on the CPU */
+	bool fused;		/* the next kernel does it as well */
 	qdq_cuda_ending ending; /* of a contraction */
-	uint32_t function;	/* QDQ_FEW_64, ..., or a contraction's */
+	uint32_t function;	/* QDQ_FEW, ..., or a contraction's */
 	uint32_t grid[2];
 	uint32_t block, shared;
 	void *params;

@@ -18,10 +18,14 @@ static const named endings[QDQ_ENDINGS] = {
     [QDQ_ENDING_ROUND_U8] = {"round_u8", QDQ_IMAGE_ROUND}, [QDQ_ENDING_ADD_S8] = {"add_s8", QDQ_IMAGE_ADD},
     [QDQ_ENDING_ADD_U8] = {"add_u8", QDQ_IMAGE_ADD},
 };
-static const named others[QDQ_FUNCTIONS - QDQ_FEW_64] = {
-    {"qdq_few_64", QDQ_IMAGE_FEW},	    {"qdq_few_32", QDQ_IMAGE_FEW},
-    {"qdq_depthwise", QDQ_IMAGE_DEPTHWISE}, {"qdq_depthwise_4", QDQ_IMAGE_DEPTHWISE},
-    {"qdq_rows", QDQ_IMAGE_ROWS},	    {"qdq_rows_4", QDQ_IMAGE_ROWS},
+static const named others[QDQ_FUNCTIONS - QDQ_FEW] = {
+    {"qdq_few", QDQ_IMAGE_FEW},
+    {"qdq_few_round_s8", QDQ_IMAGE_FEW},
+    {"qdq_few_round_u8", QDQ_IMAGE_FEW},
+    {"qdq_depthwise", QDQ_IMAGE_DEPTHWISE},
+    {"qdq_depthwise_4", QDQ_IMAGE_DEPTHWISE},
+    {"qdq_rows", QDQ_IMAGE_ROWS},
+    {"qdq_rows_4", QDQ_IMAGE_ROWS},
 };
 
 /* ---- errors and memory ---- */
@@ -110,6 +114,12 @@ static void load_function(qdq_cuda_device *d, int i, const char *name, int image
 		       NULL);
 }
 
+static void allow_shared(qdq_cuda_device *d, int i, int bytes)
+{
+	qdq_cuda_check(d, d->driver.function_attribute(d->functions[i], CUDA_FUNCTION_SHARED, bytes),
+		       "setting up kernels", NULL);
+}
+
 static void load_contraction(qdq_cuda_device *d, int i)
 {
 	const named *ending = &endings[i / QDQ_TILES];
@@ -118,8 +128,7 @@ static void load_contraction(qdq_cuda_device *d, int i)
 
 	snprintf(name, sizeof name, "qdq_%s_%s", ending->name, tiles[tile]);
 	load_function(d, i, name, ending->image);
-	qdq_cuda_check(d, d->driver.function_attribute(d->functions[i], CUDA_FUNCTION_SHARED, shared),
-		       "setting up kernels", NULL);
+	allow_shared(d, i, shared);
 }
 
 static void load_functions(qdq_cuda_device *d)
@@ -135,8 +144,10 @@ static void load_functions(qdq_cuda_device *d)
 	}
 	for (int i = 0; i < QDQ_TILES * QDQ_ENDINGS; i++)
 		load_contraction(d, i);
-	for (int i = QDQ_FEW_64; i < QDQ_FUNCTIONS; i++)
-		load_function(d, i, others[i - QDQ_FEW_64].name, others[i - QDQ_FEW_64].image);
+	for (int i = QDQ_FEW; i < QDQ_FUNCTIONS; i++)
+		load_function(d, i, others[i - QDQ_FEW].name, others[i - QDQ_FEW].image);
+	for (int i = QDQ_FEW; i <= QDQ_FEW_ROUND_U8; i++)
+		allow_shared(d, i, QDQ_FEW_SHARED);
 }
 
 /* ---- closing ---- */

@@ -2,120 +2,241 @@
  *
  * few.cu -- convolutions of at most 4 channels, the first of most networks
  *
- * A pixel is 4 bytes, which is just what a thread holds of a row of mma.sync's left operand: it is loaded from where it
- * lies, one tap for each word, and only weights go through shared memory.
+ * A block makes some rows of some groups of 16 adjacent outputs. What their windows cover of the image is brought to shared
+ * memory, quantized on the way if it is still floats, as pixels of 4 bytes. Such a word is just what a thread holds of a row
+ * of mma.sync's left operand, so windows are never copied: each tap is read from where it lies. A window's rows are padded
+ * to multiples of 4 taps, so that the taps of a load are adjacent. Weights are in shared memory in the order of fragments.
  */
-#include "device.cuh"
+#include "contract.cuh"
 
-enum { WARPS = 4, WARP_PIXELS = 16, ROWS = 2, STEP = 32 }; /* ROWS: of a thread */
+enum { FEW_WARPS = 4, GROUP = 16, BLOCKS_OF_8 = 4, FEW_V = BLOCKS_OF_8 * 2, FEW_STEP = 32, WARP_CHANNELS = 32 };
 
-/* The words of one step: 8 taps of each row. */
-DEVICE void load_taps(const qdq_cuda_few &p, const window (&rows)[ROWS], const bool (&there)[ROWS], int s, uint32_t (&a)[4])
+/* ---- what a block begins with ---- */
+
+/* Channel of column `column` of a warp's 8-channel block j: the thread with columns 2t and 2t + 1 has adjacent channels. */
+DEVICE int few_channel(int j, int column)
 {
-#pragma unroll
-	for (int half = 0; half < 2; half++) {
-		int tap = s * 8 + half * 4 + threadIdx.x % 4;
-		bool any = tap < p.n_units;
-		int2 u = __ldg(pointer<const int2>(p.units) + (any ? tap : 0));
-		int dy = (int16_t)(u.y & 0xffff), dx = u.y >> 16;
+	return column / 2 * FEW_V + j * 2 + column % 2;
+}
+
+/* For each warp's channels and step: 2 times 16 bytes for each lane, both halves of two blocks of 8 channels. */
+DEVICE void copy_fragments(const qdq_cuda_few &p, uint32_t *to, int channel)
+{
+	int each = p.depth / FEW_STEP * 256; /* words of a warp */
+
+	for (int i = threadIdx.x; i < each * p.warps; i += FEW_WARPS * 32) {
+		int part = i / each, s = i % each / 256, q = i % 256 / 128, lane = i % 128 / 4, w = i % 4;
+		int k = channel + part * WARP_CHANNELS + few_channel(q * 2 + w / 2, lane / 4);
+		uint64_t from = p.weights + (uint64_t)k * p.depth + s * FEW_STEP + w % 2 * 16 + lane % 4 * 4;
+
+		to[i] = k < p.channels ? __ldg(pointer<const uint32_t>(from)) : 0;
+	}
+}
+
+/* start, multiplier and addend of the block's channels */
+DEVICE void copy_few_numbers(const qdq_cuda_few &p, uint32_t *to, int channel)
+{
+	int n = p.warps * WARP_CHANNELS;
+
+	for (int i = threadIdx.x; i < 3 * n; i += FEW_WARPS * 32) {
+		uint64_t from = i < n ? p.start : i < 2 * n ? p.multiplier : p.addend;
+
+		to[i] = __ldg(pointer<const uint32_t>(from) + channel + i % n);
+	}
+}
+
+/* A pixel's codes from floats: the steps ROUND and STORE. */
+DEVICE uint32_t quantize(const qdq_cuda_few &p, int64_t at)
+{
+	float v[4] = {};
 
 #pragma unroll
-		for (int r = 0; r < ROWS; r++) {
-			bool inside = (unsigned)(rows[r].y + dy) < (unsigned)p.h && (unsigned)(rows[r].x + dx) < (unsigned)p.w;
+	for (int c = 0; c < 4; c++)
+		if (c < p.inputs)
+			v[c] = __ldg(pointer<const float>(p.x) + at + (int64_t)c * p.h * p.w);
+#pragma unroll
+	for (int c = 0; c < 4; c++)
+		v[c] = p.divisor != 0 ? __fdiv_rn(v[c], p.divisor) : __fmul_rn(v[c], p.ratio);
+	clamp_all<4>(v, p.low, p.high);
+	return to_bytes<4>(v, p.zero).word[0];
+}
 
-			a[half * 2 + r] = (uint32_t)p.pad;
-			if (any && there[r] && inside)
-				a[half * 2 + r] = __ldg(pointer<const uint32_t>(p.x + rows[r].at + u.x));
+/* The part of the image, with padding around; a warp has every fourth row. */
+DEVICE void copy_patch(const qdq_cuda_few &p, uint32_t *to, int image, int y0, int x0)
+{
+	for (int r = threadIdx.x / 32; r < p.patch_h; r += FEW_WARPS) {
+		int y = y0 + r;
+		bool row_inside = (unsigned)y < (unsigned)p.h;
+
+#pragma unroll 4
+		for (int i = threadIdx.x % 32; i < p.patch_w; i += 32) {
+			int x = x0 + i;
+			uint32_t word = (uint32_t)p.pad;
+
+			if (row_inside && (unsigned)x < (unsigned)p.w) {
+				if (p.from_floats)
+					word = quantize(p, ((int64_t)image * p.inputs * p.h + y) * p.w + x);
+				else
+					word = __ldg(pointer<const uint32_t>(p.x) + ((int64_t)image * p.h + y) * p.w + x);
+			}
+			to[r * p.patch_w + i] = word;
 		}
 	}
 }
 
-/* The next step's words are under way while this one's are multiplied. */
-template <int N, bool SIGNED>
-DEVICE void multiply_taps(const qdq_cuda_few &p, const window (&rows)[ROWS], const bool (&there)[ROWS], const char *weights,
-			  int pitch, int (&acc)[N][4])
+/* ---- products ---- */
+
+/* Where in the patch the taps of half a step begin: 4 along a window's row. */
+struct few_taps {
+	int at = 0, kx = 0, ky = 0;
+
+	DEVICE void next(const qdq_cuda_few &p)
+	{
+		kx += 4;
+		at += 4 * p.dw;
+		if (kx < p.kw)
+			return;
+		kx = 0;
+		ky = ky + 1 == p.kh ? 0 : ky + 1; /* the window is taken more than once where weights are wide */
+		at = ky * p.dh * p.patch_w;
+	}
+};
+
+template <int M, bool SIGNED>
+DEVICE void multiply_patch(const qdq_cuda_few &p, const uint32_t *const (&first)[M], const uint4 *weights,
+			   int (&acc)[M][BLOCKS_OF_8][4])
 {
-	int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4, steps = p.depth / STEP;
-	uint32_t next[4];
+	few_taps taps;
+	int second = GROUP / 2 * p.sw;
 
-	load_taps(p, rows, there, 0, next);
-	for (int s = 0; s < steps; s++) {
-		uint32_t a[4];
+	for (int s = 0; s < p.depth / FEW_STEP; s++, weights += 64) {
+		uint4 b01 = weights[0], b23 = weights[32];
+		int low = taps.at;
+		taps.next(p);
+		int high = taps.at;
+		taps.next(p);
 
-		memcpy(a, next, sizeof a);
-		if (s + 1 < steps)
-			load_taps(p, rows, there, s + 1, next);
 #pragma unroll
-		for (int j = 0; j < N; j++) {
-			const char *row = weights + (j * 8 + g) * pitch + s * STEP + t * 4;
-			uint32_t b0 = *(const uint32_t *)row, b1 = *(const uint32_t *)(row + 16);
+		for (int i = 0; i < M; i++) {
+			uint32_t a[4] = {first[i][low], first[i][low + second], first[i][high], first[i][high + second]};
 
-			multiply<SIGNED>(acc[j], a, b0, b1);
+			multiply<SIGNED>(acc[i][0], a, b01.x, b01.y);
+			multiply<SIGNED>(acc[i][1], a, b01.z, b01.w);
+			multiply<SIGNED>(acc[i][2], a, b23.x, b23.y);
+			multiply<SIGNED>(acc[i][3], a, b23.z, b23.w);
 		}
 	}
 }
 
-/* 16 pixels of a warp and its channels. */
-template <int N> DEVICE void some_pixels(const qdq_cuda_few &p, const char *weights, int pitch, int pixel, int c)
+/* ---- behind the sums ---- */
+
+/* A thread's two outputs of a group: the first, and the end of the row. */
+struct few_place {
+	int pixel, end;
+};
+
+DEVICE void few_any(const qdq_cuda_few &p, few_place at, int c, const float *numbers, int each, const int (&acc)[BLOCKS_OF_8][4])
 {
-	constexpr int V = N * 2;
-	int acc[N][4] = {};
-	window rows[ROWS];
-	bool there[ROWS];
-
+	run_steps<2, FEW_V>(p.steps, {at.pixel, GROUP / 2, at.end, c, p.channels, nullptr, 0}, [&](int r, float(&v)[FEW_V]) {
 #pragma unroll
-	for (int r = 0; r < ROWS; r++) {
-		there[r] = pixel + r * 8 < p.pixels;
-		rows[r] = window_of(p, there[r] ? pixel + r * 8 : 0);
-	}
-	if (p.x_signed)
-		multiply_taps<N, true>(p, rows, there, weights, pitch, acc);
-	else
-		multiply_taps<N, false>(p, rows, there, weights, pitch, acc);
-	if (c >= p.channels)
-		return;
-	float multiplier[V], addend[V];
-	int start[V];
-
-	load_channels(p.multiplier, c, multiplier);
-	load_channels(p.addend, c, addend);
-	load_channels(p.start, c, start);
-	run_steps<ROWS, V>(p.steps, {pixel, 8, p.pixels, c, p.channels, nullptr, 0}, [&](int r, float(&v)[V]) {
-#pragma unroll
-		for (int e = 0; e < V; e++)
-			v[e] = __fmaf_rn((float)(acc[e / 2][r * 2 + e % 2] + start[e]), multiplier[e], addend[e]);
+		for (int e = 0; e < FEW_V; e++)
+			v[e] = __fmaf_rn((float)acc[e / 2][r * 2 + e % 2], numbers[each + e], numbers[2 * each + e]);
 	});
 }
 
-/* N blocks of 8 channels; the permutation of channels is that of contract.cu. A block's warps go over steps_each times 64
- * pixels with the same weights. */
-template <int N> DEVICE void few(const qdq_cuda_few &p)
+/* ROUND_STORE */
+DEVICE void few_round(const qdq_cuda_few &p, few_place at, int c, const float *numbers, int each, const int (&acc)[BLOCKS_OF_8][4])
 {
-	constexpr int V = N * 2;
-	extern __shared__ __align__(16) char weights[];
-	int pitch = p.depth + 16, channel = blockIdx.x % p.columns * N * 8;
-	int pixel = (blockIdx.x / p.columns * p.steps_each * WARPS + threadIdx.x / 32) * WARP_PIXELS + threadIdx.x % 32 / 4;
+	const qdq_cuda_step &last = p.steps.step[0];
+	float multiplier[FEW_V], addend[FEW_V];
 
-	for (int i = threadIdx.x; i < N * 8 * (p.depth / 16); i += WARPS * 32) {
-		int r = i / (p.depth / 16), at = i % (p.depth / 16) * 16, position = r % 8;
-		int k = channel + position / 2 * V + r / 8 * 2 + position % 2;
+	shared_numbers((const char *)(numbers + each), multiplier);
+	shared_numbers((const char *)(numbers + 2 * each), addend);
+#pragma unroll
+	for (int r = 0; r < 2; r++) {
+		int pixel = at.pixel + r * (GROUP / 2);
+		float v[FEW_V];
 
-		*(uint4 *)(weights + r * pitch + at) =
-		    k < p.channels ? __ldg(pointer<const uint4>(p.weights + (uint64_t)k * p.depth + at)) : make_uint4(0, 0, 0, 0);
+#pragma unroll
+		for (int e = 0; e < FEW_V; e++)
+			v[e] = __fmaf_rn((float)acc[e / 2][r * 2 + e % 2], multiplier[e], addend[e]);
+		clamp_all<FEW_V>(v, last.a, last.b);
+		if (pixel < at.end)
+			store_bytes<FEW_V>(pointer<char>(last.place.at) + (int64_t)pixel * last.place.pitch + last.place.channel + c,
+					   to_bytes<FEW_V>(v, last.place.zero));
 	}
-	__syncthreads();
+}
+
+/* ---- all of it ---- */
+
+/* M groups at a time; numbers: of the thread's first channel, c. */
+template <int M, ending END, bool SIGNED>
+DEVICE void few_groups(const qdq_cuda_few &p, const uint32_t *patch, const uint4 *weights, const float *numbers, int first, int c,
+		       int image, int oy, int ox)
+{
+	int lane = threadIdx.x % 32, each = p.warps * WARP_CHANNELS;
+	const uint32_t *from[M];
+	few_place to[M];
+	int acc[M][BLOCKS_OF_8][4], start[FEW_V];
+
+	shared_numbers((const char *)numbers, start);
+#pragma unroll
+	for (int i = 0; i < M; i++) {
+		int n = first + i < p.groups * p.tile_rows ? first + i : 0, row = n / p.groups, x = (n % p.groups) * GROUP + lane / 4;
+		int line = (image * p.oh + oy + row) * p.ow;
+
+		from[i] = patch + row * p.sh * p.patch_w + x * p.sw + lane % 4 * p.dw;
+		to[i] = {line + ox + x, n == first + i && oy + row < p.oh ? line + p.ow : 0};
+#pragma unroll
+		for (int e = 0; e < FEW_V; e++)
+			acc[i][e / 2][e % 2] = acc[i][e / 2][2 + e % 2] = start[e];
+	}
+	if (END == ANY_STEPS && p.x_signed)
+		multiply_patch<M, true>(p, from, weights, acc);
+	else
+		multiply_patch<M, SIGNED>(p, from, weights, acc);
+	if (c >= p.channels)
+		return;
+#pragma unroll
+	for (int i = 0; i < M; i++)
+		if (END == ANY_STEPS)
+			few_any(p, to[i], c, numbers, each, acc[i]);
+		else
+			few_round(p, to[i], c, numbers, each, acc[i]);
+}
+
+template <int M, ending END, bool SIGNED> DEVICE void few(const qdq_cuda_few &p)
+{
+	extern __shared__ __align__(16) char memory[];
+	int lane = threadIdx.x % 32, warp = threadIdx.x / 32, part = warp % p.warps, channel = blockIdx.y * p.warps * WARP_CHANNELS;
+	int columns = (p.ow + p.groups * GROUP - 1) / (p.groups * GROUP), tiles = (p.oh + p.tile_rows - 1) / p.tile_rows;
+	int image = blockIdx.x / (columns * tiles), tile = blockIdx.x % (columns * tiles);
+	int oy = tile / columns * p.tile_rows, ox = tile % columns * p.groups * GROUP, own = part * WARP_CHANNELS + lane % 4 * FEW_V;
+	uint32_t *weights = (uint32_t *)memory, *numbers = weights + p.warps * p.depth * WARP_CHANNELS / 4;
+	uint32_t *patch = numbers + 3 * p.warps * WARP_CHANNELS;
+
 	let_next_begin();
+	copy_fragments(p, weights, channel);
+	copy_few_numbers(p, numbers, channel);
 	wait_for_inputs();
-	for (int i = 0; i < p.steps_each; i++)
-		some_pixels<N>(p, weights, pitch, pixel + i * WARPS * WARP_PIXELS, channel + threadIdx.x % 4 * V);
+	copy_patch(p, patch, image, oy * p.sh - p.top, ox * p.sw - p.left);
+	__syncthreads();
+	for (int first = warp / p.warps * M; first < p.groups * p.tile_rows; first += FEW_WARPS / p.warps * M)
+		few_groups<M, END, SIGNED>(p, patch, (const uint4 *)weights + part * p.depth / FEW_STEP * 64 + lane,
+					   (const float *)numbers + own, first, channel + own, image, oy, ox);
 }
 
-extern "C" __global__ __launch_bounds__(WARPS * 32, 3) void qdq_few_64(const __grid_constant__ qdq_cuda_few p)
+extern "C" __global__ __launch_bounds__(FEW_WARPS * 32, 4) void qdq_few(const __grid_constant__ qdq_cuda_few p)
 {
-	few<8>(p);
+	few<1, ANY_STEPS, false>(p); /* chooses the sign itself */
 }
 
-extern "C" __global__ __launch_bounds__(WARPS * 32, 6) void qdq_few_32(const __grid_constant__ qdq_cuda_few p)
+extern "C" __global__ __launch_bounds__(FEW_WARPS * 32, 4) void qdq_few_round_s8(const __grid_constant__ qdq_cuda_few p)
 {
-	few<4>(p);
+	few<4, ROUNDS, true>(p);
+}
+
+extern "C" __global__ __launch_bounds__(FEW_WARPS * 32, 4) void qdq_few_round_u8(const __grid_constant__ qdq_cuda_few p)
+{
+	few<4, ROUNDS, false>(p);
 }

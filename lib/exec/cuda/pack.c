@@ -63,11 +63,19 @@ static int32_t span_of(const qdq_conv *g)
 	return (int32_t)span;
 }
 
+/* Taps of a window's row for few.cu. */
+static int32_t padded_row(const qdq_conv *g)
+{
+	return (int32_t)(g->kw + 3) / 4 * 4;
+}
+
 /* 64 channels of all taps, then the next 64: what windows share is read again soon. */
 int32_t qdq_cuda_window_place(const qdq_conv *g, int32_t span, int32_t t, int32_t c)
 {
-	int32_t taps = (int32_t)(g->kh * g->kw), chunk = span % 64 == 0 ? 64 : span;
+	int32_t taps = (int32_t)(g->kh * g->kw), kw = (int32_t)g->kw, chunk = span % 64 == 0 ? 64 : span;
 
+	if (g->pitch == 4)
+		return (t / kw * padded_row(g) + t % kw) * 4 + c;
 	return t / taps * taps * span + (c / chunk * taps + t % taps) * chunk + c % chunk;
 }
 
@@ -78,13 +86,13 @@ static void pack_output(const qdq_conv *g, const qdq_cuda_filter *f, int64_t k, 
 
 	for (int copy = 0; copy < f->copies; copy++)
 		for (int64_t c = 0; c < cg; c++) {
-			/* taps of a channel are equally far apart */
-			int32_t at = qdq_cuda_window_place(g, f->span, (int32_t)(copy * taps), (int32_t)(shift + c));
-			int32_t each = f->span % 64 == 0 ? 64 : f->span;
+			for (int64_t t = 0; t < taps; t++) {
+				int32_t at =
+				    qdq_cuda_window_place(g, f->span, (int32_t)(copy * taps + t), (int32_t)(shift + c));
 
-			for (int64_t t = 0; t < taps; t++)
-				out[at + t * each] = (int8_t)(f->copies == 1 ? qdq_weight(g, k, c, t)
-									     : part_of(qdq_weight(g, k, c, t), copy));
+				out[at] = (int8_t)(f->copies == 1 ? qdq_weight(g, k, c, t)
+								  : part_of(qdq_weight(g, k, c, t), copy));
+			}
 		}
 }
 
@@ -116,6 +124,7 @@ static void pack(void *arg, qdq_arena *scratch)
 	qdq_cuda_filter *f = j->f;
 	const qdq_conv *g = &f->g;
 	int64_t taps = g->kh * g->kw, unit = g->pitch == 4 ? 32 : 64;
+	int64_t places = g->pitch == 4 ? g->kh * padded_row(g) : taps; /* of taps */
 	bool depthwise = qdq_cuda_is_depthwise(g);
 	uint64_t size;
 	int8_t *bytes;
@@ -126,7 +135,7 @@ static void pack(void *arg, qdq_arena *scratch)
 		f->depth = (int32_t)((taps * f->copies + 3) / 4);
 		size = (uint64_t)f->depth * (uint64_t)((g->k + 127) / 128 * 128) * 4;
 	} else {
-		f->depth = (int32_t)((taps * f->copies * f->span + unit - 1) / unit * unit);
+		f->depth = (int32_t)((places * f->copies * f->span + unit - 1) / unit * unit);
 		size = (uint64_t)f->depth * (uint64_t)g->k;
 	}
 	f->sums = qdq_array(d->base.arena, int32_t, (uint64_t)g->k);

@@ -78,8 +78,20 @@ typedef struct qdq_cuda_contract {
 	qdq_cuda_steps steps;
 } qdq_cuda_contract;
 
-/* The same for at most 4 channels: a unit is a tap of 4 bytes, depth a multiple of 32. */
-typedef qdq_cuda_contract qdq_cuda_few;
+/* The same for at most 4 channels: pixels are words. weights: [k][depth], s8, rows of a window padded to 4 taps; depth a
+ * multiple of 32. A block makes tile_rows rows of `groups` times 16 outputs, and warps times 32 channels. */
+typedef struct qdq_cuda_few {
+	uint64_t x, weights;
+	uint64_t start, multiplier, addend; /* padded to 128 */
+	int32_t channels, depth;
+	int32_t h, w, oh, ow, kh, kw, sh, sw, dh, dw, top, left;
+	int32_t x_signed, pad;
+	int32_t groups, tile_rows, warps;
+	int32_t patch_h, patch_w;	       /* what a block's windows cover */
+	int32_t from_floats, inputs;	       /* x is [n][inputs][h][w], floats, and quantized on the way: */
+	float divisor, ratio, low, high, zero; /* divisor 0: multiplied by ratio */
+	qdq_cuda_steps steps;
+} qdq_cuda_few;
 
 /* Depthwise: 4 taps at a time. weights: [quads][channels padded to 128] of 4 s8, one for each tap. */
 typedef struct qdq_cuda_depthwise {

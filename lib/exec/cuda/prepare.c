@@ -277,14 +277,17 @@ static bool fits(const qdq_conv *g)
 }
 
 /* The members that contractions of every kind have. */
-#define SET_GEOMETRY(p, g, k)                                                                                          \
-	((p)->pixels = (int32_t)(k)->pixels, (p)->channels = (int32_t)(k)->channels, (p)->h = (int32_t)(g)->h,         \
-	 (p)->w = (int32_t)(g)->w, (p)->oh = (int32_t)(g)->oh, (p)->ow = (int32_t)(g)->ow, (p)->sh = (int32_t)(g)->sh, \
-	 (p)->sw = (int32_t)(g)->sw, (p)->top = (int32_t)(g)->top, (p)->left = (int32_t)(g)->left,                     \
-	 (p)->pitch = (int32_t)(g)->pitch, (p)->image = (int32_t)((g)->h * (g)->w * (g)->pitch),                       \
-	 (p)->pointwise = (g)->kh * (g)->kw == 1 && (g)->sh == 1 && (g)->sw == 1 && (g)->top == 0 && (g)->left == 0 && \
-			  (g)->oh == (g)->h && (g)->ow == (g)->w,                                                      \
+#define SET_GEOMETRY(p, g, k)                                                                        \
+	((p)->channels = (int32_t)(k)->channels, (p)->h = (int32_t)(g)->h, (p)->w = (int32_t)(g)->w, \
+	 (p)->oh = (int32_t)(g)->oh, (p)->ow = (int32_t)(g)->ow, (p)->sh = (int32_t)(g)->sh,         \
+	 (p)->sw = (int32_t)(g)->sw, (p)->top = (int32_t)(g)->top, (p)->left = (int32_t)(g)->left,   \
 	 (p)->x_signed = (g)->x_signed, (p)->pad = (int32_t)((uint32_t)((g)->zx & 0xff) * 0x01010101u))
+/* and those whose channels are many */
+#define SET_ROWS(p, g, k)                                                                                              \
+	((p)->pixels = (int32_t)(k)->pixels, (p)->pitch = (int32_t)(g)->pitch,                                         \
+	 (p)->image = (int32_t)((g)->h * (g)->w * (g)->pitch),                                                         \
+	 (p)->pointwise = (g)->kh * (g)->kw == 1 && (g)->sh == 1 && (g)->sw == 1 && (g)->top == 0 && (g)->left == 0 && \
+			  (g)->oh == (g)->h && (g)->ow == (g)->w)
 
 static bool prepare_depthwise(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel *k, qdq_launch *l)
 {
@@ -296,6 +299,7 @@ static bool prepare_depthwise(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_ke
 	if (many)
 		threads = (uint64_t)(k->pixels + 3) / 4 * words;
 	SET_GEOMETRY(p, &k->conv, k);
+	SET_ROWS(p, &k->conv, k);
 	p->quads = f->depth;
 	p->weights = f->weights;
 	slot(c, &p->x, k->in[0].buffer, 0);
@@ -317,17 +321,18 @@ static bool prepare_contract(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_ker
 	const qdq_cuda_filter *f = qdq_cuda_filter_of(d, g);
 	qdq_cuda_contract *p = qdq_new(d->base.arena, qdq_cuda_contract);
 	const int32_t *start = starts(c, k, f);
+	qdq_contraction what;
 	uint8_t padding[16];
-	bool few = g->pitch == 4, good;
 
 	SET_GEOMETRY(p, g, k);
+	SET_ROWS(p, g, k);
 	memset(padding, g->zx & 0xff, sizeof padding);
 	p->depth = f->depth;
 	p->straight = p->pointwise && f->copies == 1 && g->groups == 1;
-	p->n_units = (int32_t)(f->copies * g->kh * g->kw * (f->span / (few ? 4 : 16)));
+	p->n_units = (int32_t)(f->copies * g->kh * g->kw * (f->span / 16));
 	p->weights = f->weights;
 	slot(c, &p->x, k->in[0].buffer, 0);
-	set_units(c, &p->units, g, f->copies, f->span, few ? 4 : 16, few ? 1 : 4);
+	set_units(c, &p->units, g, f->copies, f->span, 16, 4);
 	slot(c, &p->padding, QDQ_SLOT_BLOB, blob_add(c, padding, sizeof padding, sizeof padding));
 	per_channel(c, &p->start, start, k->channels);
 	p->small = sums_small(k, f, start);
@@ -335,32 +340,127 @@ static bool prepare_contract(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_ker
 	per_channel(c, &p->addend, k->addend, k->channels);
 	slot(c, &p->partial, QDQ_SLOT_PARTIAL, 0);
 	slot(c, &p->counters, QDQ_SLOT_COUNTERS, 0);
-	p->group_inputs = g->groups == 1 || few ? 0 : (int32_t)(g->c / g->groups);
-	p->group_outputs = g->groups == 1 || few ? 0 : (int32_t)(g->k / g->groups);
+	p->group_inputs = g->groups == 1 ? 0 : (int32_t)(g->c / g->groups);
+	p->group_outputs = g->groups == 1 ? 0 : (int32_t)(g->k / g->groups);
 	*l = (qdq_launch){.k = k, .params = p};
-	good = flatten(c, k, &p->steps);
-	if (few) {
-		int32_t columns = p->channels <= 32 ? 32 : 64;
+	if (!flatten(c, k, &p->steps))
+		return false;
+	what = contraction_of(p);
+	l->ending = ending_of(p);
+	qdq_cuda_set_tactic(c, l, qdq_cuda_tactic(d, &what));
+	return true;
+}
 
-		p->splits = 1;
-		p->columns = (p->channels + columns - 1) / columns;
-		l->function = columns == 32 ? QDQ_FEW_32 : QDQ_FEW_64;
-		p->steps_each =
-		    k->pixels / 64 / d->multiprocessors < 64 ? 1 : 8; /* weights are read once for all of them */
-		l->grid[0] =
-		    (uint32_t)((k->pixels + 64 * p->steps_each - 1) / (64 * p->steps_each)) * (uint32_t)p->columns;
-		l->grid[1] = 1;
-		l->block = 128;
-		l->shared = (uint32_t)(columns * (p->depth + 16));
-		if (l->shared > 48 * 1024)
-			return false;
-	} else {
-		qdq_contraction what = contraction_of(p);
+/* ---- the first layer ---- */
 
-		l->ending = ending_of(p);
-		qdq_cuda_set_tactic(c, l, qdq_cuda_tactic(d, &what));
+/* Bytes of shared memory for tiles of so many rows and groups of 16. */
+static int64_t set_few_tile(qdq_cuda_few *p, int64_t rows, int64_t groups)
+{
+	p->tile_rows = (int32_t)rows;
+	p->groups = (int32_t)groups;
+	p->patch_h = (int32_t)((rows - 1) * p->sh + (p->kh - 1) * p->dh + 1);
+	p->patch_w = (int32_t)((groups * 16 - 1) * p->sw + (p->kw - 1) * p->dw + 1);
+	/* and what taps behind the last row's end read, times nothing */
+	return p->warps * INT64_C(32) * (p->depth + 12) + (int64_t)p->patch_h * p->patch_w * 4 + p->dw * INT64_C(16);
+}
+
+/* Tiles as large as leave every multiprocessor some blocks, since adjacent ones bring the same rows; 0: none is small
+ * enough. */
+static int64_t choose_few_tile(const qdq_cuda_device *d, qdq_cuda_few *p, int64_t images)
+{
+	static const struct {
+		int rows, groups;
+	} tiles[] = {{8, 8}, {8, 4}, {4, 4}, {2, 4}, {1, 4}, {1, 1}};
+	int64_t in_row = (p->ow + 15) / 16, shared = 0;
+
+	for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++) {
+		int64_t columns = (in_row + tiles[i].groups - 1) / tiles[i].groups;
+		int64_t groups = (in_row + columns - 1) / columns; /* as many in each */
+		int64_t blocks = images * ((p->oh + tiles[i].rows - 1) / tiles[i].rows) * columns;
+
+		shared = set_few_tile(p, tiles[i].rows < p->oh ? tiles[i].rows : p->oh, groups);
+		if (shared <= QDQ_FEW_SHARED / 4 && blocks >= 4 * d->multiprocessors)
+			break;
 	}
-	return good;
+	return shared <= QDQ_FEW_SHARED ? shared : 0;
+}
+
+/* Does the kernel before k only quantize what k reads, and nobody else? */
+static bool quantizes_for(const qdq_cuda_plan *c, const qdq_kernel *k)
+{
+	size_t i = (size_t)(k - c->p->kernels.items);
+	const qdq_kernel *q = i == 0 ? NULL : k - 1;
+	const qdq_buffer *from, *to;
+
+	if (q == NULL || q->anchor != QDQ_ANCHOR_LOAD || q->n_steps != 2 || q->steps[0].kind != QDQ_STEP_ROUND ||
+	    q->steps[0].before != 1 || q->steps[1].kind != QDQ_STEP_STORE || q->steps[1].from != q->steps[0].to ||
+	    q->steps[1].other.buffer != k->in[0].buffer || q->steps[1].other.channel != 0)
+		return false;
+	from = &c->p->buffers.items[q->in[0].buffer];
+	to = &c->p->buffers.items[k->in[0].buffer];
+	for (uint32_t s = 0; s < k->n_steps; s++)
+		if (k->steps[s].kind == QDQ_STEP_ADD && k->steps[s].other.buffer == k->in[0].buffer)
+			return false;
+	return from->type == QDQ_TYPE_FLOAT && !from->rows && from->rank == 4 && from->dims[1] == k->conv.c &&
+	       from->dims[2] == k->conv.h && from->dims[3] == k->conv.w && to->place == QDQ_PLACE_ARENA &&
+	       to->first == i - 1 && to->last == i;
+}
+
+static void fuse_quantization(qdq_cuda_plan *c, const qdq_kernel *k, qdq_cuda_few *p)
+{
+	const qdq_kernel *q = k - 1;
+
+	c->launches[q - c->p->kernels.items].fused = true;
+	p->from_floats = 1;
+	p->divisor = q->in[0].divisor;
+	p->ratio = q->in[0].ratio;
+	p->low = q->steps[0].low;
+	p->high = q->steps[0].high;
+	p->zero = q->steps[1].other.zero;
+	slot(c, &p->x, q->in[0].buffer, 0);
+}
+
+static bool prepare_few(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel *k, qdq_launch *l)
+{
+	const qdq_conv *g = &k->conv;
+	const qdq_cuda_filter *f = qdq_cuda_filter_of(d, g);
+	qdq_cuda_few *p = qdq_new(d->base.arena, qdq_cuda_few);
+	int64_t images = k->pixels / (g->oh * g->ow), shared, rows, columns;
+	bool rounds;
+
+	SET_GEOMETRY(p, g, k);
+	p->kh = (int32_t)g->kh;
+	p->kw = (int32_t)g->kw;
+	p->dh = (int32_t)g->dh;
+	p->dw = (int32_t)g->dw;
+	p->inputs = (int32_t)g->c;
+	p->depth = f->depth;
+	p->weights = f->weights;
+	p->warps = p->channels <= 32 ? 1 : 2;
+	per_channel(c, &p->start, starts(c, k, f), k->channels);
+	per_channel(c, &p->multiplier, k->multiplier, k->channels);
+	per_channel(c, &p->addend, k->addend, k->channels);
+	shared = choose_few_tile(d, p, images);
+	if (shared == 0 || !flatten(c, k, &p->steps))
+		return false;
+	rounds =
+	    p->steps.count == 1 && p->steps.step[0].kind == QDQ_CUDA_ROUND_STORE && is_whole(&p->steps.step[0].place);
+	rows = (p->oh + p->tile_rows - 1) / p->tile_rows;
+	columns = (p->ow + p->groups * 16 - 1) / (p->groups * 16);
+	*l = (qdq_launch){.k = k,
+			  .function = !rounds	    ? QDQ_FEW
+				      : p->x_signed ? QDQ_FEW_ROUND_S8
+						    : QDQ_FEW_ROUND_U8,
+			  .grid = {(uint32_t)(images * rows * columns),
+				   (uint32_t)((p->channels + p->warps * 32 - 1) / (p->warps * 32))},
+			  .block = 128,
+			  .shared = (uint32_t)shared,
+			  .params = p};
+	if (quantizes_for(c, k))
+		fuse_quantization(c, k, p);
+	else
+		slot(c, &p->x, k->in[0].buffer, 0);
+	return true;
 }
 
 /* ---- the rest ---- */
@@ -458,6 +558,8 @@ static void prepare_kernel(qdq_cuda_device *d, qdq_cuda_plan *c, size_t i)
 		good = false;
 	else if (qdq_cuda_is_depthwise(&k->conv))
 		good = prepare_depthwise(d, c, k, l);
+	else if (k->conv.pitch == 4)
+		good = prepare_few(d, c, k, l);
 	else
 		good = prepare_contract(d, c, k, l);
 	if (good)
@@ -512,7 +614,7 @@ static void time_contraction(qdq_cuda_device *d, qdq_cuda_plan *c, qdq_launch *l
 
 static bool is_tiled(const qdq_launch *l)
 {
-	return !l->host && l->function <= QDQ_CONTRACT;
+	return !l->host && !l->fused && l->function <= QDQ_CONTRACT;
 }
 
 /* On memory of the arena's size, whatever it holds: times do not depend on it, and nothing has run yet. */

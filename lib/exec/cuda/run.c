@@ -81,6 +81,8 @@ static CUgraph record(qdq_cuda_device *d, qdq_cuda_plan *c)
 	qdq_cuda_fill_slots(d, c);
 	qdq_cuda_check(d, d->driver.capture_begin(d->own, CUDA_CAPTURE_RELAXED), "recording the graph", NULL);
 	for (size_t i = 0; i < c->p->kernels.count && launched == 0; i++) {
+		if (c->launches[i].fused)
+			continue;
 		launched = try_launch(d, &c->launches[i], d->own);
 		failed = c->launches[i].k->node;
 	}
@@ -199,6 +201,8 @@ static void run_mixed(moving *m)
 	for (size_t i = 0; i < m->c->p->kernels.count; i++) {
 		const qdq_launch *l = &m->c->launches[i];
 
+		if (l->fused)
+			continue;
 		if (!l->host) {
 			qdq_cuda_launch(d, l, d->stream);
 			continue;
