@@ -33,6 +33,78 @@ DEVICE uint32_t swizzled(int r, int c)
 	return (uint32_t)(r * STEP + ((c ^ (r >> 1 & 3)) << 4));
 }
 
+/* 16 bytes of every window: where, from the window's first pixel, and in which row and column of the window. */
+struct unit {
+	int offset, dy, dx;
+};
+
+/* A thread's units, one for each step; behind the last they lie outside every image. Where the window is taken once, 64
+ * channels of each tap at a time, they are counted: what changes is the same for all threads. */
+template <bool TABLE> struct walker {
+	const qdq_cuda_contract &p;
+	int step, kx, ky, dy, dx, offset; /* of the next */
+
+	DEVICE walker(const qdq_cuda_contract &params, int first)
+	    : p(params), step(first), kx(0), ky(0), dy(0), dx(0), offset(0)
+	{
+		if (first == 0)
+			return;
+		kx = first % p.kw;
+		ky = first / p.kw % p.kh;
+		dy = ky * p.dh;
+		dx = kx * p.dw;
+		offset = first / (p.kw * p.kh) * STEP + (dy * p.w + dx) * p.pitch;
+	}
+
+	DEVICE void count()
+	{
+		step++;
+		dx += p.dw;
+		offset += p.dw * p.pitch;
+		if (++kx < p.kw)
+			return;
+		kx = 0;
+		dx = 0;
+		dy += p.dh;
+		offset += (p.dh * p.w - p.kw * p.dw) * p.pitch;
+		if (++ky < p.kh)
+			return;
+		ky = 0;
+		dy = 0;
+		offset += STEP - p.kh * p.dh * p.w * p.pitch;
+	}
+
+	DEVICE unit next(bool)
+	{
+		int chunk = threadIdx.x % CHUNKS;
+		unit now = {offset + chunk * 16, step * CHUNKS + chunk < p.n_units ? dy : INT16_MIN, dx};
+
+		count();
+		return now;
+	}
+};
+
+/* They are read from a table, one step ahead. */
+template <> struct walker<true> {
+	const int2 *from;
+	int2 ahead;
+
+	DEVICE walker(const qdq_cuda_contract &p, int first)
+	    : from(pointer<const int2>(p.units) + first * CHUNKS + threadIdx.x % CHUNKS), ahead(__ldg(from))
+	{
+	}
+
+	DEVICE unit next(bool more)
+	{
+		unit now = {ahead.x, (int16_t)(ahead.y & 0xffff), ahead.y >> 16};
+
+		from += CHUNKS;
+		if (more)
+			ahead = __ldg(from);
+		return now;
+	}
+};
+
 template <typename T> struct loader {
 	const qdq_cuda_contract &p;
 	window rows[T::A];
@@ -40,7 +112,8 @@ template <typename T> struct loader {
 	const char *weights[T::B];
 	bool is_channel[T::B];
 	int chunk, row, group_offset;
-	uint32_t own; /* where the thread's first row is in a tile; the others are ROWS apart, which swizzles the same */
+	uint32_t
+	    own; /* where the thread's first row is in a tile; the others are ROWS apart, which swizzles the same */
 
 	DEVICE loader(const qdq_cuda_contract &params, int pixel, int channel, int bn)
 	    : p(params), chunk(threadIdx.x % CHUNKS), row(threadIdx.x / CHUNKS), group_offset(0)
@@ -61,7 +134,8 @@ template <typename T> struct loader {
 			int k = channel + r - in_warp + position / 2 * T::V + in_warp / 8 * 2 + position % 2;
 
 			is_channel[i] = r < bn && k < p.channels;
-			weights[i] = pointer<const char>(p.weights) + (is_channel[i] ? (int64_t)k * p.depth : 0) + chunk * 16;
+			weights[i] =
+			    pointer<const char>(p.weights) + (is_channel[i] ? (int64_t)k * p.depth : 0) + chunk * 16;
 		}
 	}
 
@@ -76,24 +150,15 @@ template <typename T> struct loader {
 		}
 	}
 
-	/* This thread's 16 bytes of a step; behind the last they lie outside every image. */
-	DEVICE int2 unit_of(int step) const
-	{
-		if (p.straight)
-			return make_int2((step * CHUNKS + chunk) * 16, step * CHUNKS + chunk < p.n_units ? 0 : 0x8000);
-		return __ldg(pointer<const int2>(p.units) + step * CHUNKS + chunk);
-	}
-
 	/* Outside the image there is padding, 16 bytes of it in memory. */
-	DEVICE void copy_windows(uint32_t to, int2 unit) const
+	DEVICE void copy_windows(uint32_t to, unit u) const
 	{
-		int dy = (int16_t)(unit.y & 0xffff), dx = unit.y >> 16;
-		const char *x = pointer<const char>(p.x) + unit.x + group_offset;
+		const char *x = pointer<const char>(p.x) + u.offset + group_offset;
 
 #pragma unroll
 		for (int i = 0; i < T::A; i++) {
-			bool inside = there[i] && (unsigned)(rows[i].y + dy) < (unsigned)p.h &&
-				      (unsigned)(rows[i].x + dx) < (unsigned)p.w;
+			bool inside = there[i] && (unsigned)(rows[i].y + u.dy) < (unsigned)p.h &&
+				      (unsigned)(rows[i].x + u.dx) < (unsigned)p.w;
 
 			copy16(to + own + i * T::ROWS * STEP, inside ? x + rows[i].at : pointer<const char>(p.padding),
 			       true);
@@ -141,11 +206,10 @@ DEVICE void multiply_step(uint32_t a_at, uint32_t b_at, const places &at, int (&
 }
 
 /* The ring of stages: a step is multiplied while the STAGES - 1 behind it are under way. */
-template <typename T, int BM, int BN, int STAGES, bool SIGNED>
-DEVICE void multiply_all(const loader<T> &load, uint32_t shared, const places &at, int first, int steps,
-			 int (&acc)[T::M][T::N][4])
+template <typename T, int BM, int BN, int STAGES, bool SIGNED, bool TABLE>
+DEVICE void multiply_all(const loader<T> &load, walker<TABLE> &units, uint32_t shared, const places &at, int first,
+			 int steps, int (&acc)[T::M][T::N][4])
 {
-	int2 unit = load.unit_of(first + (STAGES - 1 < steps ? STAGES - 1 : 0));
 	uint32_t stage = shared, next = shared + (STAGES - 1) * T::STAGE, end = shared + STAGES * T::STAGE;
 
 	for (int s = 0; s < steps; s++) {
@@ -153,9 +217,7 @@ DEVICE void multiply_all(const loader<T> &load, uint32_t shared, const places &a
 		__syncthreads();
 		if (s + STAGES - 1 < steps) {
 			load.copy_weights(next + BM * STEP, first + s + STAGES - 1, BN);
-			load.copy_windows(next, unit);
-			if (s + STAGES < steps)
-				unit = load.unit_of(first + s + STAGES); /* early enough for the next step */
+			load.copy_windows(next, units.next(s + STAGES < steps));
 		}
 		copies_end();
 		multiply_step<T, SIGNED>(stage, stage + BM * STEP, at, acc);
@@ -168,7 +230,8 @@ DEVICE void multiply_all(const loader<T> &load, uint32_t shared, const places &a
 template <typename T> DEVICE bool gather_splits(const qdq_cuda_contract &p, int tile_index, int (&acc)[T::M][T::N][4])
 {
 	__shared__ int order;
-	int4 *partial = pointer<int4>(p.partial) + (int64_t)tile_index * p.splits * T::M * T::N * T::THREADS + threadIdx.x;
+	int4 *partial =
+	    pointer<int4>(p.partial) + (int64_t)tile_index * p.splits * T::M * T::N * T::THREADS + threadIdx.x;
 	int mine = blockIdx.y;
 
 #pragma unroll
@@ -266,7 +329,9 @@ DEVICE void run_any_steps(const qdq_cuda_contract &p, const char *memory, corner
 
 	shared_numbers(memory + T::NUMBERS + at.own * 4, multiplier);
 	shared_numbers(memory + T::NUMBERS + (BN + at.own) * 4, addend);
-	patch of = {at.pixel, 8, p.pixels, at.c, p.channels, fetched ? memory + T::FETCHED + threadIdx.x * T::V : nullptr,
+	patch of = {at.pixel,	      8,
+		    p.pixels,	      at.c,
+		    p.channels,	      fetched ? memory + T::FETCHED + threadIdx.x * T::V : nullptr,
 		    T::THREADS * T::V};
 
 	run_steps<T::M * 2, T::V>(p.steps, of, [&](int r, float(&v)[T::V]) {
@@ -295,7 +360,7 @@ template <typename T> DEVICE void convert(bool small, int (&acc)[T::M][T::N][4])
 template <int V> DEVICE void add_residual(const qdq_cuda_step *s, const char *codes, float (&v)[V])
 {
 	bool is_signed = s[2].place.type == QDQ_CUDA_S8;
-	uint32_t flip = is_signed ? 0x80808080u : 0;		     /* then all are unsigned */
+	uint32_t flip = is_signed ? 0x80808080u : 0;			   /* then all are unsigned */
 	float zero = 8388608.0f + (is_signed ? 128 : 0) + s[2].place.zero; /* 2^23, whose lowest bits a code becomes */
 	bytes<V> b = load_bytes<V>(codes);
 
@@ -328,9 +393,11 @@ DEVICE void run_chain(const qdq_cuda_contract &p, const char *memory, corner at,
 			break;
 #pragma unroll
 		for (int e = 0; e < T::V; e++)
-			v[e] = __fmaf_rn(__int_as_float(acc[r / 2][e / 2][r % 2 * 2 + e % 2]), multiplier[e], addend[e]);
+			v[e] =
+			    __fmaf_rn(__int_as_float(acc[r / 2][e / 2][r % 2 * 2 + e % 2]), multiplier[e], addend[e]);
 		if (ADDS)
-			add_residual<T::V>(p.steps.step, memory + T::FETCHED + (r * T::THREADS + threadIdx.x) * T::V, v);
+			add_residual<T::V>(p.steps.step, memory + T::FETCHED + (r * T::THREADS + threadIdx.x) * T::V,
+					   v);
 		clamp_all<T::V>(v, last.a, last.b);
 		store_bytes<T::V>(to, to_bytes<T::V>(v, last.place.zero));
 	}
@@ -342,15 +409,16 @@ enum ending { ANY_STEPS, ROUNDS, ADDS };
 
 /* The stages that a block begins with: weights and numbers before the kernel before has ended, then windows. */
 template <typename T, int BM, int BN, int STAGES, ending END>
-DEVICE void fill(const loader<T> &load, const qdq_cuda_contract &p, uint32_t shared, int channel, int first, int steps, corner at)
+DEVICE void fill(const loader<T> &load, walker<END == ANY_STEPS> &units, const qdq_cuda_contract &p, uint32_t shared,
+		 int channel, int first, int steps, corner at)
 {
-	int2 units[STAGES - 1];
+	unit of[STAGES - 1];
 
 	copy_numbers<T, BN>(p, shared, channel);
 #pragma unroll
 	for (int s = 0; s < STAGES - 1; s++)
 		if (s < steps) {
-			units[s] = load.unit_of(first + s);
+			of[s] = units.next(s + 1 < steps);
 			load.copy_weights(shared + s * T::STAGE + BM * STEP, first + s, BN);
 		}
 	wait_for_inputs();
@@ -359,12 +427,13 @@ DEVICE void fill(const loader<T> &load, const qdq_cuda_contract &p, uint32_t sha
 #pragma unroll
 	for (int s = 0; s < STAGES - 1; s++) {
 		if (s < steps)
-			load.copy_windows(shared + s * T::STAGE, units[s]);
+			load.copy_windows(shared + s * T::STAGE, of[s]);
 		copies_end();
 	}
 }
 
-template <int BM, int BN, int WM, int WN, int STAGES, ending END, bool SIGNED> DEVICE void contract(const qdq_cuda_contract &p)
+template <int BM, int BN, int WM, int WN, int STAGES, ending END, bool SIGNED>
+DEVICE void contract(const qdq_cuda_contract &p)
 {
 	using T = tile<BM, BN, WM, WN, STAGES>;
 	extern __shared__ __align__(128) char memory[];
@@ -376,18 +445,21 @@ template <int BM, int BN, int WM, int WN, int STAGES, ending END, bool SIGNED> D
 	corner at = {pixel + warp_m * WM + (int)threadIdx.x % 32 / 4, channel + own, own};
 	int acc[T::M][T::N][4];
 	loader<T> load(p, pixel, channel, BN);
+	walker<END == ANY_STEPS> units(p, first);
 
 	let_next_begin();
 	if (steps > p.steps_each)
 		steps = p.steps_each;
-	fill<T, BM, BN, STAGES, END>(load, p, shared, channel, first, steps, at);
+	fill<T, BM, BN, STAGES, END>(load, units, p, shared, channel, first, steps, at);
 	copies_wait<STAGES - 2>();
 	__syncthreads();
 	begin<T, BN, END != ANY_STEPS>(p, memory, own, acc);
 	if (END == ANY_STEPS && p.x_signed)
-		multiply_all<T, BM, BN, STAGES, true>(load, shared, places_of<T>(warp_m, warp_n), first, steps, acc);
+		multiply_all<T, BM, BN, STAGES, true>(load, units, shared, places_of<T>(warp_m, warp_n), first, steps,
+						      acc);
 	else
-		multiply_all<T, BM, BN, STAGES, SIGNED>(load, shared, places_of<T>(warp_m, warp_n), first, steps, acc);
+		multiply_all<T, BM, BN, STAGES, SIGNED>(load, units, shared, places_of<T>(warp_m, warp_n), first, steps,
+							acc);
 	copies_wait<0>();
 	if (p.splits > 1 && !gather_splits<T>(p, tile_index, acc))
 		return;
@@ -399,20 +471,20 @@ template <int BM, int BN, int WM, int WN, int STAGES, ending END, bool SIGNED> D
 		run_chain<T, BN, END == ADDS>(p, memory, at, acc);
 }
 
-#define TILE(NAME, BM, BN, WM, WN, STAGES, BLOCKS, END, SIGNED)                                             \
-	extern "C" __global__ __launch_bounds__(BM / WM * (BN / WN) * 32, BLOCKS) void qdq_##NAME(          \
-	    const __grid_constant__ qdq_cuda_contract p)                                                    \
-	{                                                                                                   \
-		contract<BM, BN, WM, WN, STAGES, END, SIGNED>(p);                                           \
+#define TILE(NAME, BM, BN, WM, WN, STAGES, BLOCKS, END, SIGNED)                                                      \
+	extern "C" __global__ __launch_bounds__(BM / WM * (BN / WN) * 32,                                            \
+						BLOCKS) void qdq_##NAME(const __grid_constant__ qdq_cuda_contract p) \
+	{                                                                                                            \
+		contract<BM, BN, WM, WN, STAGES, END, SIGNED>(p);                                                    \
 	}
 
 /* The tiles that there are; tactics.c knows the same list. */
-#define TILES(PREFIX, END, SIGNED)                                                   \
-	TILE(PREFIX##_128x128, 128, 128, 64, 64, 3, 2, END, SIGNED)                  \
-	TILE(PREFIX##_128x128x8, 128, 128, 64, 32, 4, 2, END, SIGNED)                \
-	TILE(PREFIX##_128x64, 128, 64, 32, 64, 4, 3, END, SIGNED)                    \
-	TILE(PREFIX##_64x64, 64, 64, 32, 32, 4, 4, END, SIGNED)                      \
-	TILE(PREFIX##_128x32, 128, 32, 32, 32, 4, 4, END, SIGNED)                    \
+#define TILES(PREFIX, END, SIGNED)                                    \
+	TILE(PREFIX##_128x128, 128, 128, 64, 64, 3, 2, END, SIGNED)   \
+	TILE(PREFIX##_128x128x8, 128, 128, 64, 32, 4, 2, END, SIGNED) \
+	TILE(PREFIX##_128x64, 128, 64, 32, 64, 4, 3, END, SIGNED)     \
+	TILE(PREFIX##_64x64, 64, 64, 32, 32, 4, 4, END, SIGNED)       \
+	TILE(PREFIX##_128x32, 128, 32, 32, 32, 4, 4, END, SIGNED)     \
 	TILE(PREFIX##_32x64, 32, 64, 16, 32, 6, 4, END, SIGNED)
 
 #endif

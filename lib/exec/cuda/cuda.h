@@ -35,6 +35,9 @@ typedef enum qdq_cuda_function {
 	QDQ_DEPTHWISE_4, /* 4 pixels a thread */
 	QDQ_ROWS,
 	QDQ_ROWS_4, /* 4 pixels a thread */
+	QDQ_MAX_S8, /* 16 channels a thread */
+	QDQ_MAX_U8,
+	QDQ_MEAN, /* over many pixels */
 	QDQ_FUNCTIONS
 } qdq_cuda_function;
 

@@ -36,8 +36,8 @@ DEVICE void taps(const qdq_cuda_depthwise &p, const window (&rows)[R], int c, in
 
 #pragma unroll
 			for (int r = 0; r < R; r++) {
-				bool inside =
-				    (unsigned)(rows[r].y + dy) < (unsigned)p.h && (unsigned)(rows[r].x + dx) < (unsigned)p.w;
+				bool inside = (unsigned)(rows[r].y + dy) < (unsigned)p.h &&
+					      (unsigned)(rows[r].x + dx) < (unsigned)p.w;
 
 				x[r][i] = (uint32_t)p.pad;
 				if (inside)
@@ -46,8 +46,10 @@ DEVICE void taps(const qdq_cuda_depthwise &p, const window (&rows)[R], int c, in
 		}
 #pragma unroll
 		for (int r = 0; r < R; r++) {
-			uint32_t low01 = __byte_perm(x[r][0], x[r][1], 0x5140), low23 = __byte_perm(x[r][2], x[r][3], 0x5140);
-			uint32_t high01 = __byte_perm(x[r][0], x[r][1], 0x7362), high23 = __byte_perm(x[r][2], x[r][3], 0x7362);
+			uint32_t low01 = __byte_perm(x[r][0], x[r][1], 0x5140),
+				 low23 = __byte_perm(x[r][2], x[r][3], 0x5140);
+			uint32_t high01 = __byte_perm(x[r][0], x[r][1], 0x7362),
+				 high23 = __byte_perm(x[r][2], x[r][3], 0x7362);
 
 			acc[r][0] = dot<SIGNED>(__byte_perm(low01, low23, 0x5410), w.x, acc[r][0]);
 			acc[r][1] = dot<SIGNED>(__byte_perm(low01, low23, 0x7632), w.y, acc[r][1]);

@@ -26,6 +26,9 @@ static const named others[QDQ_FUNCTIONS - QDQ_FEW] = {
     {"qdq_depthwise_4", QDQ_IMAGE_DEPTHWISE},
     {"qdq_rows", QDQ_IMAGE_ROWS},
     {"qdq_rows_4", QDQ_IMAGE_ROWS},
+    {"qdq_max_s8", QDQ_IMAGE_ROWS},
+    {"qdq_max_u8", QDQ_IMAGE_ROWS},
+    {"qdq_mean", QDQ_IMAGE_ROWS},
 };
 
 /* ---- errors and memory ---- */

@@ -59,15 +59,17 @@ DEVICE void load_matrices(uint32_t (&r)[4], uint32_t at)
 template <bool SIGNED> DEVICE void multiply(int (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1)
 {
 	if (SIGNED)
-		asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-			     "{%0, %1, %2, %3};"
-			     : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
-			     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+		asm volatile(
+		    "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+		    "{%0, %1, %2, %3};"
+		    : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+		    : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 	else
-		asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-			     "{%0, %1, %2, %3};"
-			     : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
-			     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+		asm volatile(
+		    "mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+		    "{%0, %1, %2, %3};"
+		    : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+		    : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
 /* Programmatic dependent launch: what the kernel before has written may be read after wait_for_inputs. */
@@ -157,8 +159,7 @@ template <int V> DEVICE bool is_vector(const qdq_cuda_place &p, int c, int limit
 }
 
 /* out[i] = element - zero of V channels from c on, of which `count` are there; floats as they are. */
-template <int V>
-DEVICE void read(const qdq_cuda_place &p, int spatial, int pixel, int c, int count, float (&out)[V])
+template <int V> DEVICE void read(const qdq_cuda_place &p, int spatial, int pixel, int c, int count, float (&out)[V])
 {
 	int64_t at = element_of(p, spatial, pixel, c);
 
@@ -177,7 +178,8 @@ DEVICE void read(const qdq_cuda_place &p, int spatial, int pixel, int c, int cou
 	}
 }
 
-template <int V> DEVICE void write_codes(const qdq_cuda_place &p, int spatial, int pixel, int c, int count, const bytes<V> &b)
+template <int V>
+DEVICE void write_codes(const qdq_cuda_place &p, int spatial, int pixel, int c, int count, const bytes<V> &b)
 {
 	int64_t at = element_of(p, spatial, pixel, c);
 	int64_t stride = p.pitch != 0 ? 1 : spatial;
@@ -228,7 +230,8 @@ template <int V> DEVICE void clamp_all(float (&v)[V], float low, float high)
 		v[i] = fminf(fmaxf(v[i], low), high);
 }
 
-template <int V> DEVICE void store(const qdq_cuda_step &s, int spatial, int pixel, int c, int count, const float (&v)[V])
+template <int V>
+DEVICE void store(const qdq_cuda_step &s, int spatial, int pixel, int c, int count, const float (&v)[V])
 {
 	if (s.place.type != QDQ_CUDA_FLOAT) {
 		write_codes<V>(s.place, spatial, pixel, c, count, to_bytes<V>(v, s.place.zero));
@@ -246,7 +249,8 @@ template <int V> DEVICE void store(const qdq_cuda_step &s, int spatial, int pixe
 struct patch {
 	int pixel, apart, pixels; /* pixels: of the tensor */
 	int c, channels;
-	const char *fetched; /* the codes of the ADD that were fetched, V of each pixel, fetched_apart bytes apart; or NULL */
+	const char
+	    *fetched; /* the codes of the ADD that were fetched, V of each pixel, fetched_apart bytes apart; or NULL */
 	int fetched_apart;
 
 	DEVICE int at(int r) const
@@ -259,7 +263,8 @@ struct patch {
 	}
 };
 
-template <int R, int V> DEVICE void add(const qdq_cuda_step &s, int spatial, const patch &at, bool fetched, float (&v)[R][V])
+template <int R, int V>
+DEVICE void add(const qdq_cuda_step &s, int spatial, const patch &at, bool fetched, float (&v)[R][V])
 {
 #pragma unroll
 	for (int r = 0; r < R; r++) {
@@ -281,7 +286,8 @@ template <int V> DEVICE void affine(const qdq_cuda_step &s, int c, float (&v)[V]
 {
 #pragma unroll
 	for (int i = 0; i < V; i++)
-		v[i] = __fmaf_rn(v[i], pointer<const float>(s.multiplier)[c + i], pointer<const float>(s.addend)[c + i]);
+		v[i] =
+		    __fmaf_rn(v[i], pointer<const float>(s.multiplier)[c + i], pointer<const float>(s.addend)[c + i]);
 }
 
 /* Runs the steps; start(r, v) gives the anchor's values of pixel r. Where steps go back to them, RESTARTS is true. */
@@ -387,7 +393,8 @@ template <typename P> DEVICE window window_of(const P &p, int pixel)
 	if (p.pointwise)
 		return {(int64_t)pixel * p.pitch, 0, 0};
 	int image = (int)((unsigned)pixel / (unsigned)(p.oh * p.ow)), rest = pixel - image * (p.oh * p.ow);
-	int row = (int)((unsigned)rest / (unsigned)p.ow), y = row * p.sh - p.top, x = (rest - row * p.ow) * p.sw - p.left;
+	int row = (int)((unsigned)rest / (unsigned)p.ow), y = row * p.sh - p.top,
+	    x = (rest - row * p.ow) * p.sw - p.left;
 
 	return {(int64_t)image * p.image + ((int64_t)y * p.w + x) * p.pitch, y, x};
 }

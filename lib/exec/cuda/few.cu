@@ -77,7 +77,8 @@ DEVICE void copy_patch(const qdq_cuda_few &p, uint32_t *to, int image, int y0, i
 				if (p.from_floats)
 					word = quantize(p, ((int64_t)image * p.inputs * p.h + y) * p.w + x);
 				else
-					word = __ldg(pointer<const uint32_t>(p.x) + ((int64_t)image * p.h + y) * p.w + x);
+					word =
+					    __ldg(pointer<const uint32_t>(p.x) + ((int64_t)image * p.h + y) * p.w + x);
 			}
 			to[r * p.patch_w + i] = word;
 		}
@@ -118,7 +119,8 @@ DEVICE void multiply_patch(const qdq_cuda_few &p, const uint32_t *const (&first)
 
 #pragma unroll
 		for (int i = 0; i < M; i++) {
-			uint32_t a[4] = {first[i][low], first[i][low + second], first[i][high], first[i][high + second]};
+			uint32_t a[4] = {first[i][low], first[i][low + second], first[i][high],
+					 first[i][high + second]};
 
 			multiply<SIGNED>(acc[i][0], a, b01.x, b01.y);
 			multiply<SIGNED>(acc[i][1], a, b01.z, b01.w);
@@ -135,17 +137,21 @@ struct few_place {
 	int pixel, end;
 };
 
-DEVICE void few_any(const qdq_cuda_few &p, few_place at, int c, const float *numbers, int each, const int (&acc)[BLOCKS_OF_8][4])
+DEVICE void few_any(const qdq_cuda_few &p, few_place at, int c, const float *numbers, int each,
+		    const int (&acc)[BLOCKS_OF_8][4])
 {
-	run_steps<2, FEW_V>(p.steps, {at.pixel, GROUP / 2, at.end, c, p.channels, nullptr, 0}, [&](int r, float(&v)[FEW_V]) {
+	run_steps<2, FEW_V>(
+	    p.steps, {at.pixel, GROUP / 2, at.end, c, p.channels, nullptr, 0}, [&](int r, float(&v)[FEW_V]) {
 #pragma unroll
-		for (int e = 0; e < FEW_V; e++)
-			v[e] = __fmaf_rn((float)acc[e / 2][r * 2 + e % 2], numbers[each + e], numbers[2 * each + e]);
-	});
+		    for (int e = 0; e < FEW_V; e++)
+			    v[e] =
+				__fmaf_rn((float)acc[e / 2][r * 2 + e % 2], numbers[each + e], numbers[2 * each + e]);
+	    });
 }
 
 /* ROUND_STORE */
-DEVICE void few_round(const qdq_cuda_few &p, few_place at, int c, const float *numbers, int each, const int (&acc)[BLOCKS_OF_8][4])
+DEVICE void few_round(const qdq_cuda_few &p, few_place at, int c, const float *numbers, int each,
+		      const int (&acc)[BLOCKS_OF_8][4])
 {
 	const qdq_cuda_step &last = p.steps.step[0];
 	float multiplier[FEW_V], addend[FEW_V];
@@ -162,7 +168,8 @@ DEVICE void few_round(const qdq_cuda_few &p, few_place at, int c, const float *n
 			v[e] = __fmaf_rn((float)acc[e / 2][r * 2 + e % 2], multiplier[e], addend[e]);
 		clamp_all<FEW_V>(v, last.a, last.b);
 		if (pixel < at.end)
-			store_bytes<FEW_V>(pointer<char>(last.place.at) + (int64_t)pixel * last.place.pitch + last.place.channel + c,
+			store_bytes<FEW_V>(pointer<char>(last.place.at) + (int64_t)pixel * last.place.pitch +
+					       last.place.channel + c,
 					   to_bytes<FEW_V>(v, last.place.zero));
 	}
 }
@@ -171,8 +178,8 @@ DEVICE void few_round(const qdq_cuda_few &p, few_place at, int c, const float *n
 
 /* M groups at a time; numbers: of the thread's first channel, c. */
 template <int M, ending END, bool SIGNED>
-DEVICE void few_groups(const qdq_cuda_few &p, const uint32_t *patch, const uint4 *weights, const float *numbers, int first, int c,
-		       int image, int oy, int ox)
+DEVICE void few_groups(const qdq_cuda_few &p, const uint32_t *patch, const uint4 *weights, const float *numbers,
+		       int first, int c, int image, int oy, int ox)
 {
 	int lane = threadIdx.x % 32, each = p.warps * WARP_CHANNELS;
 	const uint32_t *from[M];
@@ -182,7 +189,8 @@ DEVICE void few_groups(const qdq_cuda_few &p, const uint32_t *patch, const uint4
 	shared_numbers((const char *)numbers, start);
 #pragma unroll
 	for (int i = 0; i < M; i++) {
-		int n = first + i < p.groups * p.tile_rows ? first + i : 0, row = n / p.groups, x = (n % p.groups) * GROUP + lane / 4;
+		int n = first + i < p.groups * p.tile_rows ? first + i : 0, row = n / p.groups,
+		    x = (n % p.groups) * GROUP + lane / 4;
 		int line = (image * p.oh + oy + row) * p.ow;
 
 		from[i] = patch + row * p.sh * p.patch_w + x * p.sw + lane % 4 * p.dw;
@@ -208,10 +216,13 @@ DEVICE void few_groups(const qdq_cuda_few &p, const uint32_t *patch, const uint4
 template <int M, ending END, bool SIGNED> DEVICE void few(const qdq_cuda_few &p)
 {
 	extern __shared__ __align__(16) char memory[];
-	int lane = threadIdx.x % 32, warp = threadIdx.x / 32, part = warp % p.warps, channel = blockIdx.y * p.warps * WARP_CHANNELS;
-	int columns = (p.ow + p.groups * GROUP - 1) / (p.groups * GROUP), tiles = (p.oh + p.tile_rows - 1) / p.tile_rows;
+	int lane = threadIdx.x % 32, warp = threadIdx.x / 32, part = warp % p.warps,
+	    channel = blockIdx.y * p.warps * WARP_CHANNELS;
+	int columns = (p.ow + p.groups * GROUP - 1) / (p.groups * GROUP),
+	    tiles = (p.oh + p.tile_rows - 1) / p.tile_rows;
 	int image = blockIdx.x / (columns * tiles), tile = blockIdx.x % (columns * tiles);
-	int oy = tile / columns * p.tile_rows, ox = tile % columns * p.groups * GROUP, own = part * WARP_CHANNELS + lane % 4 * FEW_V;
+	int oy = tile / columns * p.tile_rows, ox = tile % columns * p.groups * GROUP,
+	    own = part * WARP_CHANNELS + lane % 4 * FEW_V;
 	uint32_t *weights = (uint32_t *)memory, *numbers = weights + p.warps * p.depth * WARP_CHANNELS / 4;
 	uint32_t *patch = numbers + 3 * p.warps * WARP_CHANNELS;
 

@@ -72,7 +72,8 @@ typedef struct qdq_cuda_contract {
 	int32_t x_signed, pad;		     /* pad: the zero point, in each byte */
 	int32_t small;			     /* no sum leaves 22 bits: then the conversion to float is an addition */
 	int32_t pointwise;		     /* every window is one pixel, and they follow each other */
-	int32_t straight;		     /* and unit i is i * 16 bytes behind its first */
+	int32_t regular;	/* units need no table: taken once, all taps of 64 channels, then the next 64 */
+	int32_t kh, kw, dh, dw; /* of those */
 	int32_t splits, steps_each;
 	int32_t columns; /* tiles of channels */
 	qdq_cuda_steps steps;

@@ -255,6 +255,8 @@ static qdq_cuda_ending ending_of(const qdq_cuda_contract *p)
 	const qdq_cuda_steps *all = &p->steps;
 	const qdq_cuda_step *s = all->step;
 
+	if (!p->regular)
+		return QDQ_ENDING_ANY;
 	if (all->count == 1 && s[0].kind == QDQ_CUDA_ROUND_STORE && is_whole(&s[0].place))
 		return p->x_signed ? QDQ_ENDING_ROUND_S8 : QDQ_ENDING_ROUND_U8;
 	if (all->count == 4 && s[0].kind == QDQ_CUDA_ROUND && s[1].kind == QDQ_CUDA_SCALE && all->fetched == 2 &&
@@ -328,7 +330,11 @@ static bool prepare_contract(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_ker
 	SET_ROWS(p, g, k);
 	memset(padding, g->zx & 0xff, sizeof padding);
 	p->depth = f->depth;
-	p->straight = p->pointwise && f->copies == 1 && g->groups == 1;
+	p->regular = f->copies == 1 && (f->span % 64 == 0 || g->kh * g->kw == 1);
+	p->kh = (int32_t)g->kh;
+	p->kw = (int32_t)g->kw;
+	p->dh = (int32_t)g->dh;
+	p->dw = (int32_t)g->dw;
 	p->n_units = (int32_t)(f->copies * g->kh * g->kw * (f->span / 16));
 	p->weights = f->weights;
 	slot(c, &p->x, k->in[0].buffer, 0);
@@ -465,6 +471,23 @@ static bool prepare_few(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel *
 
 /* ---- the rest ---- */
 
+/* The kernel of a pool, where there is one that is better than that for all rows; its blocks, or 0. */
+static uint64_t choose_pool(const qdq_cuda_rows *p, qdq_launch *l)
+{
+	if (p->in[0].pitch % 16 != 0 || p->in[0].pitch == 0 || p->in[0].channel % 16 != 0)
+		return 0;
+	if (p->anchor == QDQ_CUDA_MAX) {
+		l->function = p->in[0].type == QDQ_CUDA_S8 ? QDQ_MAX_S8 : QDQ_MAX_U8;
+		return ((uint64_t)p->pixels * (uint64_t)((p->channels + 15) / 16) + 127) / 128;
+	}
+	if (p->anchor == QDQ_CUDA_MEAN && p->kh * p->kw >= 32) {
+		l->function = QDQ_MEAN;
+		l->block = 256;
+		return (uint64_t)p->pixels * (uint64_t)((p->channels + 127) / 128);
+	}
+	return 0;
+}
+
 static bool prepare_rows(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel *k, qdq_launch *l)
 {
 	static const int anchors[] = {[QDQ_ANCHOR_LOAD] = QDQ_CUDA_LOAD,
@@ -503,6 +526,8 @@ static bool prepare_rows(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel 
 	if (k->anchor == QDQ_ANCHOR_MUL)
 		set_place(c, &p->in[1], &k->in[1], k);
 	p->pixels_first = k->spatial > 1 && p->in[0].pitch == 0;
+	if (threads >= UINT32_MAX - 128)
+		return false;
 	*l = (qdq_launch){.k = k,
 			  .function = many ? QDQ_ROWS_4 : QDQ_ROWS,
 			  .grid = {(uint32_t)((threads + 127) / 128), 1},
@@ -513,7 +538,10 @@ static bool prepare_rows(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel 
 	for (int32_t i = 0; i < p->steps.count; i++)
 		if (p->steps.step[i].kind >= QDQ_CUDA_STORE && p->steps.step[i].place.pitch == 0 && k->spatial > 1)
 			p->pixels_first = 1;
-	return threads < UINT32_MAX - 128;
+	threads = choose_pool(p, l);
+	if (threads != 0)
+		l->grid[0] = (uint32_t)threads;
+	return true;
 }
 
 /* Constants that kernels read as they are. */
