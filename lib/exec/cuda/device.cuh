@@ -42,9 +42,23 @@ template <int LEFT> DEVICE void copies_wait()
 	asm volatile("cp.async.wait_group %0;" ::"n"(LEFT) : "memory");
 }
 
-DEVICE void store16(uint32_t to, uint32_t word)
+DEVICE uint32_t load_shared(uint32_t at)
 {
-	asm volatile("st.shared.v4.b32 [%0], {%1, %1, %1, %1};" ::"r"(to), "r"(word) : "memory");
+	uint32_t word;
+
+	asm volatile("ld.shared.b32 %0, [%1];" : "=r"(word) : "r"(at) : "memory");
+	return word;
+}
+
+DEVICE uint4 load_shared16(uint32_t at)
+{
+	uint4 q;
+
+	asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
+		     : "=r"(q.x), "=r"(q.y), "=r"(q.z), "=r"(q.w)
+		     : "r"(at)
+		     : "memory");
+	return q;
 }
 
 DEVICE void load_matrices(uint32_t (&r)[4], uint32_t at)

@@ -13,24 +13,14 @@ enum { FEW_WARPS = 4, GROUP = 16, BLOCKS_OF_8 = 4, FEW_V = BLOCKS_OF_8 * 2, FEW_
 
 /* ---- what a block begins with ---- */
 
-/* Channel of column `column` of a warp's 8-channel block j: the thread with columns 2t and 2t + 1 has adjacent channels. */
-DEVICE int few_channel(int j, int column)
+/* Of each warp: for every step 2 times 16 bytes for each lane, both halves of two blocks of 8 channels. */
+DEVICE void copy_fragments(const qdq_cuda_few &p, uint32_t to)
 {
-	return column / 2 * FEW_V + j * 2 + column % 2;
-}
+	int size = p.warps * WARP_CHANNELS * p.depth;
 
-/* For each warp's channels and step: 2 times 16 bytes for each lane, both halves of two blocks of 8 channels. */
-DEVICE void copy_fragments(const qdq_cuda_few &p, uint32_t *to, int channel)
-{
-	int each = p.depth / FEW_STEP * 256; /* words of a warp */
-
-	for (int i = threadIdx.x; i < each * p.warps; i += FEW_WARPS * 32) {
-		int part = i / each, s = i % each / 256, q = i % 256 / 128, lane = i % 128 / 4, w = i % 4;
-		int k = channel + part * WARP_CHANNELS + few_channel(q * 2 + w / 2, lane / 4);
-		uint64_t from = p.weights + (uint64_t)k * p.depth + s * FEW_STEP + w % 2 * 16 + lane % 4 * 4;
-
-		to[i] = k < p.channels ? __ldg(pointer<const uint32_t>(from)) : 0;
-	}
+	for (int i = threadIdx.x * 16; i < size; i += FEW_WARPS * 32 * 16)
+		copy16(to + i, pointer<const char>(p.weights) + (int64_t)blockIdx.y * size + i, true);
+	copies_end();
 }
 
 /* start, multiplier and addend of the block's channels */
@@ -45,20 +35,68 @@ DEVICE void copy_few_numbers(const qdq_cuda_few &p, uint32_t *to, int channel)
 	}
 }
 
-/* A pixel's codes from floats: the steps ROUND and STORE. */
-DEVICE uint32_t quantize(const qdq_cuda_few &p, int64_t at)
+enum { WORDS = 5 }; /* of a row that a thread brings at a time */
+
+/* The steps ROUND and STORE on values / divisor. They are first multiplied by its inverse; that is exact enough unless it
+ * comes near to a tie. */
+DEVICE void quantize(const qdq_cuda_few &p, float (&v)[WORDS][4], uint32_t (&words)[WORDS])
 {
-	float v[4] = {};
+	bool near = false;
+	float rounded[WORDS][4];
 
 #pragma unroll
-	for (int c = 0; c < 4; c++)
-		if (c < p.inputs)
-			v[c] = __ldg(pointer<const float>(p.x) + at + (int64_t)c * p.h * p.w);
+	for (int i = 0; i < WORDS; i++)
 #pragma unroll
-	for (int c = 0; c < 4; c++)
-		v[c] = p.divisor != 0 ? __fdiv_rn(v[c], p.divisor) : __fmul_rn(v[c], p.ratio);
-	clamp_all<4>(v, p.low, p.high);
-	return to_bytes<4>(v, p.zero).word[0];
+		for (int c = 0; c < 4; c++) {
+			float clamped = fminf(fmaxf(__fmul_rn(v[i][c], p.scale), p.low), p.high);
+
+			rounded[i][c] = __fsub_rn(__fadd_rn(clamped, 12582912.0f), 12582912.0f);
+			near |= !(fabsf(__fsub_rn(clamped, rounded[i][c])) <= p.distance);
+		}
+	if (near)
+#pragma unroll 1
+		for (int i = 0; i < WORDS * 4; i++)
+			(&rounded[0][0])[i] = qdq_clamp(__fdiv_rn((&v[0][0])[i], p.divisor), p.low, p.high);
+#pragma unroll
+	for (int i = 0; i < WORDS; i++)
+		words[i] = to_bytes<4>(rounded[i], p.zero).word[0];
+}
+
+/* A row of the patch from floats; at: of its first pixel, count: pixels. Outside there is padding. */
+DEVICE void quantize_row(const qdq_cuda_few &p, uint32_t *to, const float *from, int x0, bool inside)
+{
+	int plane = p.h * p.w;
+
+	for (int first = threadIdx.x % 32; first < p.patch_w; first += 32 * WORDS) {
+		float v[WORDS][4] = {};
+		uint32_t words[WORDS];
+
+#pragma unroll
+		for (int i = 0; i < WORDS; i++) {
+			int x = x0 + first + i * 32;
+
+			if (inside && (unsigned)x < (unsigned)p.w)
+#pragma unroll
+				for (int c = 0; c < 4; c++)
+					if (c < p.inputs)
+						v[i][c] = __ldg(from + (int64_t)c * plane + x);
+		}
+		quantize(p, v, words);
+#pragma unroll
+		for (int i = 0; i < WORDS; i++) {
+			int x = first + i * 32;
+
+			if (x < p.patch_w)
+				to[x] = inside && (unsigned)(x0 + x) < (unsigned)p.w ? words[i] : (uint32_t)p.pad;
+		}
+	}
+}
+
+DEVICE void copy_row(const qdq_cuda_few &p, uint32_t *to, const uint32_t *from, int x0, bool inside)
+{
+#pragma unroll 4
+	for (int x = threadIdx.x % 32; x < p.patch_w; x += 32)
+		to[x] = inside && (unsigned)(x0 + x) < (unsigned)p.w ? __ldg(from + x0 + x) : (uint32_t)p.pad;
 }
 
 /* The part of the image, with padding around; a warp has every fourth row. */
@@ -66,61 +104,55 @@ DEVICE void copy_patch(const qdq_cuda_few &p, uint32_t *to, int image, int y0, i
 {
 	for (int r = threadIdx.x / 32; r < p.patch_h; r += FEW_WARPS) {
 		int y = y0 + r;
-		bool row_inside = (unsigned)y < (unsigned)p.h;
+		bool inside = (unsigned)y < (unsigned)p.h;
 
-#pragma unroll 4
-		for (int i = threadIdx.x % 32; i < p.patch_w; i += 32) {
-			int x = x0 + i;
-			uint32_t word = (uint32_t)p.pad;
-
-			if (row_inside && (unsigned)x < (unsigned)p.w) {
-				if (p.from_floats)
-					word = quantize(p, ((int64_t)image * p.inputs * p.h + y) * p.w + x);
-				else
-					word =
-					    __ldg(pointer<const uint32_t>(p.x) + ((int64_t)image * p.h + y) * p.w + x);
-			}
-			to[r * p.patch_w + i] = word;
-		}
+		if (p.from_floats)
+			quantize_row(p, to + r * p.patch_w,
+				     pointer<const float>(p.x) + ((int64_t)image * p.inputs * p.h + y) * p.w, x0,
+				     inside);
+		else
+			copy_row(p, to + r * p.patch_w, pointer<const uint32_t>(p.x) + ((int64_t)image * p.h + y) * p.w,
+				 x0, inside);
 	}
 }
 
 /* ---- products ---- */
 
-/* Where in the patch the taps of half a step begin: 4 along a window's row. */
+/* Where in the patch the taps of half a step begin, in bytes: 4 taps along a window's row. */
 struct few_taps {
-	int at = 0, kx = 0, ky = 0;
+	uint32_t at = 0;
+	int kx = 0, ky = 0;
 
 	DEVICE void next(const qdq_cuda_few &p)
 	{
 		kx += 4;
-		at += 4 * p.dw;
+		at += 16 * p.dw;
 		if (kx < p.kw)
 			return;
 		kx = 0;
 		ky = ky + 1 == p.kh ? 0 : ky + 1; /* the window is taken more than once where weights are wide */
-		at = ky * p.dh * p.patch_w;
+		at = ky * p.dh * p.patch_w * 4;
 	}
 };
 
 template <int M, bool SIGNED>
-DEVICE void multiply_patch(const qdq_cuda_few &p, const uint32_t *const (&first)[M], const uint4 *weights,
+DEVICE void multiply_patch(const qdq_cuda_few &p, const uint32_t (&first)[M], uint32_t weights,
 			   int (&acc)[M][BLOCKS_OF_8][4])
 {
 	few_taps taps;
-	int second = GROUP / 2 * p.sw;
+	uint32_t second = GROUP / 2 * p.sw * 4;
 
-	for (int s = 0; s < p.depth / FEW_STEP; s++, weights += 64) {
-		uint4 b01 = weights[0], b23 = weights[32];
-		int low = taps.at;
+	for (int s = 0; s < p.depth / FEW_STEP; s++, weights += 1024) {
+		uint4 b01 = load_shared16(weights), b23 = load_shared16(weights + 512);
+		uint32_t low = taps.at;
 		taps.next(p);
-		int high = taps.at;
+		uint32_t high = taps.at;
 		taps.next(p);
 
 #pragma unroll
 		for (int i = 0; i < M; i++) {
-			uint32_t a[4] = {first[i][low], first[i][low + second], first[i][high],
-					 first[i][high + second]};
+			uint32_t a[4] = {load_shared(first[i] + low), load_shared(first[i] + low + second),
+					 load_shared(first[i] + high), load_shared(first[i] + high + second)};
 
 			multiply<SIGNED>(acc[i][0], a, b01.x, b01.y);
 			multiply<SIGNED>(acc[i][1], a, b01.z, b01.w);
@@ -178,11 +210,11 @@ DEVICE void few_round(const qdq_cuda_few &p, few_place at, int c, const float *n
 
 /* M groups at a time; numbers: of the thread's first channel, c. */
 template <int M, ending END, bool SIGNED>
-DEVICE void few_groups(const qdq_cuda_few &p, const uint32_t *patch, const uint4 *weights, const float *numbers,
-		       int first, int c, int image, int oy, int ox)
+DEVICE void few_groups(const qdq_cuda_few &p, uint32_t patch, uint32_t weights, const float *numbers, int first, int c,
+		       int image, int oy, int ox)
 {
 	int lane = threadIdx.x % 32, each = p.warps * WARP_CHANNELS;
-	const uint32_t *from[M];
+	uint32_t from[M];
 	few_place to[M];
 	int acc[M][BLOCKS_OF_8][4], start[FEW_V];
 
@@ -193,7 +225,7 @@ DEVICE void few_groups(const qdq_cuda_few &p, const uint32_t *patch, const uint4
 		    x = (n % p.groups) * GROUP + lane / 4;
 		int line = (image * p.oh + oy + row) * p.ow;
 
-		from[i] = patch + row * p.sh * p.patch_w + x * p.sw + lane % 4 * p.dw;
+		from[i] = patch + (row * p.sh * p.patch_w + x * p.sw + lane % 4 * p.dw) * 4;
 		to[i] = {line + ox + x, n == first + i && oy + row < p.oh ? line + p.ow : 0};
 #pragma unroll
 		for (int e = 0; e < FEW_V; e++)
@@ -227,13 +259,15 @@ template <int M, ending END, bool SIGNED> DEVICE void few(const qdq_cuda_few &p)
 	uint32_t *patch = numbers + 3 * p.warps * WARP_CHANNELS;
 
 	let_next_begin();
-	copy_fragments(p, weights, channel);
+	copy_fragments(p, shared_address(weights));
 	copy_few_numbers(p, numbers, channel);
 	wait_for_inputs();
 	copy_patch(p, patch, image, oy * p.sh - p.top, ox * p.sw - p.left);
+	copies_wait<0>();
 	__syncthreads();
 	for (int first = warp / p.warps * M; first < p.groups * p.tile_rows; first += FEW_WARPS / p.warps * M)
-		few_groups<M, END, SIGNED>(p, patch, (const uint4 *)weights + part * p.depth / FEW_STEP * 64 + lane,
+		few_groups<M, END, SIGNED>(p, shared_address(patch),
+					   shared_address(weights) + part * p.depth * WARP_CHANNELS + lane * 16,
 					   (const float *)numbers + own, first, channel + own, image, oy, ox);
 }
 

@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-enum { GROUP_TILE = 64 };
+enum { GROUP_TILE = 64, FEW_CHANNELS = 32 };
 
 bool qdq_cuda_is_depthwise(const qdq_conv *g)
 {
@@ -74,7 +74,7 @@ int32_t qdq_cuda_window_place(const qdq_conv *g, int32_t span, int32_t t, int32_
 {
 	int32_t taps = (int32_t)(g->kh * g->kw), kw = (int32_t)g->kw, chunk = span % 64 == 0 ? 64 : span;
 
-	if (g->pitch == 4)
+	if (g->pitch == 4 && !qdq_cuda_is_depthwise(g))
 		return (t / kw * padded_row(g) + t % kw) * 4 + c;
 	return t / taps * taps * span + (c / chunk * taps + t % taps) * chunk + c % chunk;
 }
@@ -102,6 +102,23 @@ static void pack_windows(const qdq_conv *g, const qdq_cuda_filter *f, int8_t *ou
 		pack_output(g, f, k, out + k * f->depth);
 }
 
+/* few.cu: a word of a warp's 32 channels and 32 bytes of depth is for lane, block of 8 channels and half; the channels of a
+ * lane's accumulators are adjacent. */
+static void pack_fragments(const qdq_conv *g, const qdq_cuda_filter *f, const int8_t *windows, int8_t *out)
+{
+	int64_t words = f->depth * FEW_CHANNELS / 4;
+
+	for (int64_t i = 0; i < words * ((g->k + FEW_CHANNELS - 1) / FEW_CHANNELS); i++) {
+		int64_t part = i / words, step = i % words / 256, lane = i % 128 / 4, half = i % 2;
+		int64_t block = i % 256 / 128 * 2 + i % 4 / 2, column = lane / 4;
+		int64_t k = part * FEW_CHANNELS + column / 2 * 8 + block * 2 + column % 2;
+
+		memset(out + i * 4, 0, 4);
+		if (k < g->k)
+			memcpy(out + i * 4, windows + k * f->depth + step * 32 + half * 16 + lane % 4 * 4, 4);
+	}
+}
+
 static void pack_depthwise(const qdq_conv *g, const qdq_cuda_filter *f, int8_t *out)
 {
 	int64_t taps = g->kh * g->kw, padded = (g->k + 127) / 128 * 128;
@@ -123,8 +140,9 @@ static void pack(void *arg, qdq_arena *scratch)
 	qdq_cuda_device *d = j->d;
 	qdq_cuda_filter *f = j->f;
 	const qdq_conv *g = &f->g;
-	int64_t taps = g->kh * g->kw, unit = g->pitch == 4 ? 32 : 64;
-	int64_t places = g->pitch == 4 ? g->kh * padded_row(g) : taps; /* of taps */
+	bool few = g->pitch == 4;
+	int64_t taps = g->kh * g->kw, unit = few ? 32 : 64;
+	int64_t places = few ? g->kh * padded_row(g) : taps; /* of taps */
 	bool depthwise = qdq_cuda_is_depthwise(g);
 	uint64_t size;
 	int8_t *bytes;
@@ -136,7 +154,7 @@ static void pack(void *arg, qdq_arena *scratch)
 		size = (uint64_t)f->depth * (uint64_t)((g->k + 127) / 128 * 128) * 4;
 	} else {
 		f->depth = (int32_t)((places * f->copies * f->span + unit - 1) / unit * unit);
-		size = (uint64_t)f->depth * (uint64_t)g->k;
+		size = (uint64_t)f->depth * (uint64_t)(few ? (g->k + 63) / 64 * 64 : g->k);
 	}
 	f->sums = qdq_array(d->base.arena, int32_t, (uint64_t)g->k);
 	f->largest = qdq_array(d->base.arena, int64_t, (uint64_t)g->k);
@@ -147,10 +165,18 @@ static void pack(void *arg, qdq_arena *scratch)
 				f->largest[k] += abs(qdq_weight(g, k, c, t));
 			}
 	bytes = qdq_alloc(scratch, (size_t)size);
-	if (depthwise)
+	memset(bytes, 0, (size_t)size);
+	if (depthwise) {
 		pack_depthwise(g, f, bytes);
-	else
+	} else if (few) {
+		int8_t *windows = qdq_alloc(scratch, (size_t)size);
+
+		memset(windows, 0, (size_t)size);
+		pack_windows(g, f, windows);
+		pack_fragments(g, f, windows, bytes);
+	} else {
 		pack_windows(g, f, bytes);
+	}
 	f->weights = qdq_cuda_alloc(d, size, "weights");
 	d->weights += size;
 	qdq_cuda_check(d, d->driver.to_device(f->weights, bytes, (size_t)size, d->own), "copying weights", NULL);

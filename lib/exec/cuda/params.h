@@ -79,8 +79,9 @@ typedef struct qdq_cuda_contract {
 	qdq_cuda_steps steps;
 } qdq_cuda_contract;
 
-/* The same for at most 4 channels: pixels are words. weights: [k][depth], s8, rows of a window padded to 4 taps; depth a
- * multiple of 32. A block makes tile_rows rows of `groups` times 16 outputs, and warps times 32 channels. */
+/* The same for at most 4 channels: pixels are words, and rows of a window are padded to 4 taps; depth is a multiple of 32.
+ * weights: for each 32 channels and each 32 bytes of depth, 2 times 16 bytes for each lane; see few.cu. A block makes
+ * tile_rows rows of `groups` times 16 outputs, and warps times 32 channels. */
 typedef struct qdq_cuda_few {
 	uint64_t x, weights;
 	uint64_t start, multiplier, addend; /* padded to 128 */
@@ -88,9 +89,10 @@ typedef struct qdq_cuda_few {
 	int32_t h, w, oh, ow, kh, kw, sh, sw, dh, dw, top, left;
 	int32_t x_signed, pad;
 	int32_t groups, tile_rows, warps;
-	int32_t patch_h, patch_w;	       /* what a block's windows cover */
-	int32_t from_floats, inputs;	       /* x is [n][inputs][h][w], floats, and quantized on the way: */
-	float divisor, ratio, low, high, zero; /* divisor 0: multiplied by ratio */
+	int32_t patch_h, patch_w;    /* what a block's windows cover */
+	int32_t from_floats, inputs; /* x is [n][inputs][h][w], floats, and quantized on the way */
+	float divisor, low, high, zero;
+	float scale, distance; /* about 1 / divisor; results so near to an integer are those of the division */
 	qdq_cuda_steps steps;
 } qdq_cuda_few;
 

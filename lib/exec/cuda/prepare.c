@@ -6,6 +6,7 @@
  */
 #include "cuda.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -385,7 +386,7 @@ static int64_t choose_few_tile(const qdq_cuda_device *d, qdq_cuda_few *p, int64_
 		int64_t blocks = images * ((p->oh + tiles[i].rows - 1) / tiles[i].rows) * columns;
 
 		shared = set_few_tile(p, tiles[i].rows < p->oh ? tiles[i].rows : p->oh, groups);
-		if (shared <= QDQ_FEW_SHARED / 4 && blocks >= 4 * d->multiprocessors)
+		if (shared <= QDQ_FEW_SHARED / 2 && (blocks >= 4 * d->multiprocessors || tiles[i].rows == 1))
 			break;
 	}
 	return shared <= QDQ_FEW_SHARED ? shared : 0;
@@ -412,14 +413,27 @@ static bool quantizes_for(const qdq_cuda_plan *c, const qdq_kernel *k)
 	       to->first == i - 1 && to->last == i;
 }
 
+/* The inverse and the product with it are each wrong by 2^-24 of themselves, the quotient too: less than 2^-13 of values
+ * that do not saturate, below 2^9. */
+static void set_division(qdq_cuda_few *p, const qdq_operand *o)
+{
+	p->divisor = o->divisor;
+	p->scale = o->divisor == 0 ? o->ratio : 1 / o->divisor;
+	p->distance = 0.5f - 1.0f / 4096;
+	if (o->divisor == 0) { /* it is a product */
+		p->distance = 1;
+	} else if (!isnormal(o->divisor) || !isnormal(p->scale)) {
+		p->distance = -1; /* always divided */
+	}
+}
+
 static void fuse_quantization(qdq_cuda_plan *c, const qdq_kernel *k, qdq_cuda_few *p)
 {
 	const qdq_kernel *q = k - 1;
 
 	c->launches[q - c->p->kernels.items].fused = true;
 	p->from_floats = 1;
-	p->divisor = q->in[0].divisor;
-	p->ratio = q->in[0].ratio;
+	set_division(p, &q->in[0]);
 	p->low = q->steps[0].low;
 	p->high = q->steps[0].high;
 	p->zero = q->steps[1].other.zero;
