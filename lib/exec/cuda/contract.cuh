@@ -17,12 +17,13 @@
 
 enum { STEP = 64, CHUNKS = STEP / 16 }; /* bytes of the window at a time */
 
-template <int BM, int BN, int WM, int WN, int STAGES> struct tile {
+/* AT_ONCE: steps between two barriers; RING: stages of the ring. */
+template <int BM, int BN, int WM, int WN, int RING, int TOGETHER> struct tile {
 	static constexpr int WARPS_M = BM / WM, WARPS_N = BN / WN, THREADS = WARPS_M * WARPS_N * 32;
 	static constexpr int ROWS = THREADS / CHUNKS; /* rows that all threads copy at a time */
 	static constexpr int A = BM / ROWS, B = (BN + ROWS - 1) / ROWS;
 	static constexpr int M = WM / 16, N = WN / 8, V = WN / 4;
-	static constexpr int STAGE = (BM + BN) * STEP;
+	static constexpr int STAGE = (BM + BN) * STEP, STAGES = RING, AT_ONCE = TOGETHER, AHEAD = STAGES - AT_ONCE;
 	/* behind the ring: numbers per channel, then what each thread fetches for itself */
 	static constexpr int NUMBERS = STAGES * STAGE, FETCHED = NUMBERS + 3 * BN * 4, SHARED = FETCHED + BM * BN;
 };
@@ -205,24 +206,31 @@ DEVICE void multiply_step(uint32_t a_at, uint32_t b_at, const places &at, int (&
 	}
 }
 
-/* The ring of stages: a step is multiplied while the STAGES - 1 behind it are under way. */
-template <typename T, int BM, int BN, int STAGES, bool SIGNED, bool TABLE>
+/* The ring of stages: some steps are multiplied while those behind them are under way. */
+template <typename T, int BM, int BN, bool SIGNED, bool TABLE>
 DEVICE void multiply_all(const loader<T> &load, walker<TABLE> &units, uint32_t shared, const places &at, int first,
 			 int steps, int (&acc)[T::M][T::N][4])
 {
-	uint32_t stage = shared, next = shared + (STAGES - 1) * T::STAGE, end = shared + STAGES * T::STAGE;
+	uint32_t stage = shared, next = shared + T::AHEAD * T::STAGE, end = shared + T::STAGES * T::STAGE;
 
-	for (int s = 0; s < steps; s++) {
-		copies_wait<STAGES - 2>();
+	for (int s = 0; s < steps; s += T::AT_ONCE) {
+		copies_wait<T::AHEAD / T::AT_ONCE - 1>();
 		__syncthreads();
-		if (s + STAGES - 1 < steps) {
-			load.copy_weights(next + BM * STEP, first + s + STAGES - 1, BN);
-			load.copy_windows(next, units.next(s + STAGES < steps));
+#pragma unroll
+		for (int u = 0; u < T::AT_ONCE; u++) {
+			if (s + u + T::AHEAD < steps) {
+				load.copy_weights(next + BM * STEP, first + s + u + T::AHEAD, BN);
+				load.copy_windows(next, units.next(s + u + T::AHEAD + 1 < steps));
+			}
+			next = next + T::STAGE == end ? shared : next + T::STAGE;
 		}
 		copies_end();
-		multiply_step<T, SIGNED>(stage, stage + BM * STEP, at, acc);
-		stage = stage + T::STAGE == end ? shared : stage + T::STAGE;
-		next = next + T::STAGE == end ? shared : next + T::STAGE;
+#pragma unroll
+		for (int u = 0; u < T::AT_ONCE; u++) {
+			if (s + u < steps)
+				multiply_step<T, SIGNED>(stage, stage + BM * STEP, at, acc);
+			stage = stage + T::STAGE == end ? shared : stage + T::STAGE;
+		}
 	}
 }
 
@@ -408,15 +416,15 @@ DEVICE void run_chain(const qdq_cuda_contract &p, const char *memory, corner at,
 enum ending { ANY_STEPS, ROUNDS, ADDS };
 
 /* The stages that a block begins with: weights and numbers before the kernel before has ended, then windows. */
-template <typename T, int BM, int BN, int STAGES, ending END>
+template <typename T, int BM, int BN, ending END>
 DEVICE void fill(const loader<T> &load, walker<END == ANY_STEPS> &units, const qdq_cuda_contract &p, uint32_t shared,
 		 int channel, int first, int steps, corner at)
 {
-	unit of[STAGES - 1];
+	unit of[T::AHEAD];
 
 	copy_numbers<T, BN>(p, shared, channel);
 #pragma unroll
-	for (int s = 0; s < STAGES - 1; s++)
+	for (int s = 0; s < T::AHEAD; s++)
 		if (s < steps) {
 			of[s] = units.next(s + 1 < steps);
 			load.copy_weights(shared + s * T::STAGE + BM * STEP, first + s, BN);
@@ -425,17 +433,18 @@ DEVICE void fill(const loader<T> &load, walker<END == ANY_STEPS> &units, const q
 	if (END == ADDS || (END == ANY_STEPS && p.steps.fetched >= 0))
 		fetch<T>(p, shared, at.pixel - threadIdx.x % 32 / 4, at.c);
 #pragma unroll
-	for (int s = 0; s < STAGES - 1; s++) {
+	for (int s = 0; s < T::AHEAD; s++) {
 		if (s < steps)
 			load.copy_windows(shared + s * T::STAGE, of[s]);
-		copies_end();
+		if (s % T::AT_ONCE == T::AT_ONCE - 1)
+			copies_end();
 	}
 }
 
-template <int BM, int BN, int WM, int WN, int STAGES, ending END, bool SIGNED>
+template <int BM, int BN, int WM, int WN, int STAGES, int AT_ONCE, ending END, bool SIGNED>
 DEVICE void contract(const qdq_cuda_contract &p)
 {
-	using T = tile<BM, BN, WM, WN, STAGES>;
+	using T = tile<BM, BN, WM, WN, STAGES, AT_ONCE>;
 	extern __shared__ __align__(128) char memory[];
 	uint32_t shared = shared_address(memory);
 	int tile_index = blockIdx.x, pixel = tile_index / p.columns * BM, channel = tile_index % p.columns * BN;
@@ -450,16 +459,14 @@ DEVICE void contract(const qdq_cuda_contract &p)
 	let_next_begin();
 	if (steps > p.steps_each)
 		steps = p.steps_each;
-	fill<T, BM, BN, STAGES, END>(load, units, p, shared, channel, first, steps, at);
-	copies_wait<STAGES - 2>();
+	fill<T, BM, BN, END>(load, units, p, shared, channel, first, steps, at);
+	copies_wait<T::AHEAD / T::AT_ONCE - 1>();
 	__syncthreads();
 	begin<T, BN, END != ANY_STEPS>(p, memory, own, acc);
 	if (END == ANY_STEPS && p.x_signed)
-		multiply_all<T, BM, BN, STAGES, true>(load, units, shared, places_of<T>(warp_m, warp_n), first, steps,
-						      acc);
+		multiply_all<T, BM, BN, true>(load, units, shared, places_of<T>(warp_m, warp_n), first, steps, acc);
 	else
-		multiply_all<T, BM, BN, STAGES, SIGNED>(load, units, shared, places_of<T>(warp_m, warp_n), first, steps,
-							acc);
+		multiply_all<T, BM, BN, SIGNED>(load, units, shared, places_of<T>(warp_m, warp_n), first, steps, acc);
 	copies_wait<0>();
 	if (p.splits > 1 && !gather_splits<T>(p, tile_index, acc))
 		return;
@@ -471,20 +478,20 @@ DEVICE void contract(const qdq_cuda_contract &p)
 		run_chain<T, BN, END == ADDS>(p, memory, at, acc);
 }
 
-#define TILE(NAME, BM, BN, WM, WN, STAGES, BLOCKS, END, SIGNED)                                                      \
+#define TILE(NAME, BM, BN, WM, WN, STAGES, AT_ONCE, BLOCKS, END, SIGNED)                                             \
 	extern "C" __global__ __launch_bounds__(BM / WM * (BN / WN) * 32,                                            \
 						BLOCKS) void qdq_##NAME(const __grid_constant__ qdq_cuda_contract p) \
 	{                                                                                                            \
-		contract<BM, BN, WM, WN, STAGES, END, SIGNED>(p);                                                    \
+		contract<BM, BN, WM, WN, STAGES, AT_ONCE, END, SIGNED>(p);                                           \
 	}
 
 /* The tiles that there are; tactics.c knows the same list. */
-#define TILES(PREFIX, END, SIGNED)                                    \
-	TILE(PREFIX##_128x128, 128, 128, 64, 64, 3, 2, END, SIGNED)   \
-	TILE(PREFIX##_128x128x8, 128, 128, 64, 32, 4, 2, END, SIGNED) \
-	TILE(PREFIX##_128x64, 128, 64, 32, 64, 4, 3, END, SIGNED)     \
-	TILE(PREFIX##_64x64, 64, 64, 32, 32, 4, 4, END, SIGNED)       \
-	TILE(PREFIX##_128x32, 128, 32, 32, 32, 4, 4, END, SIGNED)     \
-	TILE(PREFIX##_32x64, 32, 64, 16, 32, 6, 4, END, SIGNED)
+#define TILES(PREFIX, END, SIGNED)                                       \
+	TILE(PREFIX##_128x128, 128, 128, 64, 64, 3, 1, 2, END, SIGNED)   \
+	TILE(PREFIX##_128x128x8, 128, 128, 64, 32, 4, 1, 2, END, SIGNED) \
+	TILE(PREFIX##_128x64, 128, 64, 32, 64, 4, 1, 3, END, SIGNED)     \
+	TILE(PREFIX##_64x64, 64, 64, 32, 32, 4, 1, 4, END, SIGNED)       \
+	TILE(PREFIX##_128x32, 128, 32, 32, 32, 4, 1, 4, END, SIGNED)     \
+	TILE(PREFIX##_32x64, 32, 64, 16, 32, 8, 2, 4, END, SIGNED)
 
 #endif

@@ -218,18 +218,24 @@ DEVICE void few_groups(const qdq_cuda_few &p, uint32_t patch, uint32_t weights, 
 	few_place to[M];
 	int acc[M][BLOCKS_OF_8][4], start[FEW_V];
 
+	int row = first / p.groups, x = first % p.groups * GROUP + lane / 4;
+
 	shared_numbers((const char *)numbers, start);
 #pragma unroll
 	for (int i = 0; i < M; i++) {
-		int n = first + i < p.groups * p.tile_rows ? first + i : 0, row = n / p.groups,
-		    x = (n % p.groups) * GROUP + lane / 4;
+		bool there = row < p.tile_rows; /* the first is; others than it may be computed for nothing */
 		int line = (image * p.oh + oy + row) * p.ow;
 
-		from[i] = patch + (row * p.sh * p.patch_w + x * p.sw + lane % 4 * p.dw) * 4;
-		to[i] = {line + ox + x, n == first + i && oy + row < p.oh ? line + p.ow : 0};
+		from[i] = there ? patch + (row * p.sh * p.patch_w + x * p.sw + lane % 4 * p.dw) * 4 : from[0];
+		to[i] = {line + ox + x, there && oy + row < p.oh ? line + p.ow : 0};
 #pragma unroll
 		for (int e = 0; e < FEW_V; e++)
 			acc[i][e / 2][e % 2] = acc[i][e / 2][2 + e % 2] = start[e];
+		x += GROUP;
+		if (x >= p.groups * GROUP) {
+			x -= p.groups * GROUP;
+			row++;
+		}
 	}
 	if (END == ANY_STEPS && p.x_signed)
 		multiply_patch<M, true>(p, from, weights, acc);
