@@ -3,9 +3,10 @@
  * tactics.c -- which tile, and in how many parts to split the window's sum
  *
  * The estimate is linear: a multiprocessor's first block takes a while for itself, for each step along the window and for
- * what it adds; further blocks take less, since they overlap; splits meet at the end. The numbers of each tile are
- * microseconds, least squares over the contractions of ResNet-50 and MobileNet at batches 1, 8 and 128 on one H100; other
- * devices differ by about the same factor for all.
+ * what it adds; blocks that find room beside it take less, since they overlap, and those that come when there is none left
+ * take their time again; splits meet at the end. The numbers of each tile are microseconds, least squares of relative errors
+ * over the contractions of ResNet-50 and MobileNet at batches 1, 8 and 128 on one H100; other devices differ by about the
+ * same factor for all.
  */
 #include "cuda.h"
 
@@ -27,19 +28,21 @@ int qdq_tile_shared(const qdq_tile_shape *s)
 }
 
 typedef struct cost {
-	double first, step, add;	  /* of the first block */
-	double more, more_step, more_add; /* of each further one on the same multiprocessor */
-	double meet, split;		  /* of split sums: at all, for each part */
+	double first, step, add;    /* of the first block */
+	double beside, beside_step; /* of each further one on the same multiprocessor, while there is room */
+	double later, later_step;   /* and of those that wait for it */
+	double more_add;	    /* of all but the first */
+	double meet, split;	    /* of split sums: at all, for each part */
 } cost;
 
 // clang-format off
 static const cost costs[QDQ_TILES] = {
-	{ 4.878, 0.983, 5.154, 3.175, 0.691, 1.622, 3.709, 0.624 },
-	{ 4.259, 0.828, 3.339, 2.650, 0.753, 1.341, 3.299, 0.585 },
-	{ 3.385, 0.839, 2.359, 1.471, 0.384, 0.421, 2.480, 0.453 },
-	{ 2.984, 0.559, 1.920, 0.700, 0.215, 0.259, 1.957, 0.379 },
-	{ 2.981, 0.717, 1.720, 0.849, 0.257, 0.256, 1.905, 0.350 },
-	{ 2.660, 0.409, 1.001, 0.476, 0.155, 0.149, 1.592, 0.288 },
+	{ 2.904, 0.794, 1.533, 1.914, 0.029, 1.850, 0.746, 0.837, 2.753, 0.587 },
+	{ 2.271, 0.733, 0.475, 1.667, 0.172, 1.464, 0.788, 0.649, 2.832, 0.500 },
+	{ 2.361, 0.572, 0.669, 0.773, 0.144, 1.151, 0.378, 0.315, 1.995, 0.454 },
+	{ 2.338, 0.305, 0.179, 0.348, 0.143, 0.639, 0.199, 0.173, 1.547, 0.335 },
+	{ 2.302, 0.457, 0.162, 0.386, 0.197, 0.753, 0.216, 0.169, 1.481, 0.403 },
+	{ 2.490, 0.208, 0.000, 0.128, 0.125, 0.504, 0.149, 0.072, 1.247, 0.261 },
 };
 // clang-format on
 
@@ -48,12 +51,12 @@ static double estimate(const qdq_cuda_device *d, const qdq_contraction *c, qdq_t
 	const qdq_tile_shape *s = &qdq_tiles[t.tile];
 	const cost *k = &costs[t.tile];
 	int64_t tiles = (c->pixels + s->pixels - 1) / s->pixels * ((c->channels + s->channels - 1) / s->channels);
-	double steps = (double)((c->depth / 64 + t.splits - 1) / t.splits);
-	double more = (double)(tiles * t.splits) / d->multiprocessors - 1, adds = c->adds ? 1 : 0;
+	double steps = (double)((c->depth / 64 + t.splits - 1) / t.splits), adds = c->adds ? 1 : 0;
+	int64_t more = (tiles * t.splits + d->multiprocessors - 1) / d->multiprocessors - 1;
+	int64_t beside = more < s->blocks - 1 ? more : s->blocks - 1;
 
-	more = more < 0 ? 0 : more;
-	return k->first + k->step * steps + k->add * adds +
-	       more * (k->more + k->more_step * steps + k->more_add * adds) +
+	return k->first + k->step * steps + k->add * adds + (double)beside * (k->beside + k->beside_step * steps) +
+	       (double)(more - beside) * (k->later + k->later_step * steps) + (double)more * k->more_add * adds +
 	       (t.splits > 1 ? k->meet + k->split * t.splits : 0);
 }
 
