@@ -35,32 +35,28 @@ DEVICE void copy_few_numbers(const qdq_cuda_few &p, uint32_t *to, int channel)
 	}
 }
 
-enum { WORDS = 5 }; /* of a row that a thread brings at a time */
-
 /* The steps ROUND and STORE on values / divisor. They are first multiplied by its inverse; that is exact enough unless it
- * comes near to a tie. */
-DEVICE void quantize(const qdq_cuda_few &p, float (&v)[WORDS][4], uint32_t (&words)[WORDS])
+ * comes near to a tie: both are wrong by 2^-24 of the value, and the quotient too. */
+DEVICE uint32_t quantize(const qdq_cuda_few &p, const float (&v)[4])
 {
 	bool near = false;
-	float rounded[WORDS][4];
+	float rounded[4];
 
 #pragma unroll
-	for (int i = 0; i < WORDS; i++)
-#pragma unroll
-		for (int c = 0; c < 4; c++) {
-			float clamped = fminf(fmaxf(__fmul_rn(v[i][c], p.scale), p.low), p.high);
+	for (int c = 0; c < 4; c++) {
+		float clamped = fminf(fmaxf(__fmul_rn(v[c], p.scale), p.low), p.high);
 
-			rounded[i][c] = __fsub_rn(__fadd_rn(clamped, 12582912.0f), 12582912.0f);
-			near |= !(fabsf(__fsub_rn(clamped, rounded[i][c])) <= p.distance);
-		}
+		rounded[c] = __fsub_rn(__fadd_rn(clamped, 12582912.0f), 12582912.0f);
+		near |= !(fabsf(__fsub_rn(clamped, rounded[c])) <= __fmaf_rn(fabsf(clamped), -0x1p-22f, p.distance));
+	}
 	if (near)
-#pragma unroll 1
-		for (int i = 0; i < WORDS * 4; i++)
-			(&rounded[0][0])[i] = qdq_clamp(__fdiv_rn((&v[0][0])[i], p.divisor), p.low, p.high);
 #pragma unroll
-	for (int i = 0; i < WORDS; i++)
-		words[i] = to_bytes<4>(rounded[i], p.zero).word[0];
+		for (int c = 0; c < 4; c++)
+			rounded[c] = qdq_clamp(__fdiv_rn(v[c], p.divisor), p.low, p.high);
+	return to_bytes<4>(rounded, p.zero).word[0];
 }
+
+enum { WORDS = 5 }; /* of a row that a thread brings at a time */
 
 /* A row of the patch from floats; at: of its first pixel, count: pixels. Outside there is padding. */
 DEVICE void quantize_row(const qdq_cuda_few &p, uint32_t *to, const float *from, int x0, bool inside)
@@ -69,7 +65,6 @@ DEVICE void quantize_row(const qdq_cuda_few &p, uint32_t *to, const float *from,
 
 	for (int first = threadIdx.x % 32; first < p.patch_w; first += 32 * WORDS) {
 		float v[WORDS][4] = {};
-		uint32_t words[WORDS];
 
 #pragma unroll
 		for (int i = 0; i < WORDS; i++) {
@@ -81,13 +76,13 @@ DEVICE void quantize_row(const qdq_cuda_few &p, uint32_t *to, const float *from,
 					if (c < p.inputs)
 						v[i][c] = __ldg(from + (int64_t)c * plane + x);
 		}
-		quantize(p, v, words);
 #pragma unroll
 		for (int i = 0; i < WORDS; i++) {
 			int x = first + i * 32;
 
 			if (x < p.patch_w)
-				to[x] = inside && (unsigned)(x0 + x) < (unsigned)p.w ? words[i] : (uint32_t)p.pad;
+				to[x] =
+				    inside && (unsigned)(x0 + x) < (unsigned)p.w ? quantize(p, v[i]) : (uint32_t)p.pad;
 		}
 	}
 }

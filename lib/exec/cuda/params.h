@@ -92,7 +92,7 @@ typedef struct qdq_cuda_few {
 	int32_t patch_h, patch_w;    /* what a block's windows cover */
 	int32_t from_floats, inputs; /* x is [n][inputs][h][w], floats, and quantized on the way */
 	float divisor, low, high, zero;
-	float scale, distance; /* about 1 / divisor; results so near to an integer are those of the division */
+	float scale, distance; /* 1 / divisor, rounded; how near to an integer its products must be to be right */
 	qdq_cuda_steps steps;
 } qdq_cuda_few;
 

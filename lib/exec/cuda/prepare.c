@@ -413,13 +413,11 @@ static bool quantizes_for(const qdq_cuda_plan *c, const qdq_kernel *k)
 	       to->first == i - 1 && to->last == i;
 }
 
-/* The inverse and the product with it are each wrong by 2^-24 of themselves, the quotient too: less than 2^-13 of values
- * that do not saturate, below 2^9. */
 static void set_division(qdq_cuda_few *p, const qdq_operand *o)
 {
 	p->divisor = o->divisor;
 	p->scale = o->divisor == 0 ? o->ratio : 1 / o->divisor;
-	p->distance = 0.5f - 1.0f / 4096;
+	p->distance = 0.5f;
 	if (o->divisor == 0) { /* it is a product */
 		p->distance = 1;
 	} else if (!isnormal(o->divisor) || !isnormal(p->scale)) {
