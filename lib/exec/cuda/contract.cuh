@@ -131,10 +131,10 @@ template <typename T> struct loader {
 		}
 #pragma unroll
 		for (int i = 0; i < T::B; i++) {
-			int r = row + i * T::ROWS, in_warp = r % (T::N * 8), position = in_warp % 8;
-			int k = channel + r - in_warp + position / 2 * T::V + in_warp / 8 * 2 + position % 2;
+			unsigned r = row + i * T::ROWS, in_warp = r % (T::N * 8), position = in_warp % 8;
+			int k = channel + (int)(r - in_warp + position / 2 * T::V + in_warp / 8 * 2 + position % 2);
 
-			is_channel[i] = r < bn && k < p.channels;
+			is_channel[i] = r < (unsigned)bn && k < p.channels;
 			weights[i] =
 			    pointer<const char>(p.weights) + (is_channel[i] ? (int64_t)k * p.depth : 0) + chunk * 16;
 		}
@@ -447,7 +447,8 @@ DEVICE void contract(const qdq_cuda_contract &p)
 	using T = tile<BM, BN, WM, WN, STAGES, AT_ONCE>;
 	extern __shared__ __align__(128) char memory[];
 	uint32_t shared = shared_address(memory);
-	int tile_index = blockIdx.x, pixel = tile_index / p.columns * BM, channel = tile_index % p.columns * BN;
+	int tile_index = blockIdx.x, row = (int)(blockIdx.x / (unsigned)p.columns);
+	int pixel = row * BM, channel = (tile_index - row * p.columns) * BN;
 	int first = blockIdx.y * p.steps_each, steps = p.depth / STEP - first;
 	int warp = threadIdx.x / 32, warp_m = warp % T::WARPS_M, warp_n = warp / T::WARPS_M;
 	int own = warp_n * WN + threadIdx.x % 4 * T::V;
