@@ -28,11 +28,21 @@ extern "C" {
 
 typedef struct qdq_session qdq_session;
 
-/* An element of a fused operator's output where the integers and the meaning of its Q/DQ nodes part. */
+/* An element of a fused operator's output where the integers and the meaning of its Q/DQ nodes part, and the rounding
+ * that caused it: the first Q on the element's way whose codes differ. Both had the same codes before it, so its two codes
+ * are a step apart, and that only where `tie` is at most `tolerance`; what comes behind it follows and is not judged. */
 typedef struct qdq_difference {
 	const char *node, *tensor;
 	uint64_t index;	      /* of the element, row-major */
 	double got, expected; /* codes, or floats */
+	const char *rounding; /* the tensor that this Q gives; NULL: there is none, the floats differ by themselves */
+	double rounding_got, rounding_expected; /* its codes */
+	double value;	  /* what it rounded, in steps from the zero point, as the integers have it */
+	double tie;	  /* how far that is from the nearest tie, in steps */
+	double tolerance; /* how far the roundings of float32 on both sides can bring it: 1e-5, or 2^-21 of the largest
+			     number on the way from the codes before it */
+	int has_accumulator; /* of a contraction: */
+	int32_t accumulator; /* its exact sum, with the zero points' terms and an int32 bias */
 } qdq_difference;
 
 #define QDQ_SESSION_OPTIONS_VERSION 1

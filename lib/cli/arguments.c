@@ -194,7 +194,7 @@ static const option options[] = {
     {"--output", TAKES_VALUE, RUN, set_output},
     {"--check", TAKES_NOTHING, RUN, set_check},
     {"--layers", TAKES_NOTHING, COMPARE, set_layers},
-    {"--device", TAKES_VALUE, RUN, set_device},
+    {"--device", TAKES_VALUE, RUN | COMPARE, set_device},
     {"--time-tactics", TAKES_NOTHING, RUN, set_time_tactics},
     {"--threads", TAKES_VALUE, RUN | COMPARE, set_threads},
     {"--instructions", TAKES_VALUE, RUN, set_instructions},

@@ -377,7 +377,8 @@ static qdq_status keep_outputs(side *s, const qdq_binding *outputs, size_t count
 
 static qdq_status run_side(job *j, side *s)
 {
-	qdq_session_options options = {.version = QDQ_SESSION_OPTIONS_VERSION, .threads = j->arguments->threads};
+	qdq_session_options options = {
+	    .version = QDQ_SESSION_OPTIONS_VERSION, .threads = j->arguments->threads, .device = j->arguments->device};
 	size_t count = qdq_output_count(s->model);
 	qdq_binding *outputs = calloc(count + 1, sizeof *outputs);
 	qdq_status status = outputs == NULL ? QDQ_ENOMEM : bind_inputs(&s->inputs, &s->n_inputs, &j->given, s->model);

@@ -64,10 +64,12 @@ static const char *const texts[] = {
 	"  --layers                 also what is between the operators, by name: each tensor that differs (below 60 "
 	"dB), and\n"
 	"                           the first that does\n"
+	"  --device cpu|cuda|cuda:N where both run, as for qdqopt run; also with --layers\n"
 	"  --threads N              as many as there are cores, if not given; the results do not depend on it\n"
 	"  --quiet                  no warnings; the results are printed all the same\n"
 	"\n"
-	"Exit status: 0 they ran, whatever the differences; 1 a model cannot be used; 2 wrong usage; 3 file system.\n",
+	"Exit status: 0 they ran, whatever the differences; 1 a model cannot be used; 2 wrong usage; 3 file system;\n"
+	"5 device.\n",
 };
 
 static void print_passes(void)

@@ -16,7 +16,8 @@ typedef struct job {
 	given_inputs given;
 	qdq_binding *inputs, *outputs;
 	size_t n_inputs, n_outputs;
-	uint64_t differences, large; /* elements; of those, by more than a step */
+	uint64_t differences, large; /* elements; of those, where a rounding is off by more than a step */
+	uint64_t far;		     /* of those, where it is not at a tie */
 } job;
 
 /* ---- outputs ---- */
@@ -85,12 +86,22 @@ enum { LISTED = 100 };
 static void print_difference(void *user, const qdq_difference *d)
 {
 	job *j = user;
-	double by = d->got > d->expected ? d->got - d->expected : d->expected - d->got;
+	double by = d->rounding != NULL ? d->rounding_got - d->rounding_expected : d->got - d->expected;
 
-	j->large += !(by <= 1);
-	if (j->differences++ < LISTED)
-		printf("%s: %s[%llu] is %.9g, its Q/DQ nodes give %.9g\n", d->node, d->tensor,
-		       (unsigned long long)d->index, d->got, d->expected);
+	j->large += !(by <= 1 && by >= -1);
+	j->far += d->rounding != NULL && !(d->tie <= d->tolerance);
+	if (j->differences++ >= LISTED)
+		return;
+	printf("%s: %s[%llu] is %.9g, its Q/DQ nodes give %.9g (", d->node, d->tensor, (unsigned long long)d->index,
+	       d->got, d->expected);
+	if (d->rounding != NULL && strcmp(d->rounding, d->tensor) != 0)
+		printf("%s is %g, not %g: ", d->rounding, d->rounding_got, d->rounding_expected);
+	if (d->has_accumulator)
+		printf("accumulator %ld, ", (long)d->accumulator);
+	if (d->rounding != NULL)
+		printf("%.9g before rounding, %.2g from a tie)\n", d->value, d->tie);
+	else
+		printf("nothing was rounded otherwise)\n");
 }
 
 /* ---- the command ---- */
@@ -136,8 +147,9 @@ static qdq_status run(job *j)
 	for (size_t i = 0; status == QDQ_OK && !a->quiet && i < j->n_outputs; i++)
 		print_output(&j->outputs[i]);
 	if (status == QDQ_OK && a->check)
-		printf("%llu elements differ from what the Q/DQ nodes give, %llu by more than a step\n",
-		       (unsigned long long)j->differences, (unsigned long long)j->large);
+		printf(
+		    "%llu elements differ from what the Q/DQ nodes give, %llu by more than a step, %llu not at a tie\n",
+		    (unsigned long long)j->differences, (unsigned long long)j->large, (unsigned long long)j->far);
 	if (status == QDQ_OK && !a->quiet)
 		print_facts(j);
 	return status == QDQ_OK ? flush_stream(stdout, "standard output") : status;

@@ -53,6 +53,7 @@ typedef struct qdq_step {
 	float low, high;
 	const float *multiplier, *addend; /* per channel */
 	qdq_operand other;		  /* of ADD and STORE */
+	const qdq_value *value;		  /* of ROUND: the codes that it stands for, in the region */
 } qdq_step;
 
 typedef enum qdq_anchor {

@@ -178,6 +178,7 @@ static bool lower_q(lowering *l, const qdq_node *n)
 	    !register_of(l, qdq_in(n, 0), &from))
 		return false;
 	s = add_step(l, QDQ_STEP_ROUND, from);
+	s->value = n->outputs[0];
 	s->low = (float)(qdq_type_min(q.type) - qdq_quant_zero(&q, 0));
 	s->high = (float)(qdq_type_max(q.type) - qdq_quant_zero(&q, 0));
 	l->scales.items[l->scales.count - 1] = qdq_quant_scale(&q, 0);

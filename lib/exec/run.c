@@ -3,6 +3,7 @@
  * run.c -- executing a plan on the CPU: one kernel after the other, each shared by the threads
  */
 #include "backend.h"
+#include "check.h"
 #include "rows.h"
 #include "threads.h"
 
@@ -123,15 +124,15 @@ static void turn(const qdq_buffer *b, char *rows, char *plain, bool to_plain)
 	}
 }
 
-static const qdq_tensor *tensor_of(const job *j, qdq_arena *a, const qdq_value *v)
+const qdq_tensor *qdq_plan_tensor(const qdq_plan *p, char *const *data, qdq_arena *a, const qdq_value *v)
 {
 	const qdq_buffer *b;
 	qdq_tensor *t;
 
-	if (v == NULL || qdq_value_constant(v) != NULL || j->p->buffer_of[v->id] == 0)
+	if (v == NULL || qdq_value_constant(v) != NULL || p->buffer_of[v->id] == 0)
 		return v == NULL ? NULL : v->tensor;
-	b = &j->p->buffers.items[j->p->buffer_of[v->id] - 1];
-	if (j->data[b - j->p->buffers.items] == NULL)
+	b = &p->buffers.items[p->buffer_of[v->id] - 1];
+	if (data[b - p->buffers.items] == NULL)
 		return v->tensor; /* an input with a default */
 	t = qdq_new(a, qdq_tensor);
 	/* the value's shape: another value, of another rank, may have the same buffer */
@@ -140,11 +141,11 @@ static const qdq_tensor *tensor_of(const job *j, qdq_arena *a, const qdq_value *
 			  .dims = v->shape->dim,
 			  .count = (uint64_t)qdq_shape_count(v->shape, NULL)};
 	(void)qdq_type_size(b->type, t->count, &t->size);
-	t->data = j->data[b - j->p->buffers.items];
+	t->data = data[b - p->buffers.items];
 	if (b->rows) {
 		char *plain = qdq_alloc(a, (size_t)t->size);
 
-		turn(b, j->data[b - j->p->buffers.items], plain, true);
+		turn(b, data[b - p->buffers.items], plain, true);
 		t->data = plain;
 	}
 	return t;
@@ -184,7 +185,7 @@ static void run_node(void *arg, qdq_arena *a)
 	qdq_eval_result result;
 
 	for (uint32_t i = 0; i < n->n_inputs; i++)
-		in[i] = tensor_of(j, a, qdq_in(n, i));
+		in[i] = qdq_plan_tensor(j->p, j->data, a, qdq_in(n, i));
 	result = n->region != NULL ? qdq_eval_graph(j->p->m, n->region->body, a, in, out, &failed)
 				   : qdq_eval_node(j->p->m, a, n, in, out, 0);
 	if (result != QDQ_EVAL_OK)
@@ -193,63 +194,6 @@ static void run_node(void *arg, qdq_arena *a)
 	for (uint32_t i = 0; i < n->n_outputs; i++)
 		if (n->outputs[i] != NULL)
 			keep_result(j, n, n->outputs[i], out[i]);
-}
-
-/* ---- checking ---- */
-
-static double element(const qdq_tensor *t, uint64_t i)
-{
-	double real = 0;
-	int64_t code;
-
-	if (qdq_tensor_int(t, i, &code))
-		return (double)code;
-	(void)qdq_tensor_real(t, i, &real);
-	return real;
-}
-
-static void compare(const qdq_call *m, const qdq_node *n, const qdq_value *v, const qdq_tensor *got,
-		    const qdq_tensor *expected)
-{
-	for (uint64_t i = 0; i < got->count; i++) {
-		double a = element(got, i), b = element(expected, i), size = fabs(b) > 1 ? fabs(b) : 1;
-		qdq_difference d = {n->name, v->name, i, a, b};
-
-		if (a == b || (isnan(a) && isnan(b)) || (got->type == QDQ_TYPE_FLOAT && fabs(a - b) <= 1e-5 * size))
-			continue;
-		m->check(m->user, &d);
-	}
-}
-
-struct checking {
-	job *j;
-	const qdq_call *call;
-};
-
-/* The region as its Q/DQ nodes, on what the kernel has read; its inputs are still there. */
-static void check_node(void *arg, qdq_arena *a)
-{
-	const struct checking *c = arg;
-	const qdq_node *n = c->j->k->node;
-	const qdq_tensor **in = qdq_array(a, const qdq_tensor *, n->n_inputs);
-	const qdq_tensor **out = qdq_array(a, const qdq_tensor *, n->n_outputs);
-
-	for (uint32_t i = 0; i < n->n_inputs; i++)
-		in[i] = tensor_of(c->j, a, qdq_in(n, i));
-	if (qdq_eval_graph(c->j->p->m, n->region->body, a, in, out, NULL) != QDQ_EVAL_OK)
-		refuse(c->j, n, "the reference evaluator refuses what this operator was fused from");
-	for (uint32_t i = 0; i < n->n_outputs; i++)
-		if (n->outputs[i] != NULL)
-			compare(c->call, n, n->outputs[i], tensor_of(c->j, a, n->outputs[i]), out[i]);
-}
-
-/* Has kernel i written the last of what its fused operator writes? */
-static bool completes_region(const qdq_plan *p, size_t i)
-{
-	const qdq_kernel *k = &p->kernels.items[i];
-
-	return k->anchor != QDQ_ANCHOR_NODE && k->node != NULL && k->node->region != NULL &&
-	       (i + 1 == p->kernels.count || p->kernels.items[i + 1].node != k->node);
 }
 
 /* ---- plans ---- */
@@ -372,8 +316,8 @@ static void run_all(void *arg, qdq_arena *scratch)
 	give_scratch(&j, scratch);
 	for (size_t i = 0; i < j.p->kernels.count; i++) {
 		run_one(&j, i);
-		if (r->call->check != NULL && completes_region(j.p, i))
-			qdq_with_scratch(j.p->m->ctx, check_node, &(struct checking){&j, r->call});
+		if (r->call->check != NULL)
+			qdq_check_kernel(j.p, j.data, i, r->call);
 	}
 	copy_outputs(&j, r->call);
 }

@@ -72,7 +72,7 @@ def check_reference(path, folder):
     if sum(x.size for x in inputs.values()) < 50000:  # the evaluator takes its time
         given = os.path.join(folder, "in.npz")
         done = subprocess.run([QDQOPT, "run", path, "--input", given, "--check"], capture_output=True, text=True)
-        check(done.returncode == 0 and ", 0 by more than a step" in done.stdout, "%s --check: %s" % (name, done.stdout[-300:]))
+        check(done.returncode == 0 and ", 0 by more than a step, 0 not at a tie" in done.stdout, "%s --check: %s" % (name, done.stdout[-300:]))
     for options in (("--threads", "1", "--instructions", "c"), ("--threads", "3", "--instructions", "avx2")):
         again, wrong = run(path, inputs, folder, *options)
         check(again is not None and all(np.array_equal(again[k], got[k]) for k in got), "%s: %s gives others" % (name, options))
@@ -366,6 +366,9 @@ def check_compare_words(folder):
     compare_status = subprocess.run([QDQOPT, "compare", a, a, "--input", empty], capture_output=True).returncode
     check(compare_status in (0, 1, 2), "nothing: exit status %d" % compare_status)
     check(compare(a, a, "--random", "3") == compare(a, a, "--random", "3", "--quiet"), "--quiet")
+    check(compare(a, a, "--random", "3") == compare(a, a, "--random", "3", "--device", "cpu"), "--device cpu")
+    done = subprocess.run([QDQOPT, "compare", a, a, "--random", "3", "--layers", "--device", "cuda:9"], capture_output=True, text=True)
+    check(done.returncode == 5 and done.stderr.strip() and not done.stdout, "a device that is not there: %d, %s" % (done.returncode, done.stderr))
     bad = os.path.join(folder, "bad.onnx")
     with open(bad, "wb") as f:
         f.write(b"\x08\x08\xff\xff\xff")
@@ -373,7 +376,7 @@ def check_compare_words(folder):
                           ((a, arrays("typo", yy=y), "--input", given), 2), ((a, arrays("t", t=y), "--input", given), 2),
                           ((a, arrays("x", x=y), "--input", given, "--layers"), 2), ((a, wide, "--random", "1"), 2),
                           ((a, a, "--input", arrays("wrong", q=x)), 2), ((a, a, "--random", "1", "--check"), 2),
-                          ((a, a, "--random", "1", "--passes", "none"), 2), ((a, a, "--layers=1"), 2), ((a, a, "--random", "1", "--threads", "0"), 2),
+                          ((a, a, "--random", "1", "--passes", "none"), 2), ((a, a, "--layers=1"), 2), ((a, a, "--random", "1", "--device", "tpu"), 2), ((a, a, "--random", "1", "--threads", "0"), 2),
                           ((a, os.path.join(folder, "missing.onnx")), 3), ((os.path.join(folder, "missing.onnx"), a), 3),
                           ((a, os.path.join(folder, "missing.npz")), 3), ((a, bad), 1), ((bad, a), 1)):
         compare(*words, status=status)

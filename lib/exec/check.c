@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * check.c -- fused operators beside their Q/DQ nodes: where the two part, and what caused it
+ *
+ * Every output element is compared. One that differs is computed once more, alone and in plain C: its accumulator, and
+ * each register behind it. The first Q on its way whose code is not that of the evaluator is the cause: before it both
+ * had the same codes. What comes behind that Q follows from it and is not judged.
+ */
+#include "check.h"
+
+#include "rows.h"
+
+#define TIE 1e-5 /* a step more or less is right so near to a tie */
+
+typedef struct checking {
+	const qdq_plan *p;
+	char *const *data;
+	size_t kernel;
+	const qdq_call *call;
+	qdq_arena *arena;
+	const qdq_tensor **values; /* by id: what the Q/DQ nodes give, also inside the region */
+	/* one element alone */
+	qdq_kernel alone; /* without its stores */
+	const qdq_kernel *of;
+	float *registers;
+} checking;
+
+/* ---- the Q/DQ nodes ---- */
+
+QDQ_NORETURN static void refuse(const checking *c, const qdq_node *n)
+{
+	qdq_where where = {.file = c->p->m->path, .node = *n->name != '\0' ? n->name : NULL, .op = n->op_type};
+
+	qdq_fail(c->p->m->ctx, QDQ_EMODEL, &where, "the reference evaluator refuses what this operator was fused from");
+}
+
+static const qdq_tensor *evaluated(const checking *c, const qdq_value *v)
+{
+	return v == NULL ? NULL : c->values[v->id] != NULL ? c->values[v->id] : v->tensor;
+}
+
+static void evaluate(checking *c, const qdq_node *fused)
+{
+	const qdq_graph *body = fused->region->body;
+
+	c->values = qdq_array(c->arena, const qdq_tensor *, c->p->m->n_values);
+	for (uint32_t i = 0; i < body->inputs.count; i++)
+		c->values[body->inputs.items[i]->id] = qdq_plan_tensor(c->p, c->data, c->arena, qdq_in(fused, i));
+	for (const qdq_node *n = body->first; n != NULL; n = n->next) {
+		const qdq_tensor **in = qdq_array(c->arena, const qdq_tensor *, n->n_inputs);
+		const qdq_tensor **out = qdq_array(c->arena, const qdq_tensor *, n->n_outputs);
+
+		for (uint32_t i = 0; i < n->n_inputs; i++)
+			in[i] = evaluated(c, qdq_in(n, i));
+		if (qdq_eval_node(c->p->m, c->arena, n, in, out, 0) != QDQ_EVAL_OK)
+			refuse(c, n);
+		for (uint32_t i = 0; i < n->n_outputs; i++)
+			if (n->outputs[i] != NULL)
+				c->values[n->outputs[i]->id] = out[i];
+	}
+}
+
+/* ---- one element alone ---- */
+
+/* Where an element comes from. */
+typedef struct origin {
+	const qdq_kernel *k;
+	const qdq_step *store;
+	int64_t pixel, channel; /* of the kernel */
+	uint64_t index;		/* among what the kernel computes, row-major */
+	int64_t lane;		/* of its registers */
+	int32_t accumulator;	/* of a contraction */
+} origin;
+
+static bool find_store(const checking *c, const qdq_kernel *k, const qdq_value *v, uint64_t index, origin *out)
+{
+	const qdq_buffer *b = &c->p->buffers.items[c->p->buffer_of[v->id] - 1];
+	int64_t at = (int64_t)index, channel = at / k->spatial % b->dims[1], image = at / k->spatial / b->dims[1];
+
+	for (uint32_t s = 0; s < k->n_steps; s++) {
+		const qdq_step *store = &k->steps[s];
+		int64_t own = channel - store->other.channel;
+
+		if (store->kind != QDQ_STEP_STORE || &c->p->buffers.items[store->other.buffer] != b || own < 0 ||
+		    own >= k->channels)
+			continue;
+		*out = (origin){.k = k, .store = store, .pixel = image * k->spatial + at % k->spatial, .channel = own};
+		out->index = (uint64_t)((image * k->channels + own) * k->spatial + at % k->spatial);
+		return true;
+	}
+	return false;
+}
+
+/* Of the kernels that a fused operator has (one for each input of a Concat), the one that wrote this element. */
+static bool find_origin(const checking *c, const qdq_value *v, uint64_t index, origin *out)
+{
+	const qdq_node *n = c->p->kernels.items[c->kernel].node;
+
+	for (size_t i = c->kernel + 1; i-- > 0 && c->p->kernels.items[i].node == n;)
+		if (find_store(c, &c->p->kernels.items[i], v, index, out))
+			return true;
+	return false;
+}
+
+/* The sum that the kernels of every device compute, without the bias. */
+static int32_t accumulate(const qdq_conv *g, const uint8_t *x, int64_t pixel, int64_t k)
+{
+	int64_t image = pixel / (g->oh * g->ow), oy = pixel / g->ow % g->oh, ox = pixel % g->ow;
+	int64_t each = g->c / g->groups, first = k / (g->k / g->groups) * each;
+	int32_t sum = 0;
+
+	for (int64_t t = 0; t < g->kh * g->kw; t++) {
+		int64_t row = oy * g->sh - g->top + t / g->kw * g->dh,
+			column = ox * g->sw - g->left + t % g->kw * g->dw;
+		const uint8_t *at = x + ((image * g->h + row) * g->w + column) * g->pitch + first;
+
+		if (row < 0 || row >= g->h || column < 0 || column >= g->w)
+			continue;
+		for (int64_t c = 0; c < each; c++)
+			sum += ((g->x_signed ? (int8_t)at[c] : at[c]) - g->zx) * qdq_weight(g, k, c, t);
+	}
+	return sum;
+}
+
+static void prepare_alone(checking *c, const qdq_kernel *k)
+{
+	qdq_step *steps = qdq_array(c->arena, qdq_step, k->n_steps);
+
+	c->of = k;
+	c->alone = *k;
+	c->alone.steps = steps;
+	c->alone.n_steps = 0;
+	for (uint32_t s = 0; s < k->n_steps; s++)
+		if (k->steps[s].kind != QDQ_STEP_STORE)
+			steps[c->alone.n_steps++] = k->steps[s];
+	c->registers = qdq_array(c->arena, float, (size_t)k->n_registers *QDQ_ROW);
+}
+
+/* Fills the registers with what the kernel had for this element. */
+static void run_alone(checking *c, origin *o)
+{
+	const qdq_kernel *k = o->k;
+	qdq_row row = {.k = &c->alone,
+		       .isa = QDQ_ISA_C,
+		       .buffers = c->p->buffers.items,
+		       .data = c->data,
+		       .pixel = o->pixel,
+		       .pixels = 1,
+		       .channel = o->channel,
+		       .count = 1};
+
+	if (c->of != k)
+		prepare_alone(c, k);
+	row.registers = c->registers;
+	if (k->anchor == QDQ_ANCHOR_CONTRACT) {
+		int32_t sum = accumulate(&k->conv, (const uint8_t *)c->data[k->in[0].buffer], o->pixel, o->channel);
+
+		qdq_row_contract(&row, &sum, 1);
+		o->accumulator = sum + (k->bias != NULL ? k->bias[o->channel] : 0);
+		return;
+	}
+	c->alone.channels = o->channel + 1; /* the last that it computes, so the one that stays */
+	qdq_rows_run(&row, o->pixel, 1);
+	o->lane = o->channel % QDQ_ROW;
+}
+
+static float at_register(const checking *c, const origin *o, uint32_t reg)
+{
+	return c->registers[(int64_t)reg * QDQ_ROW + o->lane];
+}
+
+/* ---- the cause ---- */
+
+/* The code that a rounding gave here, and what the evaluator has in its place. */
+static bool codes_of(const checking *c, const origin *o, const qdq_step *s, int64_t *got, int64_t *expected)
+{
+	const qdq_tensor *t = s->value == NULL ? NULL : c->values[s->value->id];
+
+	if (t == NULL || o->index >= t->count || !qdq_tensor_int(t, o->index, expected))
+		return false;
+	*got = (int64_t)(at_register(c, o, s->to) - s->low) + qdq_type_min(t->type);
+	return true;
+}
+
+/* The first rounding on the way to a register whose code is another than the evaluator's; NULL: none. */
+static const qdq_step *first_parted(const checking *c, const origin *o, uint32_t reg)
+{
+	for (uint32_t i = 0; i < o->k->n_steps; i++) {
+		const qdq_step *s = &o->k->steps[i], *before;
+		int64_t got, expected;
+
+		if (s->kind == QDQ_STEP_STORE || s->to != reg || reg == 0)
+			continue;
+		before = first_parted(c, o, s->from);
+		if (before != NULL)
+			return before;
+		return s->kind == QDQ_STEP_ROUND && codes_of(c, o, s, &got, &expected) && got != expected ? s : NULL;
+	}
+	return NULL;
+}
+
+/* How far v is from the nearest number between two codes, in steps; exact. */
+static double from_tie(double v, double low, double high)
+{
+	double tie = floor(v) + 0.5;
+
+	tie = tie < low + 0.5 ? low + 0.5 : tie > high - 0.5 ? high - 0.5 : tie;
+	return fabs(v - tie);
+}
+
+/* The largest number between a rounding and the codes that it was computed from. */
+static double largest_before(const checking *c, const origin *o, const qdq_step *rounding)
+{
+	double largest = fabs((double)(at_register(c, o, rounding->from) * rounding->before));
+	const qdq_step *s = rounding;
+
+	for (uint32_t i = o->k->n_steps; i-- > 0 && s->from != 0;) {
+		const qdq_step *before = &o->k->steps[i];
+
+		if (before->kind == QDQ_STEP_STORE || before->to != s->from)
+			continue;
+		if (before->kind == QDQ_STEP_ROUND)
+			break;
+		s = before;
+		largest = fmax(largest, fabs((double)(at_register(c, o, s->from) * s->before)));
+	}
+	return largest;
+}
+
+static void explain(checking *c, const qdq_value *v, qdq_difference *d)
+{
+	const qdq_step *s;
+	int64_t got = 0, expected = 0;
+	origin o;
+
+	if (!find_origin(c, v, d->index, &o))
+		return;
+	run_alone(c, &o);
+	d->has_accumulator = o.k->anchor == QDQ_ANCHOR_CONTRACT;
+	d->accumulator = o.accumulator;
+	s = first_parted(c, &o, o.store->from);
+	d->value = (double)at_register(c, &o, o.store->from);
+	if (s == NULL || !codes_of(c, &o, s, &got, &expected))
+		return;
+	d->rounding = s->to == o.store->from ? v->name : s->value->name != NULL ? s->value->name : "";
+	d->rounding_got = (double)got;
+	d->rounding_expected = (double)expected;
+	d->value = (double)(at_register(c, &o, s->from) * s->before);
+	d->tie = from_tie(d->value, (double)s->low, (double)s->high);
+	d->tolerance = fmax(TIE, largest_before(c, &o, s) * 0x1p-21);
+}
+
+/* ---- comparing ---- */
+
+static double element(const qdq_tensor *t, uint64_t i)
+{
+	double real = 0;
+	int64_t code;
+
+	if (qdq_tensor_int(t, i, &code))
+		return (double)code;
+	(void)qdq_tensor_real(t, i, &real);
+	return real;
+}
+
+static void compare(checking *c, const qdq_node *n, const qdq_value *v, const qdq_tensor *got,
+		    const qdq_tensor *expected)
+{
+	for (uint64_t i = 0; i < got->count; i++) {
+		double a = element(got, i), b = element(expected, i), size = fabs(b) > 1 ? fabs(b) : 1;
+		qdq_difference d = {.node = n->name, .tensor = v->name, .index = i, .got = a, .expected = b};
+
+		if (a == b || (isnan(a) && isnan(b)) || (got->type == QDQ_TYPE_FLOAT && fabs(a - b) <= 1e-5 * size))
+			continue;
+		explain(c, v, &d);
+		c->call->check(c->call->user, &d);
+	}
+}
+
+/* The kernel's inputs are still there. */
+static void check(void *arg, qdq_arena *a)
+{
+	checking *c = arg;
+	const qdq_node *n = c->p->kernels.items[c->kernel].node;
+
+	c->arena = a;
+	evaluate(c, n);
+	for (uint32_t i = 0; i < n->n_outputs; i++)
+		if (n->outputs[i] != NULL)
+			compare(c, n, n->outputs[i], qdq_plan_tensor(c->p, c->data, a, n->outputs[i]),
+				evaluated(c, n->region->body->outputs.items[i]));
+}
+
+/* Does it bring codes into ROWS, and nothing else? Such a kernel has the node that made the codes. */
+static bool is_copy(const qdq_plan *p, const qdq_kernel *k)
+{
+	return k->anchor == QDQ_ANCHOR_LOAD && k->n_steps == 1 && k->steps[0].kind == QDQ_STEP_STORE &&
+	       p->buffers.items[k->in[0].buffer].value == p->buffers.items[k->steps[0].other.buffer].value;
+}
+
+/* Has kernel i written the last of what its fused operator writes? */
+static bool completes_region(const qdq_plan *p, size_t i)
+{
+	const qdq_kernel *k = &p->kernels.items[i];
+
+	return k->anchor != QDQ_ANCHOR_NODE && k->node != NULL && k->node->region != NULL && !is_copy(p, k) &&
+	       (i + 1 == p->kernels.count || p->kernels.items[i + 1].node != k->node || is_copy(p, k + 1));
+}
+
+void qdq_check_kernel(const qdq_plan *p, char *const *data, size_t i, const qdq_call *call)
+{
+	checking c = {.p = p, .data = data, .kernel = i, .call = call};
+
+	if (completes_region(p, i))
+		qdq_with_scratch(p->m->ctx, check, &c);
+}
