@@ -77,7 +77,7 @@ COUNT    = RESULTS=$(abspath $(RESULTS)) test/count
 CLANG   ?= clang
 FLOOR   ?= 90
 RUNS    ?= 1000000
-CHECKS   = check-unit check-golden check-kernels check-exec check-properties check-oom check-asan check-tsan check-fuzz check-examples check-peer cover
+CHECKS   = check-unit check-golden check-kernels check-exec check-cuda-host check-properties check-oom check-asan check-tsan check-fuzz check-examples check-peer cover
 TESTS    = golden exec properties oom threads
 REPLAYS := $(patsubst test/fuzz/fuzz_%.c,replay_%,$(wildcard test/fuzz/fuzz_*.c))
 SOURCES  = $(wildcard include/*.h lib/*/*.[ch] lib/*/*/*.[ch] passes/*.[ch] test/*.c test/*/*.[ch] examples/*.c)
@@ -86,7 +86,7 @@ NPZ_OBJ  = $(patsubst %,$(BUILD)/lib/cli/%.o,npz npy output)
 ASAN    := $(MAKE) BUILD=build/asan DEBUG=1 SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined"
 TSAN    := $(MAKE) BUILD=build/tsan DEBUG=1 SAN=-fsanitize=thread
 
-.PHONY: check check-unit check-golden check-kernels check-exec check-properties check-oom check-asan check-tsan check-fuzz check-examples
+.PHONY: check check-cuda-host check-unit check-golden check-kernels check-exec check-properties check-oom check-asan check-tsan check-fuzz check-examples
 .PHONY: gpu-bundle check-gpu bench-gpu check-peer cover bench fuzz lint wc bless test-programs clean
 check: ## everything; the last line says how many tests passed and failed
 	@test/check $(RESULTS) lint $(CHECKS)
@@ -105,6 +105,16 @@ $(BUILD)/test/small_arena.o: lib/base/arena.c
 	$(CC) $(ALL_CFLAGS) -DFIRST_BLOCK=16 -DLAST_BLOCK=16 -c -o $@ $<
 $(BUILD)/test/run_oom: $(BUILD)/test/oom.o $(BUILD)/test/fixture.o $(BUILD)/test/small_arena.o $(BUILD)/libqdqopt.a
 	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
+# A CUDA driver without a GPU (test/fake), and programs whose kernels only it knows
+FAKE     = $(BUILD)/test/fake/libcuda.so.1 $(BUILD)/test/fake/old/libcuda.so.1
+$(BUILD)/test/fake/%.o: ALL_CFLAGS += -O3
+$(BUILD)/test/fake/libcuda.so.1: $(BUILD)/test/fake/driver.o $(BUILD)/test/fake/kernels.o
+	$(CC) $(SAN) -shared -Wl,-Bsymbolic -o $@ $^ -lm -lpthread
+$(BUILD)/test/fake/old/libcuda.so.1: $(BUILD)/test/fake/old.o
+	@mkdir -p $(@D)
+	$(CC) $(SAN) -shared -o $@ $^
+$(BUILD)/test/fake/run_%: $(BUILD)/test/%.o $(BUILD)/test/fixture.o $(BUILD)/test/fake/images.o $(BUILD)/libqdqopt.a
+	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
 .SECONDARY:
 -include $(wildcard $(BUILD)/test/*.d $(BUILD)/test/*/*.d)
 
@@ -118,6 +128,10 @@ check-kernels: $(if $(NVCC),$(KERNELS)) ## CUDA kernels compiled for every archi
 	$(COUNT) kernels test/check_kernels $(CUDA) lib/exec/cuda/budget.txt
 check-exec: $(BUILD)/test/run_exec ## random regions and the models, run in integers, against their Q/DQ nodes
 	$(COUNT) exec $< test/models
+check-cuda-host: $(FAKE) $(BUILD)/test/fake/run_exec ## the CUDA back end without a GPU: a fake driver, its kernels in C, as it is and under ASan
+	$(COUNT) cuda-host env LD_LIBRARY_PATH=$(BUILD)/test/fake $(BUILD)/test/fake/run_exec --device=cuda test/models
+	$(ASAN) $(FAKE:$(BUILD)/%=build/asan/%) build/asan/test/fake/run_exec
+	$(COUNT) asan-cuda-host env LD_LIBRARY_PATH=build/asan/test/fake build/asan/test/fake/run_exec --device=cuda
 check-properties: $(BUILD)/test/run_properties ## idempotence, pass orders, load and save, print and parse
 	$(COUNT) properties $< test/models test/golden
 check-oom: $(BUILD)/test/run_oom ## every single allocation fails once
