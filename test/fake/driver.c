@@ -49,7 +49,7 @@ struct CUfunc_st {
 	int shared;
 };
 struct CUmod_st {
-	const char *prefix;
+	const char *begin; /* what its kernels' names begin with, one after the other */
 	CUfunction functions;
 };
 struct CUgraph_st {
@@ -293,7 +293,7 @@ CUresult fake_module_load(CUmodule *out, const void *image)
 
 	if (r == 0) {
 		*out = make(sizeof **out);
-		(*out)->prefix = image;
+		(*out)->begin = image;
 		qdq_fake.modules++;
 	}
 	return leave(r);
@@ -312,11 +312,19 @@ CUresult fake_module_unload(CUmodule m)
 	return leave(r);
 }
 
+static bool has(CUmodule m, const char *name)
+{
+	for (const char *at = m->begin; *at != '\0'; at += strcspn(at, " "), at += strspn(at, " "))
+		if (strncmp(name, at, strcspn(at, " ")) == 0)
+			return true;
+	return false;
+}
+
 CUresult fake_module_function(CUfunction *out, CUmodule m, const char *name)
 {
 	CUresult r = enter_context("cuModuleGetFunction");
 
-	if (r == 0 && (strncmp(name, m->prefix, strlen(m->prefix)) != 0 || fake_params_size(name) == 0))
+	if (r == 0 && (!has(m, name) || fake_params_size(name) == 0))
 		r = NOT_FOUND;
 	if (r == 0) {
 		CUfunction f = make(sizeof *f);

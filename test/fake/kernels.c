@@ -221,23 +221,31 @@ static bool is_inside(const window *at, const qdq_cuda_unit *u, int h, int w)
 	return at->y + u->dy >= 0 && at->y + u->dy < h && at->x + u->dx >= 0 && at->x + u->dx < w;
 }
 
-/* The window's bytes as the kernels see them: `depth` of them, in units of 16 or, of few channels, 4. */
-static void gather(const qdq_cuda_contract *p, int pixel, int unit, int offset, char *out)
+/* Is the table of units what kernels that count them come to? */
+static void check_regular(const qdq_cuda_contract *p)
+{
+	const qdq_cuda_unit *units = (const qdq_cuda_unit *)(const void *)reading(p->units, 8);
+
+	REQUIRE(p->kh > 0 && p->kw > 0);
+	for (int i = 0; i < p->n_units; i++) {
+		int tap = i / 4 % (p->kh * p->kw), dy = tap / p->kw * p->dh, dx = tap % p->kw * p->dw;
+		int offset = (dy * p->w + dx) * p->pitch + i / 4 / (p->kh * p->kw) * 64 + i % 4 * 16;
+
+		REQUIRE(units[i].dy == dy && units[i].dx == dx && units[i].offset == offset);
+	}
+}
+
+/* The window's bytes as the kernels see them: `depth` of them, in units of 16. */
+static void gather(const qdq_cuda_contract *p, int pixel, int offset, char *out)
 {
 	window at = WINDOW_OF(p, pixel);
 	const qdq_cuda_unit *units = (const qdq_cuda_unit *)(const void *)reading(p->units, 8);
 
-	for (int i = 0; i < p->depth / unit; i++, out += unit) {
-		bool any = unit == 16 || i < p->n_units;
-		const qdq_cuda_unit *u = &units[any ? i : 0];
-
-		if (any && is_inside(&at, u, p->h, p->w))
-			memcpy(out, reading(p->x + (uint64_t)(at.at + u->offset + offset), (size_t)unit), (size_t)unit);
-		else if (unit == 16)
-			memcpy(out, reading(p->padding, 16), 16);
+	for (const qdq_cuda_unit *u = units; u < units + p->depth / 16; u++, out += 16)
+		if (is_inside(&at, u, p->h, p->w))
+			memcpy(out, reading(p->x + (uint64_t)(at.at + u->offset + offset), 16), 16);
 		else
-			memcpy(out, &p->pad, 4);
-	}
+			memcpy(out, reading(p->padding, 16), 16);
 }
 
 static uint32_t dot(const char *x, const int8_t *w, int n, bool is_signed)
@@ -253,20 +261,21 @@ static uint32_t dot(const char *x, const int8_t *w, int n, bool is_signed)
 	return sum;
 }
 
-/* ---- contract and few ---- */
+/* ---- contract ---- */
 
-/* Bounds of the launch, and what all tiles share. */
+/* Bounds of the launch; chain: the kernel is one of those without branches. */
 typedef struct tile {
-	int pixels, channels, v, unit;
+	int pixels, channels, v;
+	bool chain;
 } tile;
 
-/* A thread's first value of a sum; of small ones as contract.cu converts them. */
+/* A thread's first value of a sum; of small ones as the kernels of chains convert them. */
 static float to_float(const qdq_cuda_contract *p, const tile *t, uint32_t sum)
 {
 	uint32_t bits = sum + 0x4b400000u;
 	float f;
 
-	if (t->unit == 4 || !p->small)
+	if (!t->chain || !p->small)
 		return (float)(int32_t)sum;
 	memcpy(&f, &bits, sizeof f);
 	return f - magic;
@@ -275,7 +284,7 @@ static float to_float(const qdq_cuda_contract *p, const tile *t, uint32_t sum)
 static void tile_pixel(const qdq_cuda_contract *p, const tile *t, int pixel, int channel, const char *x)
 {
 	for (int c = channel; c < channel + t->channels && c < p->channels; c += t->v) {
-		patch at = {pixel, c, t->v, p->channels - c, t->unit == 16 && p->steps.fetched >= 0, {0}};
+		patch at = {pixel, c, t->v, p->channels - c, p->steps.fetched >= 0, {0}};
 		float multiplier[16], addend[16];
 		int32_t start[16];
 
@@ -318,24 +327,47 @@ static void run_tiles(const qdq_cuda_contract *p, const tile *t, unsigned tiles)
 		int pixel = (int)(index / (unsigned)p->columns) * t->pixels;
 		int channel = (int)(index % (unsigned)p->columns) * t->channels, offset = 0;
 
-		if (t->unit == 16 && p->group_inputs != 0)
+		if (p->group_inputs != 0)
 			offset = channel / p->group_outputs * p->group_inputs & ~15;
 		split(p, t, (int)index);
 		for (int i = 0; i < t->pixels && pixel + i < p->pixels; i++) {
-			gather(p, pixel + i, t->unit, offset, x);
+			gather(p, pixel + i, offset, x);
 			tile_pixel(p, t, pixel + i, channel, x);
 		}
 	}
 	free(x);
 }
 
+/* ROUND_STORE in whole vectors. */
+static void check_last(const qdq_cuda_step *s)
+{
+	REQUIRE(s->kind == QDQ_CUDA_ROUND_STORE && s->place.type != QDQ_CUDA_FLOAT);
+	REQUIRE(s->place.pitch >= 16 && s->place.channel % 16 == 0 && s->place.limit % 16 == 0);
+}
+
+/* Are the steps those of the kernel's chain? */
+static void check_chain(const qdq_cuda_contract *p, const char *name)
+{
+	const qdq_cuda_step *s = p->steps.step;
+	bool adds = strncmp(name, "add", 3) == 0;
+
+	REQUIRE(p->regular && p->x_signed == (strstr(name, "_s8") != NULL));
+	check_regular(p);
+	REQUIRE(p->steps.count == (adds ? 4 : 1) && (!adds || p->steps.fetched == 2));
+	REQUIRE(!adds || (s[0].kind == QDQ_CUDA_ROUND && s[1].kind == QDQ_CUDA_SCALE && s[2].kind == QDQ_CUDA_ADD));
+	check_last(&s[adds ? 3 : 0]);
+}
+
 static void run_contract(const fake_kernel_launch *l)
 {
 	const qdq_cuda_contract *p = l->params;
 	int warps = 4, steps = p->depth / 64;
-	tile t = {.unit = 16};
+	tile t = {0};
 
-	REQUIRE(sscanf(l->name, "qdq_contract_%dx%dx%d", &t.pixels, &t.channels, &warps) >= 2);
+	REQUIRE(sscanf(strrchr(l->name, '_') + 1, "%dx%dx%d", &t.pixels, &t.channels, &warps) >= 2);
+	t.chain = strncmp(l->name, "qdq_contract", 12) != 0;
+	if (t.chain)
+		check_chain(p, l->name + 4);
 	t.v = t.pixels == 128 && t.channels >= 64 && warps == 4 ? 16 : 8;
 	REQUIRE(p->depth % 64 == 0 && p->n_units * 16 <= p->depth && p->columns * t.channels >= p->channels);
 	REQUIRE((int)l->grid[0] == (p->pixels + t.pixels - 1) / t.pixels * p->columns);
@@ -346,19 +378,88 @@ static void run_contract(const fake_kernel_launch *l)
 	run_tiles(p, &t, l->grid[0]);
 }
 
+/* ---- few ---- */
+
+/* The codes of a pixel's channels; outside the image, padding. */
+static void few_pixel(const qdq_cuda_few *p, int image, int y, int x, char *codes)
+{
+	int64_t at = ((int64_t)image * p->h + y) * p->w + x;
+
+	memcpy(codes, &p->pad, 4);
+	if (y < 0 || y >= p->h || x < 0 || x >= p->w)
+		return;
+	if (!p->from_floats) {
+		memcpy(codes, reading(p->x + (uint64_t)at * 4, 4), 4);
+		return;
+	}
+	for (int c = 0; c < p->inputs; c++) {
+		int64_t i = (((int64_t)image * p->inputs + c) * p->h + y) * p->w + x;
+		float v = ((const float *)(const void *)reading(p->x, 4))[i];
+
+		v = qdq_round_step(p->divisor != 0 ? v / p->divisor : v * p->scale, p->low, p->high);
+		codes[c] = (char)((int)v + (int)p->zero);
+	}
+}
+
+/* A weight: byte d of output k. */
+static int fragment(const qdq_cuda_few *p, int k, int d)
+{
+	int column = k % 32 / 8 * 2 + k % 2, block = k % 8 / 2, lane = column * 4 + d % 16 / 4;
+	int64_t word =
+	    (int64_t)(k / 32) * p->depth * 8 + d / 32 * 256 + block / 2 * 128 + lane * 4 + block % 2 * 2 + d % 32 / 16;
+
+	return (int8_t)reading(p->weights, 16)[word * 4 + d % 4];
+}
+
+static void few_output(const qdq_cuda_few *p, int pixel)
+{
+	int padded = (p->kw + 3) / 4 * 4, image = pixel / (p->oh * p->ow);
+	int y0 = pixel / p->ow % p->oh * p->sh - p->top, x0 = pixel % p->ow * p->sw - p->left;
+	char *codes = calloc((size_t)p->depth, 1);
+
+	REQUIRE(codes != NULL);
+	for (int d = 0; d < p->depth; d += 4) {
+		int ky = d / 4 / padded % p->kh, kx = d / 4 % padded;
+
+		if (kx < p->kw)
+			few_pixel(p, image, y0 + ky * p->dh, x0 + kx * p->dw, codes + d);
+	}
+	for (int c = 0; c < p->channels; c += 8) {
+		patch at = {pixel, c, 8, p->channels - c, false, {0}};
+		float multiplier[8], addend[8];
+		uint32_t sum[8];
+
+		copy_numbers(multiplier, p->multiplier, c, 8);
+		copy_numbers(addend, p->addend, c, 8);
+		copy_numbers(sum, p->start, c, 8);
+		for (int i = 0; i < 8; i++) {
+			for (int d = 0; c + i < p->channels && d < p->depth; d++)
+				sum[i] += (uint32_t)((p->x_signed ? (int8_t)codes[d] : (uint8_t)codes[d]) *
+						     fragment(p, c + i, d));
+			at.first[i] = fmaf((float)(int32_t)sum[i], multiplier[i], addend[i]);
+		}
+		run_steps(&p->steps, &at);
+	}
+	free(codes);
+}
+
 static void run_few(const fake_kernel_launch *l)
 {
 	const qdq_cuda_few *p = l->params;
-	tile t = {.unit = 4};
+	int tiles = ((p->oh + p->tile_rows - 1) / p->tile_rows) * ((p->ow + p->groups * 16 - 1) / (p->groups * 16));
+	int images = (int)l->grid[0] / tiles;
 
-	REQUIRE(sscanf(l->name, "qdq_few_%d", &t.channels) == 1 && p->steps_each > 0);
-	t.v = t.channels / 4;
-	t.pixels = 64 * p->steps_each;
-	REQUIRE(p->depth % 32 == 0 && p->n_units * 4 <= p->depth && p->columns * t.channels >= p->channels);
-	REQUIRE((int)l->grid[0] == (p->pixels + t.pixels - 1) / t.pixels * p->columns);
-	REQUIRE(p->splits == 1 && l->grid[1] == 1 && l->block == 128);
-	REQUIRE((int)l->shared >= t.channels * (p->depth + 16));
-	run_tiles(p, &t, l->grid[0]);
+	REQUIRE(p->depth % 32 == 0 && p->tile_rows > 0 && p->groups > 0 && (p->warps == 1 || p->warps == 2));
+	REQUIRE((int)l->grid[0] == images * tiles && l->block == 128 && (int)l->grid[1] * p->warps * 32 >= p->channels);
+	REQUIRE(p->patch_h == (p->tile_rows - 1) * p->sh + (p->kh - 1) * p->dh + 1);
+	REQUIRE(p->patch_w == (p->groups * 16 - 1) * p->sw + (p->kw - 1) * p->dw + 1);
+	REQUIRE((int)l->shared >= p->warps * 32 * (p->depth + 12) + p->patch_h * p->patch_w * 4);
+	if (strcmp(l->name, "qdq_few") != 0) {
+		REQUIRE(p->steps.count == 1 && p->x_signed == (strcmp(l->name, "qdq_few_round_s8") == 0));
+		check_last(&p->steps.step[0]);
+	}
+	for (int pixel = 0; pixel < images * p->oh * p->ow; pixel++)
+		few_output(p, pixel);
 }
 
 /* ---- depthwise ---- */
@@ -461,51 +562,74 @@ static void anchor(const qdq_cuda_rows *p, int pixel, int c, float *v)
 						 : v[i] * p->ratio0;
 }
 
-static void run_rows(const fake_kernel_launch *l)
-{
-	const qdq_cuda_rows *p = l->params;
-	int each = strcmp(l->name, "qdq_rows_4") == 0 ? 4 : 1;
-	int64_t threads = (int64_t)((p->pixels + each - 1) / each) * ((p->channels + 3) / 4);
-
-	REQUIRE(l->block == 128 && l->grid[1] == 1 && (int64_t)l->grid[0] * 128 >= threads);
-	for (int pixel = 0; pixel < p->pixels; pixel++)
-		for (int c = 0; c < p->channels; c += 4) {
-			patch at = {pixel, c, 4, p->channels - c, false, {0}};
-
-			anchor(p, pixel, c, at.first);
-			run_steps(&p->steps, &at);
-		}
-}
-
-/* ---- all of them ---- */
-
 static bool begins(const char *name, const char *with)
 {
 	return strncmp(name, with, strlen(with)) == 0;
 }
 
+static void rows_pixel(const qdq_cuda_rows *p, int pixel, int c, int v)
+{
+	patch at = {pixel, c, v, p->channels - c, false, {0}};
+
+	for (int i = 0; i < v; i += 4)
+		anchor(p, pixel, c + i, at.first + i);
+	run_steps(&p->steps, &at);
+}
+
+static void run_rows(const fake_kernel_launch *l)
+{
+	const qdq_cuda_rows *p = l->params;
+	bool max = begins(l->name, "qdq_max"), mean = strcmp(l->name, "qdq_mean") == 0;
+	int each = strcmp(l->name, "qdq_rows_4") == 0 ? 4 : 1, v = max ? 16 : 4;
+	int64_t threads = (int64_t)((p->pixels + each - 1) / each) * ((p->channels + v - 1) / v);
+
+	if (mean)
+		threads = (int64_t)p->pixels * ((p->channels + 127) / 128) * 256;
+	REQUIRE(l->block == (mean ? 256 : 128) && l->grid[1] == 1 && (int64_t)l->grid[0] * l->block >= threads);
+	REQUIRE(!max || (p->anchor == QDQ_CUDA_MAX && p->in[0].pitch % 16 == 0));
+	REQUIRE(!max || (p->in[0].type == QDQ_CUDA_S8) == (strcmp(l->name, "qdq_max_s8") == 0));
+	REQUIRE(!mean || p->anchor == QDQ_CUDA_MEAN);
+	for (int pixel = 0; pixel < p->pixels; pixel++)
+		for (int c = 0; c < p->channels; c += v)
+			rows_pixel(p, pixel, c, v);
+}
+
+/* ---- all of them ---- */
+
+typedef struct known {
+	const char *begins;
+	size_t params;
+	void (*run)(const fake_kernel_launch *l);
+} known;
+
+static const known kernels[] = {
+    {"qdq_contract_", sizeof(qdq_cuda_contract), run_contract},
+    {"qdq_round_", sizeof(qdq_cuda_contract), run_contract},
+    {"qdq_add_", sizeof(qdq_cuda_contract), run_contract},
+    {"qdq_few", sizeof(qdq_cuda_few), run_few},
+    {"qdq_depthwise", sizeof(qdq_cuda_depthwise), run_depthwise},
+    {"qdq_rows", sizeof(qdq_cuda_rows), run_rows},
+    {"qdq_max_", sizeof(qdq_cuda_rows), run_rows},
+    {"qdq_mean", sizeof(qdq_cuda_rows), run_rows},
+};
+
+static const known *find(const char *name)
+{
+	for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
+		if (begins(name, kernels[i].begins))
+			return &kernels[i];
+	return NULL;
+}
+
 size_t fake_params_size(const char *name)
 {
-	int a, b;
+	const known *k = find(name);
 
-	if (sscanf(name, "qdq_contract_%dx%d", &a, &b) == 2)
-		return sizeof(qdq_cuda_contract);
-	if (strcmp(name, "qdq_few_32") == 0 || strcmp(name, "qdq_few_64") == 0)
-		return sizeof(qdq_cuda_few);
-	if (strcmp(name, "qdq_depthwise") == 0 || strcmp(name, "qdq_depthwise_4") == 0)
-		return sizeof(qdq_cuda_depthwise);
-	return strcmp(name, "qdq_rows") == 0 || strcmp(name, "qdq_rows_4") == 0 ? sizeof(qdq_cuda_rows) : 0;
+	return k == NULL ? 0 : k->params;
 }
 
 void fake_run(const fake_kernel_launch *l)
 {
 	kernel = l->name;
-	if (begins(kernel, "qdq_contract"))
-		run_contract(l);
-	else if (begins(kernel, "qdq_few"))
-		run_few(l);
-	else if (begins(kernel, "qdq_depthwise"))
-		run_depthwise(l);
-	else
-		run_rows(l);
+	find(kernel)->run(l);
 }
