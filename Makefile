@@ -22,7 +22,8 @@ LDLIBS  := -lprotobuf-c -lm -lpthread -ldl
 NVCC    ?= $(shell command -v nvcc 2>/dev/null)
 CUDA    := build/cuda
 GENCODE := $(foreach a,80 86 89,-gencode=arch=compute_$(a),code=sm_$(a)) -gencode=arch=compute_90a,code=sm_90a -gencode=arch=compute_80,code=compute_80
-NVFLAGS := -std=c++17 -O3 -fmad=false --compress-mode=size $(GENCODE)
+NVFLAGS  = -std=c++17 -O3 -fmad=false --compress-mode=size $(GENCODE)
+$(CUDA)/groups.fatbin: GENCODE := -gencode=arch=compute_90a,code=sm_90a
 KERNELS := $(patsubst lib/exec/cuda/%.cu,$(CUDA)/%.fatbin,$(wildcard lib/exec/cuda/*.cu))
 
 LIB_SRC := $(filter-out lib/cli/%,$(wildcard lib/*/*.c lib/*/*/*.c)) $(wildcard passes/*.c)

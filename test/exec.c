@@ -126,7 +126,7 @@ static bool same_bytes(const text *a, const text *b)
 /* On the device: the tactic that is estimated, the fastest, and forced ones; all give the CPU's bytes. */
 static void compare_devices(qdq_model *m, const qdq_binding *in, size_t n, const text *first, const char *what)
 {
-	enum { FORCED = 6 };
+	enum { TILES = 7, FORCED = TILES + 1 };
 
 	/* where the evaluator runs most of it, the ways to run the rest have been seen elsewhere */
 	for (int i = 0; i < (evaluated ? 2 : FORCED + 2); i++) {
@@ -135,7 +135,7 @@ static void compare_devices(qdq_model *m, const qdq_binding *in, size_t n, const
 		qdq_status status;
 
 		o.time_tactics = i == 1;
-		o.tactic = i < 2 ? 0 : i < 7 ? i - 1 : 1 + (int)draw(25);
+		o.tactic = i < 2 ? 0 : i < TILES + 2 ? i - 1 : 1 + (int)draw(TILES * 5);
 		status = run_with_options(m, in, n, &o, &again);
 		verdict(status == QDQ_OK && same_bytes(&again, first), what,
 			qdq_format(&m->ctx->arena,

@@ -6,8 +6,13 @@
 
 const void *qdq_cuda_image(int i)
 {
-	static const char *const images[QDQ_IMAGE_COUNT] = {
-	    "qdq_contract", "qdq_round", "qdq_add", "qdq_few", "qdq_depthwise", "qdq_rows qdq_max qdq_mean"};
+	static const char *const images[QDQ_IMAGE_COUNT] = {"qdq_contract",
+							    "qdq_round",
+							    "qdq_add",
+							    "qdq_round qdq_add",
+							    "qdq_few",
+							    "qdq_depthwise",
+							    "qdq_rows qdq_max qdq_mean"};
 
 	return images[i];
 }

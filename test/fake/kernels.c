@@ -368,6 +368,7 @@ static void run_contract(const fake_kernel_launch *l)
 	t.chain = strncmp(l->name, "qdq_contract", 12) != 0;
 	if (t.chain)
 		check_chain(p, l->name + 4);
+	REQUIRE(strchr(strrchr(l->name, '_'), 'w') == NULL || p->regular);
 	t.v = t.pixels == 128 && t.channels >= 64 && warps == 4 ? 16 : 8;
 	REQUIRE(p->depth % 64 == 0 && p->n_units * 16 <= p->depth && p->columns * t.channels >= p->channels);
 	REQUIRE((int)l->grid[0] == (p->pixels + t.pixels - 1) / t.pixels * p->columns);

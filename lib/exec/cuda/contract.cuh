@@ -22,13 +22,15 @@ template <int BM, int BN, int WM, int WN, int RING, int TOGETHER> struct tile {
 	static constexpr int WARPS_M = BM / WM, WARPS_N = BN / WN, THREADS = WARPS_M * WARPS_N * 32;
 	static constexpr int ROWS = THREADS / CHUNKS; /* rows that all threads copy at a time */
 	static constexpr int A = BM / ROWS, B = (BN + ROWS - 1) / ROWS;
-	static constexpr int M = WM / 16, N = WN / 8, V = WN / 4;
+	static constexpr int M = WM / 16, N = WN / 8, V = WN / 4; /* V: adjacent channels of a thread */
+	static constexpr int PART = V > 16 ? 16 : V;		  /* as one vector */
+	static constexpr bool GROUPS = WN == 128;		  /* warp groups multiply: wgmma */
 	static constexpr int STAGE = (BM + BN) * STEP, STAGES = RING, AT_ONCE = TOGETHER, AHEAD = STAGES - AT_ONCE;
 	/* behind the ring: numbers per channel, then what each thread fetches for itself */
 	static constexpr int NUMBERS = STAGES * STAGE, FETCHED = NUMBERS + 3 * BN * 4, SHARED = FETCHED + BM * BN;
 };
 
-/* Row r's chunk c in shared memory: no two of 8 rows share banks. */
+/* Row r's chunk c in shared memory: no two of 8 rows share banks. It is what wgmma calls a swizzle of 64 bytes. */
 DEVICE uint32_t swizzled(int r, int c)
 {
 	return (uint32_t)(r * STEP + ((c ^ (r >> 1 & 3)) << 4));
@@ -234,6 +236,36 @@ DEVICE void multiply_all(const loader<T> &load, walker<TABLE> &units, uint32_t s
 	}
 }
 
+/* The same by warp groups, of 64 pixels and all channels each, whose operands stay in shared memory: while the tensor cores
+ * work, the next step's copies begin. */
+template <typename T, int BM, int BN, bool SIGNED>
+DEVICE void multiply_groups(const loader<T> &load, walker<false> &units, uint32_t shared, int first, int steps,
+			    int (&acc)[T::M][T::N][4])
+{
+	uint32_t stage = shared, next = shared + T::AHEAD * T::STAGE, end = shared + T::STAGES * T::STAGE;
+	uint32_t own = threadIdx.x / 128 * 64 * STEP;
+
+	for (int s = 0; s < steps; s++) {
+		copies_wait<T::AHEAD - 1>();
+		show_to_tensor_cores();
+		__syncthreads();
+		products_begin(acc[0]);
+#pragma unroll
+		for (int k = 0; k < STEP / 32; k++)
+			multiply_group<SIGNED>(acc[0], operand(stage + own) + k * 2,
+					       operand(stage + BM * STEP) + k * 2);
+		products_end();
+		if (s + T::AHEAD < steps) {
+			load.copy_weights(next + BM * STEP, first + s + T::AHEAD, BN);
+			load.copy_windows(next, units.next(true));
+		}
+		copies_end();
+		products_wait(acc[0]);
+		stage = stage + T::STAGE == end ? shared : stage + T::STAGE;
+		next = next + T::STAGE == end ? shared : next + T::STAGE;
+	}
+}
+
 /* Adds what other blocks have summed; false: this block is not the last. */
 template <typename T> DEVICE bool gather_splits(const qdq_cuda_contract &p, int tile_index, int (&acc)[T::M][T::N][4])
 {
@@ -291,9 +323,11 @@ template <typename T> DEVICE void fetch(const qdq_cuda_contract &p, uint32_t sha
 	for (int i = 0; i < T::M * 2; i++) {
 		int at = pixel + i * 8 + threadIdx.x % 32 / 4;
 
-		if (at < p.pixels && c < p.channels)
-			copy_vector<T::V>(shared + T::FETCHED + (i * T::THREADS + threadIdx.x) * T::V,
-					  pointer<const char>(place.at) + (int64_t)at * place.pitch + c);
+#pragma unroll
+		for (int e = 0; e < T::V; e += T::PART)
+			if (at < p.pixels && c + e < p.channels)
+				copy_vector<T::PART>(shared + T::FETCHED + (i * T::THREADS + threadIdx.x) * T::V + e,
+						     pointer<const char>(place.at) + (int64_t)at * place.pitch + c + e);
 	}
 }
 
@@ -382,33 +416,44 @@ template <int V> DEVICE void add_residual(const qdq_cuda_step *s, const char *co
 	}
 }
 
-/* The two chains; the last step, ROUND_STORE, writes whole vectors. */
+/* The two chains, for PART of the thread's channels from `part` on; the last step, ROUND_STORE, writes whole vectors. */
 template <typename T, int BN, bool ADDS>
-DEVICE void run_chain(const qdq_cuda_contract &p, const char *memory, corner at, int (&acc)[T::M][T::N][4])
+DEVICE void run_part(const qdq_cuda_contract &p, const char *memory, corner at, int part,
+		     const int (&acc)[T::M][T::N][4])
 {
 	const qdq_cuda_step &last = p.steps.step[ADDS ? 3 : 0];
-	char *to = pointer<char>(last.place.at) + (int64_t)at.pixel * last.place.pitch + last.place.channel + at.c;
-	float multiplier[T::V], addend[T::V];
+	char *to =
+	    pointer<char>(last.place.at) + (int64_t)at.pixel * last.place.pitch + last.place.channel + at.c + part;
+	float multiplier[T::PART], addend[T::PART];
 
-	convert<T>(p.small, acc);
-	shared_numbers(memory + T::NUMBERS + at.own * 4, multiplier);
-	shared_numbers(memory + T::NUMBERS + (BN + at.own) * 4, addend);
+	shared_numbers(memory + T::NUMBERS + (at.own + part) * 4, multiplier);
+	shared_numbers(memory + T::NUMBERS + (BN + at.own + part) * 4, addend);
 #pragma unroll
 	for (int r = 0; r < T::M * 2; r++, to += 8 * last.place.pitch) {
-		float v[T::V];
+		float v[T::PART];
 
 		if (at.pixel + r * 8 >= p.pixels)
 			break;
 #pragma unroll
-		for (int e = 0; e < T::V; e++)
-			v[e] =
-			    __fmaf_rn(__int_as_float(acc[r / 2][e / 2][r % 2 * 2 + e % 2]), multiplier[e], addend[e]);
+		for (int e = 0; e < T::PART; e++)
+			v[e] = __fmaf_rn(__int_as_float(acc[r / 2][(part + e) / 2][r % 2 * 2 + e % 2]), multiplier[e],
+					 addend[e]);
 		if (ADDS)
-			add_residual<T::V>(p.steps.step, memory + T::FETCHED + (r * T::THREADS + threadIdx.x) * T::V,
-					   v);
-		clamp_all<T::V>(v, last.a, last.b);
-		store_bytes<T::V>(to, to_bytes<T::V>(v, last.place.zero));
+			add_residual<T::PART>(p.steps.step,
+					      memory + T::FETCHED + (r * T::THREADS + threadIdx.x) * T::V + part, v);
+		clamp_all<T::PART>(v, last.a, last.b);
+		store_bytes<T::PART>(to, to_bytes<T::PART>(v, last.place.zero));
 	}
+}
+
+template <typename T, int BN, bool ADDS>
+DEVICE void run_chain(const qdq_cuda_contract &p, const char *memory, corner at, int (&acc)[T::M][T::N][4])
+{
+	convert<T>(p.small, acc);
+#pragma unroll
+	for (int part = 0; part < T::V; part += T::PART)
+		if (at.c + part < p.channels)
+			run_part<T, BN, ADDS>(p, memory, at, part, acc);
 }
 
 /* ---- all of it ---- */
@@ -445,7 +490,7 @@ template <int BM, int BN, int WM, int WN, int STAGES, int AT_ONCE, ending END, b
 DEVICE void contract(const qdq_cuda_contract &p)
 {
 	using T = tile<BM, BN, WM, WN, STAGES, AT_ONCE>;
-	extern __shared__ __align__(128) char memory[];
+	extern __shared__ __align__(1024) char memory[];
 	uint32_t shared = shared_address(memory);
 	int tile_index = blockIdx.x, row = (int)(blockIdx.x / (unsigned)p.columns);
 	int pixel = row * BM, channel = (tile_index - row * p.columns) * BN;
@@ -464,7 +509,9 @@ DEVICE void contract(const qdq_cuda_contract &p)
 	copies_wait<T::AHEAD / T::AT_ONCE - 1>();
 	__syncthreads();
 	begin<T, BN, END != ANY_STEPS>(p, memory, own, acc);
-	if (END == ANY_STEPS && p.x_signed)
+	if constexpr (T::GROUPS)
+		multiply_groups<T, BM, BN, SIGNED>(load, units, shared, first, steps, acc);
+	else if (END == ANY_STEPS && p.x_signed)
 		multiply_all<T, BM, BN, true>(load, units, shared, places_of<T>(warp_m, warp_n), first, steps, acc);
 	else
 		multiply_all<T, BM, BN, SIGNED>(load, units, shared, places_of<T>(warp_m, warp_n), first, steps, acc);
@@ -473,7 +520,7 @@ DEVICE void contract(const qdq_cuda_contract &p)
 		return;
 	if (at.c >= p.channels)
 		return;
-	if (END == ANY_STEPS)
+	if constexpr (END == ANY_STEPS)
 		run_any_steps<T, BN>(p, memory, at, acc);
 	else
 		run_chain<T, BN, END == ADDS>(p, memory, at, acc);

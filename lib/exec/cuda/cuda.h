@@ -15,7 +15,8 @@
 
 /* ---- functions on the device ---- */
 
-#define QDQ_TILES 6 /* of contractions: pixels x channels; tactics.c lists them */
+#define QDQ_TILES 7	  /* of contractions: pixels x channels; tactics.c lists them */
+#define QDQ_TILE_GROUPS 6 /* the one of warp groups: compute capability 9.0, and chains only */
 /* What follows their sums: any steps, or a chain that has a kernel of its own. */
 typedef enum qdq_cuda_ending {
 	QDQ_ENDING_ANY,
@@ -128,6 +129,7 @@ typedef struct qdq_cuda_device {
 	uint64_t allocated, weights; /* bytes */
 	int multiprocessors, tactic;
 	bool time_tactics;
+	bool warp_groups; /* it has them */
 } qdq_cuda_device;
 
 /* device.c: throws where the driver refused; `what` and the node's name go into the message. */
@@ -150,10 +152,13 @@ typedef struct qdq_contraction {
 	int64_t pixels, channels;
 	int32_t depth;	   /* bytes of a window */
 	bool groups, adds; /* adds: there is a residual */
+	bool chain;	   /* its steps have kernels of their own */
 } qdq_contraction;
 qdq_tactic qdq_cuda_tactic(const qdq_cuda_device *d, const qdq_contraction *c);
 /* The candidates of a contraction, best guess first; at most `most`. */
 int qdq_cuda_tactics(const qdq_cuda_device *d, const qdq_contraction *c, qdq_tactic *out, int most);
+
+bool qdq_cuda_tile_fits(const qdq_cuda_device *d, const qdq_contraction *c, int tile);
 
 /* prepare.c */
 void *qdq_cuda_prepare(qdq_device *base, const qdq_plan *p);

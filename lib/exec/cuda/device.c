@@ -12,7 +12,8 @@ typedef struct named {
 } named;
 
 /* Kernels of contractions: qdq_ENDING_TILE. */
-static const char *const tiles[QDQ_TILES] = {"128x128", "128x128x8", "128x64", "64x64", "128x32", "32x64"};
+static const char *const tiles[QDQ_TILES] = {"128x128", "128x128x8", "128x64",	  "64x64",
+					     "128x32",	"32x64",     "128x128x8w"};
 static const named endings[QDQ_ENDINGS] = {
     [QDQ_ENDING_ANY] = {"contract", QDQ_IMAGE_CONTRACT},   [QDQ_ENDING_ROUND_S8] = {"round_s8", QDQ_IMAGE_ROUND},
     [QDQ_ENDING_ROUND_U8] = {"round_u8", QDQ_IMAGE_ROUND}, [QDQ_ENDING_ADD_S8] = {"add_s8", QDQ_IMAGE_ADD},
@@ -105,6 +106,7 @@ static void open_device(qdq_cuda_device *d, int nth)
 	if (major < 8)
 		qdq_fail(d->base.ctx, QDQ_EDEVICE, NULL,
 			 "%s has compute capability %d.%d: 8.0 (Ampere) or later is needed", name, major, minor);
+	d->warp_groups = major == 9;
 	qdq_cuda_check(d, d->driver.device_attribute(&d->multiprocessors, CUDA_DEVICE_MULTIPROCESSORS, d->device),
 		       "asking the device", NULL);
 	qdq_cuda_check(d, d->driver.context_retain(&d->context, d->device), "opening the device", NULL);
@@ -127,18 +129,25 @@ static void load_contraction(qdq_cuda_device *d, int i)
 {
 	const named *ending = &endings[i / QDQ_TILES];
 	int tile = i % QDQ_TILES, shared = qdq_tile_shared(&qdq_tiles[tile]);
+	bool groups = tile == QDQ_TILE_GROUPS;
 	char name[64];
 
+	if (groups && (!d->warp_groups || i / QDQ_TILES == QDQ_ENDING_ANY))
+		return;
+
 	snprintf(name, sizeof name, "qdq_%s_%s", ending->name, tiles[tile]);
-	load_function(d, i, name, ending->image);
+	load_function(d, i, name, groups ? QDQ_IMAGE_GROUPS : ending->image);
 	allow_shared(d, i, shared);
 }
 
 static void load_functions(qdq_cuda_device *d)
 {
 	for (int i = 0; i < QDQ_IMAGE_COUNT; i++) {
-		CUresult r = d->driver.module_load(&d->modules[i], qdq_cuda_image(i));
+		CUresult r;
 
+		if (i == QDQ_IMAGE_GROUPS && !d->warp_groups)
+			continue;
+		r = d->driver.module_load(&d->modules[i], qdq_cuda_image(i));
 		if (r != 0)
 			d->modules[i] = NULL;
 		if (r == CUDA_NO_BINARY)

@@ -86,6 +86,74 @@ template <bool SIGNED> DEVICE void multiply(int (&c)[4], const uint32_t (&a)[4],
 		    : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+/* ---- warp groups (sm_90a) ---- */
+
+#define QDQ_SUMS_4(c, i) "+r"(c[i][0]), "+r"(c[i][1]), "+r"(c[i][2]), "+r"(c[i][3])
+#define QDQ_SUMS_16(c, i) QDQ_SUMS_4(c, i), QDQ_SUMS_4(c, i + 1), QDQ_SUMS_4(c, i + 2), QDQ_SUMS_4(c, i + 3)
+#define QDQ_SUMS(c) QDQ_SUMS_16(c, 0), QDQ_SUMS_16(c, 4), QDQ_SUMS_16(c, 8), QDQ_SUMS_16(c, 12)
+
+/* Describes rows of 64 bytes, swizzled, to wgmma; 32 bytes further along the rows is 2 more. */
+DEVICE uint64_t operand(uint32_t shared)
+{
+	const uint64_t eight_rows = 8 * 64 / 16, swizzle_64 = 2;
+
+	return (shared & 0x3ffff) >> 4 | UINT64_C(1) << 16 | eight_rows << 32 | swizzle_64 << 62;
+}
+
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+/* What this thread has copied to shared memory, the tensor cores may read. */
+DEVICE void show_to_tensor_cores()
+{
+	asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+DEVICE void products_begin(int (&c)[16][4])
+{
+	asm volatile("wgmma.fence.sync.aligned;" : QDQ_SUMS(c) : : "memory");
+}
+
+DEVICE void products_end()
+{
+	asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+
+DEVICE void products_wait(int (&c)[16][4])
+{
+	asm volatile("wgmma.wait_group.sync.aligned 0;" : QDQ_SUMS(c) : : "memory");
+}
+
+/* c += a (64 x 32, s8 or u8) * b (32 x 128, s8) */
+template <bool SIGNED> DEVICE void multiply_group(int (&c)[16][4], uint64_t a, uint64_t b)
+{
+	if (SIGNED)
+		asm volatile("wgmma.mma_async.sync.aligned.m64n128k32.s32.s8.s8 {"
+			     "%0, %1, %2, %3, %4, %5, %6, %7, "
+			     "%8, %9, %10, %11, %12, %13, %14, %15, "
+			     "%16, %17, %18, %19, %20, %21, %22, %23, "
+			     "%24, %25, %26, %27, %28, %29, %30, %31, "
+			     "%32, %33, %34, %35, %36, %37, %38, %39, "
+			     "%40, %41, %42, %43, %44, %45, %46, %47, "
+			     "%48, %49, %50, %51, %52, %53, %54, %55, "
+			     "%56, %57, %58, %59, %60, %61, %62, %63}, "
+			     "%64, %65, 1;"
+			     : QDQ_SUMS(c)
+			     : "l"(a), "l"(b));
+	else
+		asm volatile("wgmma.mma_async.sync.aligned.m64n128k32.s32.u8.s8 {"
+			     "%0, %1, %2, %3, %4, %5, %6, %7, "
+			     "%8, %9, %10, %11, %12, %13, %14, %15, "
+			     "%16, %17, %18, %19, %20, %21, %22, %23, "
+			     "%24, %25, %26, %27, %28, %29, %30, %31, "
+			     "%32, %33, %34, %35, %36, %37, %38, %39, "
+			     "%40, %41, %42, %43, %44, %45, %46, %47, "
+			     "%48, %49, %50, %51, %52, %53, %54, %55, "
+			     "%56, %57, %58, %59, %60, %61, %62, %63}, "
+			     "%64, %65, 1;"
+			     : QDQ_SUMS(c)
+			     : "l"(a), "l"(b));
+}
+#endif
+
 /* Programmatic dependent launch: what the kernel before has written may be read after wait_for_inputs. */
 DEVICE void wait_for_inputs()
 {

@@ -13,12 +13,14 @@
 IMAGE(contract)
 IMAGE(round)
 IMAGE(add)
+IMAGE(groups)
 IMAGE(few)
 IMAGE(depthwise)
 IMAGE(rows)
 
-static const char *const images[QDQ_IMAGE_COUNT] = {qdq_image_contract, qdq_image_round,     qdq_image_add,
-						    qdq_image_few,	qdq_image_depthwise, qdq_image_rows};
+static const char *const images[QDQ_IMAGE_COUNT] = {qdq_image_contract, qdq_image_round, qdq_image_add,
+						    qdq_image_groups,	qdq_image_few,	 qdq_image_depthwise,
+						    qdq_image_rows};
 
 const void *qdq_cuda_image(int i)
 {

@@ -266,9 +266,10 @@ static qdq_cuda_ending ending_of(const qdq_cuda_contract *p)
 	return QDQ_ENDING_ANY;
 }
 
-static qdq_contraction contraction_of(const qdq_cuda_contract *p)
+static qdq_contraction contraction_of(const qdq_cuda_contract *p, qdq_cuda_ending ending)
 {
-	return (qdq_contraction){p->pixels, p->channels, p->depth, p->group_inputs != 0, p->steps.fetched >= 0};
+	return (qdq_contraction){
+	    p->pixels, p->channels, p->depth, p->group_inputs != 0, p->steps.fetched >= 0, ending != QDQ_ENDING_ANY};
 }
 
 static bool fits(const qdq_conv *g)
@@ -352,8 +353,8 @@ static bool prepare_contract(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_ker
 	*l = (qdq_launch){.k = k, .params = p};
 	if (!flatten(c, k, &p->steps))
 		return false;
-	what = contraction_of(p);
 	l->ending = ending_of(p);
+	what = contraction_of(p, l->ending);
 	qdq_cuda_set_tactic(c, l, qdq_cuda_tactic(d, &what));
 	return true;
 }
@@ -632,7 +633,7 @@ static void time_contraction(qdq_cuda_device *d, qdq_cuda_plan *c, qdq_launch *l
 {
 	qdq_cuda_contract *p = l->params;
 	qdq_tactic candidates[CANDIDATES], best = {0, 1};
-	qdq_contraction what = contraction_of(p);
+	qdq_contraction what = contraction_of(p, l->ending);
 	int n = qdq_cuda_tactics(d, &what, candidates, CANDIDATES);
 	float least = 1e30f;
 

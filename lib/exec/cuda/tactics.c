@@ -19,6 +19,7 @@ const qdq_tile_shape qdq_tiles[QDQ_TILES] = {
 	{  64,  64, 4, 128, 4 },
 	{ 128,  32, 4, 128, 4 },
 	{  32,  64, 8, 128, 4 },
+	{ 128, 128, 4, 256, 2 },
 };
 // clang-format on
 
@@ -43,6 +44,7 @@ static const cost costs[QDQ_TILES] = {
 	{ 2.338, 0.305, 0.179, 0.348, 0.143, 0.639, 0.199, 0.173, 1.547, 0.335 },
 	{ 2.302, 0.457, 0.162, 0.386, 0.197, 0.753, 0.216, 0.169, 1.481, 0.403 },
 	{ 2.490, 0.208, 0.000, 0.128, 0.125, 0.504, 0.149, 0.072, 1.247, 0.261 },
+	{ 2.271, 0.533, 0.475, 1.667, 0.172, 1.464, 0.588, 0.649, 2.832, 0.500 },
 };
 // clang-format on
 
@@ -60,6 +62,12 @@ static double estimate(const qdq_cuda_device *d, const qdq_contraction *c, qdq_t
 	       (t.splits > 1 ? k->meet + k->split * t.splits : 0);
 }
 
+bool qdq_cuda_tile_fits(const qdq_cuda_device *d, const qdq_contraction *c, int tile)
+{
+	return (!c->groups || qdq_tiles[tile].channels == 64) &&
+	       (tile != QDQ_TILE_GROUPS || (d->warp_groups && c->chain));
+}
+
 int qdq_cuda_tactics(const qdq_cuda_device *d, const qdq_contraction *c, qdq_tactic *out, int most)
 {
 	static const int splits[] = {1, 2, 3, 4, 6, 8, 12, 16};
@@ -67,7 +75,7 @@ int qdq_cuda_tactics(const qdq_cuda_device *d, const qdq_contraction *c, qdq_tac
 	int n = 0;
 
 	for (int tile = 0; tile < QDQ_TILES; tile++) {
-		if (c->groups && qdq_tiles[tile].channels != 64)
+		if (!qdq_cuda_tile_fits(d, c, tile))
 			continue;
 		for (int i = 0; i < 8; i++) {
 			qdq_tactic t = {tile, splits[i]};
@@ -100,7 +108,7 @@ qdq_tactic qdq_cuda_tactic(const qdq_cuda_device *d, const qdq_contraction *c)
 	int forced = d->tactic - 1;
 
 	(void)qdq_cuda_tactics(d, c, &t, 1);
-	if (forced < 0 || (c->groups && qdq_tiles[forced % QDQ_TILES].channels != 64))
+	if (forced < 0 || !qdq_cuda_tile_fits(d, c, forced % QDQ_TILES))
 		return t;
 	t.tile = forced % QDQ_TILES;
 	t.splits = 1 << (forced / QDQ_TILES % 5);
