@@ -280,16 +280,18 @@ template <typename T> DEVICE bool gather_splits(const qdq_cuda_contract &p, int 
 
 		__stcg(&partial[(mine * T::M * T::N + i) * T::THREADS], make_int4(c[0], c[1], c[2], c[3]));
 	}
-	__threadfence();
-	__syncthreads();
-	if (threadIdx.x == 0)
+	__syncthreads(); /* then one thread's fences are everybody's */
+	if (threadIdx.x == 0) {
+		__threadfence();
 		order = atomicAdd(pointer<int>(p.counters) + tile_index, 1);
+		__threadfence();
+	}
 	__syncthreads();
 	if (order != p.splits - 1)
 		return false;
 	if (threadIdx.x == 0)
 		pointer<int>(p.counters)[tile_index] = 0;
-	__threadfence();
+#pragma unroll(T::M *T::N <= 8 ? 4 : 1)
 	for (int s = 0; s < p.splits; s++) {
 		if (s == mine)
 			continue;
