@@ -129,10 +129,13 @@ check-kernels: $(if $(NVCC),$(KERNELS)) ## CUDA kernels compiled for every archi
 	$(COUNT) kernels test/check_kernels $(CUDA) lib/exec/cuda/budget.txt
 check-exec: $(BUILD)/test/run_exec ## random regions and the models, run in integers, against their Q/DQ nodes
 	$(COUNT) exec $< test/models
-check-cuda-host: $(FAKE) $(BUILD)/test/fake/run_exec ## the CUDA back end without a GPU: a fake driver, its kernels in C, as it is and under ASan
-	$(COUNT) cuda-host env LD_LIBRARY_PATH=$(BUILD)/test/fake $(BUILD)/test/fake/run_exec --device=cuda test/models
-	$(ASAN) $(FAKE:$(BUILD)/%=build/asan/%) build/asan/test/fake/run_exec
-	$(COUNT) asan-cuda-host env LD_LIBRARY_PATH=build/asan/test/fake build/asan/test/fake/run_exec --device=cuda
+check-cuda-host: $(FAKE) $(BUILD)/test/fake/run_exec $(BUILD)/test/fake/run_cuda_host ## the CUDA back end without a GPU: a fake driver, kernels in C, failures; also under ASan
+	$(COUNT) cuda-exec env LD_LIBRARY_PATH=$(BUILD)/test/fake $(BUILD)/test/fake/run_exec --device=cuda test/models
+	$(COUNT) cuda-host env LD_LIBRARY_PATH=$(BUILD)/test/fake $(BUILD)/test/fake/run_cuda_host
+	$(COUNT) cuda-old env LD_LIBRARY_PATH=$(BUILD)/test/fake/old $(BUILD)/test/fake/run_cuda_host --old
+	$(ASAN) $(FAKE:$(BUILD)/%=build/asan/%) build/asan/test/fake/run_exec build/asan/test/fake/run_cuda_host
+	$(COUNT) asan-cuda-exec env LD_LIBRARY_PATH=build/asan/test/fake build/asan/test/fake/run_exec --device=cuda
+	$(COUNT) asan-cuda-host env LD_LIBRARY_PATH=build/asan/test/fake build/asan/test/fake/run_cuda_host
 check-properties: $(BUILD)/test/run_properties ## idempotence, pass orders, load and save, print and parse
 	$(COUNT) properties $< test/models test/golden
 check-oom: $(BUILD)/test/run_oom ## every single allocation fails once

@@ -384,6 +384,7 @@ CUresult fake_alloc(CUdeviceptr *out, size_t size)
 	*m = (memory){memories, at, size};
 	memories = m;
 	qdq_fake.allocations++;
+	qdq_fake.bytes += size;
 	*out = (CUdeviceptr)(uintptr_t)at;
 	return leave(0);
 }
@@ -401,6 +402,7 @@ CUresult fake_release(CUdeviceptr p)
 		fake_fault("no such memory", "cuMemFree_v2");
 	m = *at;
 	*at = m->next;
+	qdq_fake.bytes -= m->size;
 	free(m->at);
 	free(m);
 	qdq_fake.allocations--;

@@ -23,6 +23,7 @@ typedef struct qdq_fake_control {
 	int version, devices, major;
 	/* what there is */
 	int contexts, modules, allocations, streams, events, graphs, executables;
+	unsigned long long bytes; /* of allocations */
 	long launches, splits, graph_launches;
 } qdq_fake_control;
 

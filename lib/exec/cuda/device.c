@@ -73,15 +73,19 @@ void qdq_cuda_drop(qdq_cuda_device *d, qdq_area *a)
 
 void qdq_cuda_grow(qdq_cuda_device *d, qdq_area *a, uint64_t size, const char *what)
 {
+	CUresult r;
+
 	if (a->at != 0 && a->size >= size)
 		return;
 	qdq_cuda_drop(d, a);
-	a->at = qdq_cuda_alloc(d, size, what); /* of size 0 until it is cleared */
+	*a = (qdq_area){qdq_cuda_alloc(d, size, what), size};
 	/* counters begin at 0, and no kernel sees bytes that nobody wrote; it may run on another stream */
-	qdq_cuda_check(d, d->driver.fill(a->at, 0, (size_t)(size == 0 ? 16 : size), d->stream), "clearing memory",
-		       NULL);
-	qdq_cuda_check(d, d->driver.stream_wait(d->stream), "clearing memory", NULL);
-	a->size = size;
+	r = d->driver.fill(a->at, 0, (size_t)(size == 0 ? 16 : size), d->stream);
+	if (r == 0)
+		r = d->driver.stream_wait(d->stream);
+	if (r != 0)
+		qdq_cuda_drop(d, a); /* nobody takes it for cleared */
+	qdq_cuda_check(d, r, "clearing memory", NULL);
 }
 
 /* ---- opening ---- */

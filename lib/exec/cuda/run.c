@@ -273,10 +273,22 @@ static void run(void *arg, qdq_arena *scratch)
 		qdq_cuda_check(d, d->driver.stream_wait(d->stream), "running", NULL);
 }
 
+static void guarded(void *arg)
+{
+	struct running *r = arg;
+
+	qdq_with_scratch(r->d->base.ctx, run, r);
+}
+
 void qdq_cuda_run(qdq_device *base, void *prepared, const qdq_call *call)
 {
 	qdq_cuda_device *d = (qdq_cuda_device *)base;
+	qdq_status status;
 
 	qdq_cuda_check(d, d->driver.context_set(d->context), "choosing the device", NULL);
-	qdq_with_scratch(base->ctx, run, &(struct running){d, prepared, call});
+	status = qdq_guard(base->ctx, guarded, &(struct running){d, prepared, call});
+	if (status == QDQ_OK)
+		return;
+	(void)d->driver.stream_wait(d->stream); /* copies that it began use the caller's memory */
+	qdq_throw(base->ctx, status);
 }
