@@ -170,7 +170,7 @@ static bool flatten(qdq_cuda_plan *c, const qdq_kernel *k, qdq_cuda_steps *to)
 		to->restarts |= to->step[i].kind == QDQ_CUDA_RESTART;
 	for (int32_t i = 0; i < to->count && to->fetched < 0; i++)
 		if (to->step[i].kind == QDQ_CUDA_ADD && to->step[i].place.type != QDQ_CUDA_FLOAT &&
-		    to->step[i].place.pitch >= 16)
+		    to->step[i].place.pitch >= 16 && to->step[i].place.channel == 0)
 			to->fetched = i;
 	return !f.full;
 }
