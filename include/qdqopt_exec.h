@@ -37,7 +37,8 @@ typedef struct qdq_difference {
 
 /* A kernel that has run. */
 typedef struct qdq_kernel_profile {
-	const char *node, *op; /* the operator that it is a part of; "" for what copies an input */
+	const char *node,
+	    *op; /* the operator that it is a part of; of a fused one what it was fused around. "": a copy of an input */
 	const char
 	    *kernel;   /* "contract", "depthwise", "load", "mul", "max", "mean"; "node": the reference evaluator; cuda:
 				  the function on the device, as "contract_128x64" */

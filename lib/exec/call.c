@@ -151,6 +151,16 @@ static uint64_t kernel_macs(const qdq_kernel *k)
 	return (uint64_t)(k->pixels * g->k * (g->c / g->groups) * g->kh * g->kw);
 }
 
+/* Of a fused operator: what it was fused around. */
+static const char *operator_of(const qdq_node *n)
+{
+	if (n == NULL)
+		return "";
+	if (n->region == NULL)
+		return n->op_type;
+	return n->region->anchor != NULL ? n->region->anchor->op_type : "QuantizeLinear";
+}
+
 qdq_kernel_profile qdq_describe_kernel(const qdq_plan *p, const qdq_kernel *k)
 {
 	static const char *const names[] = {
@@ -160,7 +170,7 @@ qdq_kernel_profile qdq_describe_kernel(const qdq_plan *p, const qdq_kernel *k)
 			 k->conv.groups == k->conv.k;
 
 	return (qdq_kernel_profile){.node = k->node != NULL ? k->node->name : "",
-				    .op = k->node != NULL ? k->node->op_type : "",
+				    .op = operator_of(k->node),
 				    .kernel = depthwise ? "depthwise" : names[k->anchor],
 				    .operations = 2 * kernel_macs(k),
 				    .bytes = kernel_bytes(p, k)};
