@@ -66,11 +66,12 @@ extern "C" {
 /* What every function that can fail returns. Zero is success; the command line exits with the negated value. */
 typedef enum qdq_status {
 	QDQ_OK = 0,
-	QDQ_EMODEL = -1, /* the model cannot be used: malformed, unsupported, inconsistent */
-	QDQ_EUSAGE = -2, /* the call is wrong: a bad option, name or argument */
-	QDQ_EFILE = -3,	 /* the file system refused: not found, not readable, no space */
-	QDQ_ENOMEM = -4, /* the allocator returned NULL or a limit on memory was reached */
-	QDQ_EDEVICE = -5 /* a device or its driver failed */
+	QDQ_EMODEL = -1,    /* the model cannot be used: malformed, unsupported, inconsistent */
+	QDQ_EUSAGE = -2,    /* the call is wrong: a bad option, name or argument */
+	QDQ_EFILE = -3,	    /* the file system refused: not found, not readable, no space */
+	QDQ_ENOMEM = -4,    /* the allocator returned NULL or a limit on memory was reached */
+	QDQ_EDEVICE = -5,   /* a device or its driver failed */
+	QDQ_ECANCELLED = -7 /* the caller's callback asked to stop; -6 is the command line's, see its exit status 6 */
 } qdq_status;
 
 /* Element types, with the numbers of ONNX's TensorProto.DataType. */
@@ -302,8 +303,10 @@ QDQ_API const char *qdq_node_string(const qdq_node *n, const char *name, size_t 
 
 QDQ_API const char *qdq_value_name(const qdq_value *v);
 QDQ_API qdq_type qdq_value_type(const qdq_value *v);
-QDQ_API int qdq_value_rank(const qdq_value *v);			      /* -1: not known */
-QDQ_API int64_t qdq_value_dim(const qdq_value *v, int index);	      /* -1: a symbol, or out of range */
+QDQ_API int qdq_value_rank(const qdq_value *v);		      /* -1: not known */
+QDQ_API int64_t qdq_value_dim(const qdq_value *v, int index); /* -1: a symbol, or out of range */
+/* The name of a dimension that is a symbol; NULL: it is a number, has no name or is computed from others. */
+QDQ_API const char *qdq_value_symbol(const qdq_value *v, int index);
 QDQ_API qdq_node *qdq_value_producer(const qdq_value *v);	      /* NULL: an input or a constant */
 QDQ_API const void *qdq_value_data(const qdq_value *v, size_t *size); /* of a constant; may be unaligned; else NULL */
 /* Nodes that read v, one entry for each input that does, in any order: writes at most `room` of them (out and inputs

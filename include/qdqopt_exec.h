@@ -45,13 +45,26 @@ typedef struct qdq_difference {
 	int32_t accumulator; /* its exact sum, with the zero points' terms and an int32 bias */
 } qdq_difference;
 
-#define QDQ_SESSION_OPTIONS_VERSION 1
+/* A kernel that has run. */
+typedef struct qdq_kernel_profile {
+	const char *node,
+	    *op; /* the operator that it is a part of; of a fused one what it was fused around. "": a copy of an input */
+	const char
+	    *kernel;   /* "contract", "depthwise", "load", "mul", "max", "mean"; "node": the reference evaluator; cuda:
+				  the function on the device, as "contract_128x64" */
+	int elsewhere; /* cuda: it ran on the CPU, and the time includes copies there and back */
+	double microseconds;
+	uint64_t operations; /* two for each multiply-accumulate; 0: none, or not known */
+	uint64_t bytes;	     /* that it must move at least: inputs, weights and outputs once, without padding */
+} qdq_kernel_profile;
+
+#define QDQ_SESSION_OPTIONS_VERSION 2
 typedef struct qdq_session_options {
 	uint32_t version;
 	/* Not NULL: every fused operator also runs as its Q/DQ nodes, on the same inputs; called for each element that
 	 * differs (codes: at all; floats: by more than 1e-5 of the larger of 1 and the expected value). */
 	void (*check)(void *user, const qdq_difference *d);
-	void *user;
+	void *user;		  /* of check, profile and progress */
 	int threads;		  /* 0: one for each core */
 	const char *instructions; /* "c", "avx2" or "vnni" at most; NULL: the best that there is */
 	const char *device;	  /* "cpu" (also NULL), "cuda" or "cuda:N" */
@@ -59,6 +72,12 @@ typedef struct qdq_session_options {
 			 and only device pointers a run returns once its work is enqueued */
 	int time_tactics; /* cuda: the ways to run each operator are timed, not estimated; results are the same */
 	int tactic;	  /* cuda, for tests: 1 + the index of the way that is forced where it fits; 0: none */
+	/* Not NULL: each kernel of a run is timed and reported once, in order; on a GPU when the run has ended, and there
+	 * without a CUDA graph, so that a run takes longer. Results are the same. */
+	void (*profile)(void *user, const qdq_kernel_profile *k);
+	/* Not NULL: called in front of each kernel (of a CUDA graph: once, with 0 done); not 0 ends the run with
+	 * QDQ_ECANCELLED. Outputs then hold anything; the session may be used again. */
+	int (*progress)(void *user, size_t done, size_t total);
 } qdq_session_options;
 
 /* Prepares m, which must stay as it is while the session lives; free the session before m and its context. QDQ_EUSAGE, QDQ_ENOMEM. */
@@ -81,7 +100,8 @@ typedef struct qdq_binding {
 /* Runs the network once. inputs: one for each input of the model that has no default, in any order. outputs: name, and
  * data and size if wanted; the rest is filled in. Dimensions with symbols are bound by the inputs; for each set of shapes
  * a plan is made once. QDQ_EUSAGE (a missing or unknown name, a type, shape or size that does not fit), QDQ_EMODEL
- * (operators that cannot be run: the first are named), QDQ_EDEVICE, QDQ_ENOMEM. */
+ * (operators that cannot be run: the first are named), QDQ_EDEVICE, QDQ_ENOMEM, QDQ_ECANCELLED. The callbacks of a
+ * session must not use it, nor its model. */
 QDQ_API qdq_status qdq_session_run(qdq_session *s, const qdq_binding *inputs, size_t n_inputs, qdq_binding *outputs,
 				   size_t n_outputs);
 
@@ -96,6 +116,10 @@ typedef struct qdq_session_facts {
 	uint64_t device_memory;	 /* cuda: bytes that the session has allocated on the device */
 	uint64_t device_weights; /* cuda: of those, packed weights and what goes with them */
 	size_t elsewhere;	 /* cuda: kernels that ran on the CPU instead */
+	const char *device_name; /* cuda: as the driver calls it */
+	/* cuda: what the device can do at the highest clocks that the driver names; 0: not known. */
+	double int8_tops; /* 10^12 operations in a second, dense */
+	double memory_gbs;
 } qdq_session_facts;
 QDQ_API qdq_status qdq_session_get_facts(qdq_session_facts *out,
 					 const qdq_session *s); /* QDQ_EUSAGE: nothing ran yet */

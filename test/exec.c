@@ -17,6 +17,7 @@
 
 static int passed, failed;
 static const char *device; /* beside the CPU; NULL: none */
+static bool cancelling;	   /* messages that say so are expected */
 static bool evaluated;	   /* the last run had nodes that the reference evaluator ran, which is slow */
 static uint64_t state;
 
@@ -160,6 +161,105 @@ static void compare_ways(qdq_model *m, const qdq_binding *in, size_t n, const te
 	}
 }
 
+/* ---- watching runs ---- */
+
+typedef struct watch {
+	size_t reported, asked; /* kernels of the last run */
+	size_t stop;		/* cancels in front of this kernel */
+	uint64_t operations, bytes;
+	bool wrong; /* what was reported cannot be */
+} watch;
+
+static void count_kernel(void *user, const qdq_kernel_profile *k)
+{
+	watch *w = user;
+
+	w->reported++;
+	w->operations += k->operations;
+	w->bytes += k->bytes;
+	w->wrong = w->wrong || k->node == NULL || k->op == NULL || k->kernel == NULL || *k->kernel == '\0' ||
+		   !(k->microseconds >= 0) || k->bytes == 0;
+}
+
+static int maybe_stop(void *user, size_t done, size_t total)
+{
+	watch *w = user;
+
+	w->wrong = w->wrong || done != w->asked || done >= total;
+	w->asked++;
+	return done == w->stop;
+}
+
+static qdq_status watched_run(qdq_session *s, qdq_model *m, const qdq_binding *in, size_t n, watch *w, text *out)
+{
+	qdq_binding y[16] = {{0}};
+	size_t outputs = qdq_output_count(m);
+	qdq_status status;
+
+	for (size_t i = 0; i < outputs; i++)
+		y[i].name = qdq_value_name(qdq_output_value(m, i));
+	*w = (watch){.stop = w->stop};
+	status = qdq_session_run(s, in, n, y, outputs);
+	for (size_t i = 0; status == QDQ_OK && i < outputs; i++)
+		text_add(out, y[i].data, y[i].size);
+	return status;
+}
+
+/* Runs that are cancelled in front of each kernel, and after each of them one that is not. */
+static void cancel_runs(qdq_session *s, qdq_model *m, const qdq_binding *in, size_t n, const text *first, watch *w,
+			const char *what)
+{
+	size_t kernels = w->asked;
+
+	for (size_t i = 0; i < kernels; i++) {
+		text out = {0};
+		qdq_status status;
+
+		w->stop = i;
+		cancelling = true;
+		status = watched_run(s, m, in, n, w, &out);
+		cancelling = false;
+		verdict(status == QDQ_ECANCELLED && w->asked == i + 1 && w->reported <= i && !w->wrong, what,
+			"it is not cancelled where it should be");
+		w->stop = SIZE_MAX;
+		status = watched_run(s, m, in, n, w, &out);
+		verdict(status == QDQ_OK && w->asked == kernels && same_bytes(&out, first), what,
+			"a run after one that was cancelled gives other bytes");
+		text_free(&out);
+	}
+}
+
+/* With a profile and without: on a GPU that is kernel after kernel, or one graph. */
+static void watch_runs(qdq_model *m, const qdq_binding *in, size_t n, const text *first, const char *what)
+{
+	for (int profiled = 0; profiled < 2; profiled++) {
+		watch w = {.stop = SIZE_MAX};
+		text out = {0};
+		qdq_session_facts facts = {0};
+		qdq_session *s;
+		qdq_session_options o = {.version = QDQ_SESSION_OPTIONS_VERSION,
+					 .user = &w,
+					 .threads = 2,
+					 .device = device,
+					 .profile = profiled ? count_kernel : NULL,
+					 .progress = maybe_stop};
+		qdq_status status = qdq_session_new(&s, m, &o);
+
+		if (status == QDQ_OK)
+			status = watched_run(s, m, in, n, &w, &out);
+		if (status == QDQ_OK)
+			(void)qdq_session_get_facts(&facts, s);
+		verdict(status == QDQ_OK && !w.wrong && same_bytes(&out, first), what, "watched, it gives other bytes");
+		verdict(w.reported == (profiled ? facts.kernels : 0) && (w.asked == facts.kernels || device != NULL),
+			what, "not every kernel is reported once");
+		verdict(w.bytes >= (profiled ? first->size : 0), what, "less is moved than it gives");
+		text_free(&out);
+		if (status == QDQ_OK)
+			cancel_runs(s, m, in, n, first, &w, what);
+		qdq_session_free(s);
+	}
+}
+
 /* Optimizes and runs m; false: it cannot be run, which is not this program's matter. */
 static bool run_model(qdq_model *m, const char *what, int64_t batch, bool must)
 {
@@ -179,6 +279,7 @@ static bool run_model(qdq_model *m, const char *what, int64_t batch, bool must)
 		verdict(c.large == 0, what, "a rounding is more than one step off");
 		verdict(c.far == 0, what, "a rounding is off, but not at a tie");
 		(device != NULL ? compare_devices : compare_ways)(m, in, n, &first, what);
+		watch_runs(m, in, n, &first, what);
 	} else if (must) {
 		verdict(false, what, "it does not run");
 	}
@@ -190,7 +291,7 @@ static bool run_model(qdq_model *m, const char *what, int64_t batch, bool must)
 
 static void quiet(void *user, const qdq_diagnostic *d)
 {
-	if (*(bool *)user)
+	if (*(bool *)user && !cancelling)
 		printf("  %s: %s\n", d->node != NULL ? d->node : "-", d->message);
 }
 

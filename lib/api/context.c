@@ -54,6 +54,8 @@ const char *qdq_status_text(qdq_status status)
 		return "out of memory";
 	case QDQ_EDEVICE:
 		return "a device failed";
+	case QDQ_ECANCELLED:
+		return "cancelled";
 	}
 	return "unknown status";
 }

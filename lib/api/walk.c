@@ -198,6 +198,16 @@ int64_t qdq_value_dim(const qdq_value *v, int index)
 	return v->shape->dim[index] < 0 ? -1 : v->shape->dim[index];
 }
 
+const char *qdq_value_symbol(const qdq_value *v, int index)
+{
+	const qdq_dim_expr *e;
+
+	if (index < 0 || index >= qdq_value_rank(v) || v->shape->dim[index] >= 0)
+		return NULL;
+	e = &v->graph->model->dims.items[~v->shape->dim[index]];
+	return e->op == QDQ_DIM_SYMBOL && *e->symbol != '\0' ? e->symbol : NULL;
+}
+
 qdq_node *qdq_value_producer(const qdq_value *v)
 {
 	return v == NULL ? NULL : v->def;

@@ -2,6 +2,7 @@
  *
  * arguments.c -- the words of the command line, by one table of options
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,8 @@ typedef enum takes { TAKES_NOTHING, TAKES_VALUE, MAY_TAKE_VALUE } takes;
 #define EXPLAIN (1u << COMMAND_EXPLAIN)
 #define RUN (1u << COMMAND_RUN)
 #define COMPARE (1u << COMMAND_COMPARE)
-#define REWRITING (OPTIMIZE | INSPECT | EXPLAIN | RUN)
+#define BENCH (1u << COMMAND_BENCH)
+#define REWRITING (OPTIMIZE | INSPECT | EXPLAIN | RUN | BENCH)
 #define ALL (REWRITING | COMPARE)
 
 typedef struct option {
@@ -179,6 +181,56 @@ static bool set_instructions(arguments *a, const char *value)
 	       wrong("--instructions", value, "c, avx2 or vnni");
 }
 
+static bool set_batch(arguments *a, const char *value)
+{
+	char *end;
+
+	errno = 0;
+	a->batch = strtoll(value, &end, 10);
+	return (*value >= '1' && *value <= '9' && *end == '\0' && errno == 0) ||
+	       wrong("--batch", value, "a number, 1 at least");
+}
+
+static bool set_profile(arguments *a, const char *value)
+{
+	size_t n = strlen(value);
+
+	a->profile = value;
+	return (n > 5 && strcmp(value + n - 5, ".json") == 0) ||
+	       wrong("--profile", value, "a file whose name ends in .json");
+}
+
+/* A number that is not negative. */
+static bool set_time(double *out, const char *name, const char *value, double most, const char *expected)
+{
+	char *end;
+
+	*out = strtod(value, &end);
+	return (((*value >= '0' && *value <= '9') || *value == '.') && end != value && *end == '\0' && *out >= 0 &&
+		*out <= most) ||
+	       wrong(name, value, expected);
+}
+
+static bool set_warmup(arguments *a, const char *value)
+{
+	return set_time(&a->warmup, "--warmup", value, 3.6e6, "a number of milliseconds, an hour at most");
+}
+
+static bool set_duration(arguments *a, const char *value)
+{
+	return set_time(&a->duration, "--duration", value, 86400, "a number of seconds, a day at most");
+}
+
+static bool set_iterations(arguments *a, const char *value)
+{
+	char *end;
+	long n = strtol(value, &end, 10);
+
+	a->iterations = n > 0 && n <= 10000000 ? (int)n : 0;
+	return (a->iterations != 0 && *value >= '1' && *value <= '9' && *end == '\0') ||
+	       wrong("--iterations", value, "a number from 1 to 10000000");
+}
+
 static const option options[] = {
     {"--report", MAY_TAKE_VALUE, OPTIMIZE | INSPECT, set_report},
     {"--emit", TAKES_VALUE, OPTIMIZE, set_emit},
@@ -189,15 +241,20 @@ static const option options[] = {
     {"--passes", TAKES_VALUE, REWRITING, set_passes},
     {"--print-after", TAKES_VALUE, OPTIMIZE | INSPECT, set_print_after},
     {"--quiet", TAKES_NOTHING, ALL, set_quiet},
-    {"--input", TAKES_VALUE, RUN | COMPARE, set_input},
-    {"--random", TAKES_VALUE, RUN | COMPARE, set_random},
+    {"--input", TAKES_VALUE, RUN | COMPARE | BENCH, set_input},
+    {"--random", TAKES_VALUE, RUN | COMPARE | BENCH, set_random},
     {"--output", TAKES_VALUE, RUN, set_output},
     {"--check", TAKES_NOTHING, RUN, set_check},
     {"--layers", TAKES_NOTHING, COMPARE, set_layers},
-    {"--device", TAKES_VALUE, RUN | COMPARE, set_device},
-    {"--time-tactics", TAKES_NOTHING, RUN, set_time_tactics},
-    {"--threads", TAKES_VALUE, RUN | COMPARE, set_threads},
-    {"--instructions", TAKES_VALUE, RUN, set_instructions},
+    {"--device", TAKES_VALUE, RUN | COMPARE | BENCH, set_device},
+    {"--time-tactics", TAKES_NOTHING, RUN | BENCH, set_time_tactics},
+    {"--threads", TAKES_VALUE, RUN | COMPARE | BENCH, set_threads},
+    {"--instructions", TAKES_VALUE, RUN | BENCH, set_instructions},
+    {"--batch", TAKES_VALUE, RUN | BENCH, set_batch},
+    {"--profile", TAKES_VALUE, RUN | BENCH, set_profile},
+    {"--warmup", TAKES_VALUE, BENCH, set_warmup},
+    {"--duration", TAKES_VALUE, BENCH, set_duration},
+    {"--iterations", TAKES_VALUE, BENCH, set_iterations},
     {"--help", TAKES_NOTHING, ALL, NULL},
     {"--version", TAKES_NOTHING, ALL, NULL},
 };
@@ -248,11 +305,8 @@ static bool take_option(arguments *a, int argc, char **argv, int *i)
 
 static bool check_words(const arguments *a)
 {
-	static const int least[] = {[COMMAND_OPTIMIZE] = 2,
-				    [COMMAND_INSPECT] = 1,
-				    [COMMAND_EXPLAIN] = 1,
-				    [COMMAND_RUN] = 1,
-				    [COMMAND_COMPARE] = 2};
+	static const int least[] = {[COMMAND_OPTIMIZE] = 2, [COMMAND_INSPECT] = 1, [COMMAND_EXPLAIN] = 1,
+				    [COMMAND_RUN] = 1,	    [COMMAND_COMPARE] = 2, [COMMAND_BENCH] = 1};
 
 	if (a->n_words < least[a->command]) {
 		fprintf(stderr, "qdqopt: %s is missing; see qdqopt --help\n",
@@ -297,11 +351,12 @@ bool parse_arguments(arguments *out, int argc, char **argv)
 	} commands[] = {{"inspect", COMMAND_INSPECT, 1},
 			{"explain", COMMAND_EXPLAIN, 2},
 			{"run", COMMAND_RUN, 1},
-			{"compare", COMMAND_COMPARE, 2}};
+			{"compare", COMMAND_COMPARE, 2},
+			{"bench", COMMAND_BENCH, 1}};
 	bool only_words = false;
 	int first = 1, most = 2;
 
-	*out = (arguments){.require = -1};
+	*out = (arguments){.require = -1, .warmup = 200, .duration = 3, .iterations = 10};
 	for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++) {
 		if (strcmp(argv[1], commands[i].name) == 0) {
 			out->command = commands[i].command;
@@ -328,5 +383,7 @@ bool parse_arguments(arguments *out, int argc, char **argv)
 			out->words[out->n_words++] = word;
 		}
 	}
+	if (out->command == COMMAND_BENCH && out->n_inputs == 0)
+		out->random = true; /* of the seed 0, if none was given */
 	return check_words(out);
 }

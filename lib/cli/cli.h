@@ -20,6 +20,7 @@ typedef enum command {
 	COMMAND_EXPLAIN,
 	COMMAND_RUN,
 	COMMAND_COMPARE,
+	COMMAND_BENCH,
 	COMMAND_HELP,
 	COMMAND_VERSION
 } command;
@@ -44,7 +45,12 @@ typedef struct arguments {
 	uint64_t seed;
 	const char *output, *instructions, *device;
 	bool time_tactics;
-	int threads; /* 0: as many as there are cores */
+	int threads;	     /* 0: as many as there are cores */
+	int64_t batch;	     /* 0: not given */
+	const char *profile; /* NULL: no file */
+	double warmup;	     /* milliseconds */
+	double duration;     /* seconds */
+	int iterations;
 } arguments;
 
 /* arguments.c: false after a message on stderr. */
@@ -94,10 +100,48 @@ qdq_status check_inputs(const given_inputs *g, const qdq_model *m, const qdq_mod
 qdq_status bind_inputs(qdq_binding **out, size_t *count, given_inputs *g, const qdq_model *m);
 void free_inputs(given_inputs *g);
 
+/* network.c: what run and bench run */
+typedef struct network {
+	const arguments *arguments;
+	qdq_ctx *ctx;
+	qdq_model *model;
+	qdq_session *session;
+	void *held;
+	given_inputs given;
+	qdq_binding *inputs, *outputs;
+	size_t n_inputs, n_outputs;
+	bool quiet;
+} network;
+
+/* Loads, binds inputs, optimizes. free_network comes last, whatever this returns. */
+qdq_status load_network(network *n, const arguments *a);
+/* A session as the arguments want it, with these callbacks, in place of the one before. */
+qdq_status open_session(network *n, qdq_session_options callbacks);
+qdq_status run_session(network *n);
+void print_facts(const network *n); /* on stderr, unless --quiet */
+void free_network(network *n);
+
+/* profile.c */
+enum { MOST_PROFILED = 10 }; /* runs */
+typedef struct layer layer;
+typedef struct profile {
+	layer *layers; /* by kernel */
+	size_t count, at, runs;
+	bool failed; /* out of memory */
+} profile;
+void begin_profiled_run(profile *p);
+void take_kernel(profile *p, const qdq_kernel_profile *k); /* ignored before the first run was begun */
+qdq_status write_profile(profile *p, const char *path);	   /* after a message where it fails */
+qdq_status print_profile(profile *p, const qdq_session_facts *f);
+void free_profile(profile *p);
+int compare_times(const void *a, const void *b); /* for qsort of doubles */
+double median_time(const double *sorted, size_t count);
+
 /* optimize.c, explain.c: exit status */
 int run_optimize(const arguments *a); /* also inspect */
 int run_explain(const arguments *a);
 int run_network(const arguments *a); /* run.c */
 int run_compare(const arguments *a); /* compare.c */
+int run_bench(const arguments *a);   /* bench.c */
 
 #endif

@@ -72,6 +72,61 @@ static const array *find_given(const given_inputs *g, const char *name)
 	return find_array(&g->made, name);
 }
 
+/* ---- the batch ---- */
+
+/* Is the dimension a symbol that is the first dimension of an input? */
+static bool is_batch(const qdq_model *m, const qdq_value *v, int index)
+{
+	const char *symbol = qdq_value_symbol(v, index);
+
+	if (qdq_value_dim(v, index) >= 0)
+		return false;
+	for (size_t i = 0; symbol != NULL && i < qdq_input_count(m); i++) {
+		const char *first = qdq_value_symbol(qdq_input(m, i), 0);
+
+		if (first != NULL && strcmp(first, symbol) == 0)
+			return true;
+	}
+	return index == 0;
+}
+
+/* Where no input has a batch that may be chosen, it must be the one that is wanted. */
+static qdq_status check_batch(const qdq_model *m, int64_t batch)
+{
+	const qdq_value *other = NULL;
+
+	for (size_t i = 0; i < qdq_input_count(m); i++) {
+		const qdq_value *v = qdq_input(m, i);
+
+		if (qdq_value_rank(v) > 0 && is_batch(m, v, 0))
+			return QDQ_OK;
+		if (other == NULL && qdq_value_dim(v, 0) != batch)
+			other = v;
+	}
+	if (other == NULL)
+		return QDQ_OK;
+	if (qdq_value_rank(other) > 0)
+		fprintf(stderr, "qdqopt: error: --batch %lld: input '%s' has the fixed batch %lld\n", (long long)batch,
+			qdq_value_name(other), (long long)qdq_value_dim(other, 0));
+	else
+		fprintf(stderr, "qdqopt: error: --batch %lld: input '%s' has no batch\n", (long long)batch,
+			qdq_value_name(other));
+	return QDQ_EUSAGE;
+}
+
+/* An array of a file must have the batch that is wanted. */
+static qdq_status check_array_batch(const qdq_model *m, const qdq_value *v, const array *a, int64_t batch)
+{
+	for (int i = 0; i < a->rank; i++) {
+		if (!is_batch(m, v, i) || i >= qdq_value_rank(v) || a->dims[i] == batch)
+			continue;
+		fprintf(stderr, "qdqopt: error: --batch %lld: the array for input '%s' has the batch %lld\n",
+			(long long)batch, qdq_value_name(v), (long long)a->dims[i]);
+		return QDQ_EUSAGE;
+	}
+	return QDQ_OK;
+}
+
 /* ---- random inputs ---- */
 
 static uint64_t next_random(uint64_t *state)
@@ -104,8 +159,8 @@ static qdq_status refuse(const qdq_value *v, const char *what)
 	return QDQ_EMODEL;
 }
 
-/* One more array in g->made; a symbol counts as 1. */
-static qdq_status make_random(given_inputs *g, const qdq_value *v)
+/* One more array in g->made; a symbol counts as 1, that of the batch as --batch says. */
+static qdq_status make_random(given_inputs *g, const qdq_model *m, const qdq_value *v)
 {
 	array a = {.type = qdq_value_type(v), .rank = qdq_value_rank(v)}, *grown;
 	size_t count = 1, size;
@@ -121,7 +176,7 @@ static qdq_status make_random(given_inputs *g, const qdq_value *v)
 	for (int i = 0; i < a.rank; i++) {
 		int64_t d = qdq_value_dim(v, i);
 
-		a.dims[i] = d < 0 ? 1 : d;
+		a.dims[i] = d >= 0 ? d : is_batch(m, v, i) && g->arguments->batch != 0 ? g->arguments->batch : 1;
 		if (a.dims[i] != 0 && count > LARGEST_INPUT / size / (uint64_t)a.dims[i])
 			return refuse(v, "is too large");
 		count *= (size_t)a.dims[i];
@@ -142,34 +197,42 @@ static qdq_status make_random(given_inputs *g, const qdq_value *v)
 
 /* ---- both ---- */
 
+static qdq_status bind_input(qdq_binding *out, size_t *count, given_inputs *g, const qdq_model *m, const qdq_value *v)
+{
+	const array *a = find_given(g, qdq_value_name(v));
+	qdq_status status = QDQ_OK;
+
+	if (a == NULL && g->arguments->random) {
+		status = make_random(g, m, v);
+		if (status == QDQ_OK)
+			a = &g->made.items[g->made.count - 1];
+	} else if (a != NULL && g->arguments->batch != 0) {
+		status = check_array_batch(m, v, a, g->arguments->batch);
+	}
+	if (a == NULL || status != QDQ_OK)
+		return status; /* it has a default, or the session says that it is missing */
+	*out = (qdq_binding){.name = qdq_value_name(v), .type = a->type, .rank = a->rank};
+	for (int d = 0; d < a->rank && d < QDQ_BINDING_RANK; d++)
+		out->dims[d] = a->dims[d];
+	out->data = a->data;
+	out->size = a->size;
+	++*count;
+	return QDQ_OK;
+}
+
 qdq_status bind_inputs(qdq_binding **out, size_t *count, given_inputs *g, const qdq_model *m)
 {
+	qdq_status status = QDQ_OK;
+
 	*count = 0;
 	*out = calloc(qdq_input_count(m) + 1, sizeof **out);
 	if (*out == NULL)
 		return QDQ_ENOMEM;
-	for (size_t i = 0; i < qdq_input_count(m); i++) {
-		const qdq_value *v = qdq_input(m, i);
-		const array *a = find_given(g, qdq_value_name(v));
-		qdq_binding *b = &(*out)[*count];
-
-		if (a == NULL && g->arguments->random) {
-			qdq_status status = make_random(g, v);
-
-			if (status != QDQ_OK)
-				return status;
-			a = &g->made.items[g->made.count - 1];
-		}
-		if (a == NULL)
-			continue; /* it has a default, or the session says that it is missing */
-		*b = (qdq_binding){.name = qdq_value_name(v), .type = a->type, .rank = a->rank};
-		for (int d = 0; d < a->rank && d < QDQ_BINDING_RANK; d++)
-			b->dims[d] = a->dims[d];
-		b->data = a->data;
-		b->size = a->size;
-		++*count;
-	}
-	return QDQ_OK;
+	if (g->arguments->batch != 0)
+		status = check_batch(m, g->arguments->batch);
+	for (size_t i = 0; status == QDQ_OK && i < qdq_input_count(m); i++)
+		status = bind_input(&(*out)[*count], count, g, m, qdq_input(m, i));
+	return status;
 }
 
 void free_inputs(given_inputs *g)

@@ -22,6 +22,8 @@ int main(int argc, char **argv)
 		return run_network(&a);
 	case COMMAND_COMPARE:
 		return run_compare(&a);
+	case COMMAND_BENCH:
+		return run_bench(&a);
 	default:
 		return run_optimize(&a);
 	}

@@ -8,14 +8,8 @@
 #include "cli.h"
 
 typedef struct job {
-	const arguments *arguments;
-	qdq_ctx *ctx;
-	qdq_model *model;
-	qdq_session *session;
-	void *held;
-	given_inputs given;
-	qdq_binding *inputs, *outputs;
-	size_t n_inputs, n_outputs;
+	network net;
+	profile profile;
 	uint64_t differences, large; /* elements; of those, where a rounding is off by more than a step */
 	uint64_t far;		     /* of those, where it is not at a tie */
 } job;
@@ -24,13 +18,13 @@ typedef struct job {
 
 static qdq_status write_outputs(const job *j)
 {
-	array *items = calloc(j->n_outputs + 1, sizeof *items);
+	array *items = calloc(j->net.n_outputs + 1, sizeof *items);
 	qdq_status status;
 
 	if (items == NULL)
 		return QDQ_ENOMEM;
-	for (size_t i = 0; i < j->n_outputs; i++) {
-		const qdq_binding *b = &j->outputs[i];
+	for (size_t i = 0; i < j->net.n_outputs; i++) {
+		const qdq_binding *b = &j->net.outputs[i];
 
 		items[i] = (array){.name = (char *)(uintptr_t)b->name,
 				   .type = b->type,
@@ -40,7 +34,7 @@ static qdq_status write_outputs(const job *j)
 		for (int d = 0; d < b->rank; d++)
 			items[i].dims[d] = b->dims[d];
 	}
-	status = write_npz(j->arguments->output, items, j->n_outputs);
+	status = write_npz(j->net.arguments->output, items, j->net.n_outputs);
 	free(items);
 	return status;
 }
@@ -62,23 +56,6 @@ static void print_output(const qdq_binding *b)
 	if (b->type == QDQ_TYPE_FLOAT)
 		printf(" from %.7g to %.7g", least, most);
 	printf("\n");
-}
-
-static void print_facts(const job *j)
-{
-	qdq_session_facts f;
-
-	if (qdq_session_get_facts(&f, j->session) != QDQ_OK)
-		return;
-	if (strcmp(f.device, "cuda") == 0)
-		fprintf(stderr, "cuda: %zu kernels, %zu of them on the CPU instead; %.1f MB on the device\n", f.kernels,
-			f.elsewhere, (double)f.device_memory / 1e6);
-	else
-		fprintf(stderr,
-			"cpu (%s, %d thread%s): %zu kernels, %zu of them by the reference evaluator; %.1f MB between "
-			"them\n",
-			f.instructions, f.threads, f.threads == 1 ? "" : "s", f.kernels, f.evaluated,
-			(double)f.arena / 1e6);
 }
 
 enum { LISTED = 100 };
@@ -104,73 +81,50 @@ static void print_difference(void *user, const qdq_difference *d)
 		printf("nothing was rounded otherwise)\n");
 }
 
+static void take(void *user, const qdq_kernel_profile *k)
+{
+	take_kernel(&((job *)user)->profile, k);
+}
+
 /* ---- the command ---- */
 
 static qdq_status run(job *j)
 {
-	const arguments *a = j->arguments;
-	qdq_optimize_options how = {.version = QDQ_OPTIMIZE_OPTIONS_VERSION,
-				    .exact = a->exact,
-				    .allow_bounded = a->bounded,
-				    .passes = a->passes,
-				    .target = a->target};
-	qdq_session_options options = {.version = QDQ_SESSION_OPTIONS_VERSION,
-				       .check = a->check ? print_difference : NULL,
-				       .user = j,
-				       .threads = a->threads,
-				       .instructions = a->instructions,
-				       .device = a->device,
-				       .time_tactics = a->time_tactics};
-	qdq_status status = load_input(&j->model, j->ctx, a->words[0], &j->held);
+	const arguments *a = j->net.arguments;
+	qdq_session_options callbacks = {
+	    .check = a->check ? print_difference : NULL, .profile = a->profile != NULL ? take : NULL, .user = j};
+	qdq_status status = open_session(&j->net, callbacks);
 
+	begin_profiled_run(&j->profile);
 	if (status == QDQ_OK)
-		status = read_inputs(&j->given, a);
-	if (status == QDQ_OK)
-		status = check_inputs(&j->given, j->model, NULL);
-	if (status == QDQ_OK)
-		status = bind_inputs(&j->inputs, &j->n_inputs, &j->given, j->model);
-	if (status == QDQ_OK)
-		status = qdq_optimize(j->model, &how);
-	if (status == QDQ_OK)
-		status = qdq_session_new(&j->session, j->model, &options);
-	if (status != QDQ_OK)
-		return status;
-	j->n_outputs = qdq_output_count(j->model);
-	j->outputs = calloc(j->n_outputs + 1, sizeof *j->outputs);
-	if (j->outputs == NULL)
-		return QDQ_ENOMEM;
-	for (size_t i = 0; i < j->n_outputs; i++)
-		j->outputs[i].name = qdq_value_name(qdq_output_value(j->model, i));
-	status = qdq_session_run(j->session, j->inputs, j->n_inputs, j->outputs, j->n_outputs);
+		status = run_session(&j->net);
+	if (status == QDQ_OK && j->profile.failed)
+		status = QDQ_ENOMEM;
 	if (status == QDQ_OK && a->output != NULL)
 		status = write_outputs(j);
-	for (size_t i = 0; status == QDQ_OK && !a->quiet && i < j->n_outputs; i++)
-		print_output(&j->outputs[i]);
+	if (status == QDQ_OK && a->profile != NULL)
+		status = write_profile(&j->profile, a->profile);
+	for (size_t i = 0; status == QDQ_OK && !a->quiet && i < j->net.n_outputs; i++)
+		print_output(&j->net.outputs[i]);
 	if (status == QDQ_OK && a->check)
 		printf(
 		    "%llu elements differ from what the Q/DQ nodes give, %llu by more than a step, %llu not at a tie\n",
 		    (unsigned long long)j->differences, (unsigned long long)j->large, (unsigned long long)j->far);
-	if (status == QDQ_OK && !a->quiet)
-		print_facts(j);
+	if (status == QDQ_OK)
+		print_facts(&j->net);
 	return status == QDQ_OK ? flush_stream(stdout, "standard output") : status;
 }
 
 int run_network(const arguments *a)
 {
-	job j = {.arguments = a};
-	bool quiet = a->quiet;
-	qdq_options options = {.version = QDQ_OPTIONS_VERSION, .log = print_diagnostic, .log_user = &quiet};
-	qdq_status status = qdq_ctx_new(&j.ctx, &options);
+	job j = {0};
+	qdq_status status = load_network(&j.net, a);
 
 	if (status == QDQ_OK)
 		status = run(&j);
 	if (status == QDQ_ENOMEM)
 		fprintf(stderr, "qdqopt: error: out of memory\n");
-	qdq_session_free(j.session);
-	free_inputs(&j.given);
-	free(j.inputs);
-	free(j.outputs);
-	qdq_ctx_free(j.ctx);
-	free(j.held);
+	free_network(&j.net);
+	free_profile(&j.profile);
 	return -status;
 }

@@ -15,8 +15,18 @@ typedef struct qdq_call {
 	const qdq_binding *const *inputs;		    /* by graph input; NULL: it has a default */
 	qdq_binding *const *outputs;			    /* by graph output; data has room for size bytes */
 	void (*check)(void *user, const qdq_difference *d); /* see qdq_session_options */
+	void (*profile)(void *user, const qdq_kernel_profile *k);
+	int (*progress)(void *user, size_t done, size_t total);
 	void *user;
 } qdq_call;
+
+/* call.c: is the kernel to run? If not, what may be under way is waited for, and the run cancelled: throws
+ * QDQ_ECANCELLED. */
+bool qdq_call_goes_on(const qdq_call *call, const qdq_plan *p, size_t kernel);
+QDQ_NORETURN void qdq_call_cancel(const qdq_plan *p, size_t kernel);
+/* What is known of a kernel before it runs; the time is left 0. */
+qdq_kernel_profile qdq_describe_kernel(const qdq_plan *p, const qdq_kernel *k);
+double qdq_microseconds(void); /* of a clock that only goes forward */
 
 typedef struct qdq_backend {
 	const char *name;
@@ -25,7 +35,7 @@ typedef struct qdq_backend {
 	/* A plan made ready, in the device's arena: weights packed (once for all plans), kernels chosen. Throws QDQ_ENOMEM,
 	 * QDQ_EDEVICE. */
 	void *(*prepare)(qdq_device *d, const qdq_plan *p);
-	/* Throws QDQ_EMODEL (lib/eval refused a node), QDQ_ENOMEM, QDQ_EDEVICE. */
+	/* Throws QDQ_EMODEL (lib/eval refused a node), QDQ_ENOMEM, QDQ_EDEVICE, QDQ_ECANCELLED. */
 	void (*run)(qdq_device *d, void *prepared, const qdq_call *call);
 	/* Fills in what a device knows: instructions, threads, device memory, kernels that ran elsewhere. */
 	void (*facts)(const qdq_device *d, const void *prepared, qdq_session_facts *out);

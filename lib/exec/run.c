@@ -284,6 +284,16 @@ static void run_one(job *j, size_t i)
 		run_kernel(j);
 }
 
+static void run_timed(job *j, size_t i, const qdq_call *call)
+{
+	qdq_kernel_profile k = qdq_describe_kernel(j->p, &j->p->kernels.items[i]);
+	double start = qdq_microseconds();
+
+	run_one(j, i);
+	k.microseconds = qdq_microseconds() - start;
+	call->profile(call->user, &k);
+}
+
 /* Outputs that no kernel writes: inputs, constants, values that stand in the list twice. */
 static void copy_outputs(const job *j, const qdq_call *call)
 {
@@ -315,7 +325,12 @@ static void run_all(void *arg, qdq_arena *scratch)
 	place_buffers(j.p, aligned(r->d->memory), r->call, j.data);
 	give_scratch(&j, scratch);
 	for (size_t i = 0; i < j.p->kernels.count; i++) {
-		run_one(&j, i);
+		if (!qdq_call_goes_on(r->call, j.p, i))
+			qdq_call_cancel(j.p, i);
+		if (r->call->profile != NULL)
+			run_timed(&j, i, r->call);
+		else
+			run_one(&j, i);
 		if (r->call->check != NULL)
 			qdq_check_kernel(j.p, j.data, i, r->call);
 	}

@@ -25,9 +25,8 @@ struct qdq_session {
 	qdq_device *cpu; /* beside another device; or NULL */
 	variant *variants;
 	const variant *last;
-	void (*check)(void *user, const qdq_difference *d);
-	void *user;
-	void **held; /* by graph output: memory of the session */
+	qdq_call hooks; /* the caller's callbacks, and nothing else */
+	void **held;	/* by graph output: memory of the session */
 	size_t *held_size;
 };
 
@@ -62,7 +61,7 @@ static void open_gpu(qdq_session *s, const qdq_session_options *o)
 		nth = name[5] - '0';
 	else if (strcmp(name, "cuda") != 0)
 		qdq_fail(s->ctx, QDQ_EUSAGE, NULL, "'%s' is no device: cpu, cuda or cuda:N", name);
-	if (s->check != NULL)
+	if (s->hooks.check != NULL)
 		qdq_fail(s->ctx, QDQ_EUSAGE, NULL,
 			 "checking is done on the CPU, whose bytes are those of every device");
 	s->cpu = s->device;
@@ -81,8 +80,9 @@ static void make(void *arg)
 		qdq_fail(s->ctx, QDQ_EUSAGE, NULL, "version %u of the session's options is not known", o->version);
 	if (o != NULL && o->threads < 0)
 		qdq_fail(s->ctx, QDQ_EUSAGE, NULL, "%d threads", o->threads);
-	s->check = o != NULL ? o->check : NULL;
-	s->user = o != NULL ? o->user : NULL;
+	if (o != NULL)
+		s->hooks =
+		    (qdq_call){.check = o->check, .profile = o->profile, .progress = o->progress, .user = o->user};
 	s->held = qdq_array(&s->arena, void *, s->m->graph->outputs.count);
 	s->held_size = qdq_array(&s->arena, size_t, s->m->graph->outputs.count);
 	s->device = qdq_cpu_open(s->ctx, &s->arena, isa_of(s->ctx, o != NULL ? o->instructions : NULL),
@@ -326,6 +326,7 @@ static void run(void *arg, qdq_arena *scratch)
 	call *c = arg;
 	const qdq_graph *g = c->s->m->graph;
 	qdq_binding **outputs;
+	qdq_call now;
 
 	c->scratch = scratch;
 	bind_inputs(c);
@@ -342,9 +343,10 @@ static void run(void *arg, qdq_arena *scratch)
 	outputs = qdq_array(scratch, qdq_binding *, g->outputs.count);
 	for (size_t i = 0; i < g->outputs.count; i++)
 		outputs[i] = place_output(c, i);
-	c->s->device->backend->run(
-	    c->s->device, c->v->prepared,
-	    &(qdq_call){.inputs = c->bound, .outputs = outputs, .check = c->s->check, .user = c->s->user});
+	now = c->s->hooks;
+	now.inputs = c->bound;
+	now.outputs = outputs;
+	c->s->device->backend->run(c->s->device, c->v->prepared, &now);
 	c->s->last = c->v;
 }
 

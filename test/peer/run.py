@@ -3,6 +3,7 @@
 # run.py -- running real models on the CPU: against their reference files, in batches, with bad inputs
 import glob
 import io
+import json
 import os
 import re
 import subprocess
@@ -392,6 +393,96 @@ def check_compare_words(folder):
     compare(huge, huge, "--random", "1", status=1)
 
 
+# ---- bench, profiles, batches ----
+
+
+def tool(*words):
+    return subprocess.run([QDQOPT, *words], capture_output=True, text=True, timeout=600)
+
+
+def check_profile(path, runs, what):
+    with open(path) as f:
+        profile = json.load(f)
+    layers = profile[1:]
+    if not check(profile[0] == {"count": runs} and layers, "%s: %s" % (what, profile[:1])):
+        return []
+    check(all(set(x) == {"name", "timeMs", "averageMs", "medianMs", "percentage"} for x in layers), "%s: its fields" % what)
+    names = [x["name"] for x in layers]
+    check(len(set(names)) == len(names), "%s: a name stands twice" % what)
+    total = sum(x["timeMs"] for x in layers)
+    check(abs(sum(x["percentage"] for x in layers) - 100) < 0.01, "%s: percentages" % what)
+    check(all(abs(x["averageMs"] * runs - x["timeMs"]) <= 1e-4 * x["timeMs"] and
+              abs(x["percentage"] * total - 100 * x["timeMs"]) <= 1e-3 * total for x in layers), "%s: sums" % what)
+    check(runs > 1 or all(x["medianMs"] == x["timeMs"] for x in layers), "%s: the median of one run" % what)
+    return names
+
+
+def check_bench(folder):
+    model, fixed = "test/models/digits_qat_relu.onnx", "test/models/res_tiny.pt2e.onnx"
+    once, often = os.path.join(folder, "once.json"), os.path.join(folder, "often.json")
+    short = ("--duration", "0.01", "--warmup", "0")
+    done = tool("run", model, "--random", "1", "--profile", once)
+    check(done.returncode == 0, "run --profile: %s" % done.stderr)
+    names = check_profile(once, 1, "run --profile")
+    check("10 kernels" in done.stderr and len(names) == 10 and "/f/Gemm.fused" in names, "run --profile: %s" % names)
+    done = tool("bench", model, *short, "--profile", often, "--iterations", "30", "--batch", "4")
+    check(done.returncode == 0 and re.match(r"median [0-9.e-]+ ms\nmin ", done.stdout), "bench: %s%s" % (done.stdout, done.stderr))
+    figures = re.search(r"min (\S+) ms, mean (\S+) ms, p90 (\S+) ms, p95 (\S+) ms, p99 (\S+) ms, max (\S+) ms, (\d+) runs", done.stdout)
+    if check(figures, "bench: %s" % done.stdout):
+        least, mean, p90, p95, p99, most = map(float, figures.groups()[:6])
+        check(least <= p90 <= p95 <= p99 <= most and least <= mean <= most and int(figures[7]) >= 30, "bench: %s" % figures[0])
+    rates = re.search(r"throughput (\S+) inferences/s, (\S+) images/s \(batch 4\)", done.stdout)
+    check(rates and np.isclose(4 * float(rates[1]), float(rates[2]), rtol=1e-4), "bench: throughput: %s" % done.stdout)
+    with open(often) as f:
+        runs = json.load(f)[0]["count"]
+    check(3 <= runs <= 10 and check_profile(often, runs, "bench --profile") == names, "bench --profile: other kernels")
+    listed = [float(x) for x in re.findall(r"^ *([0-9.]+) +[0-9.]+ %", done.stdout, re.M)]
+    check(len(listed) == 10 and listed == sorted(listed, reverse=True), "bench: the table: %s" % done.stdout)
+    check("Conv /r1/a/Conv.fused" in done.stdout and "[" not in done.stderr, "bench: operators, and no bar without a terminal")
+    check(tool("bench", model, *short, "--quiet").stderr == "", "bench --quiet")
+    check("logits: float[5,10]" in tool("run", model, "--random", "1", "--batch", "5").stdout, "run --batch")
+    check(tool("run", fixed, "--random", "1", "--batch", "1").returncode == 0, "--batch that is the fixed one")
+    wrong = tool("bench", fixed, "--batch", "2")
+    check(wrong.returncode == 2 and "input 'input' has the fixed batch 1" in wrong.stderr, "a fixed batch: %s" % wrong.stderr)
+    given = os.path.join(folder, "three.npz")
+    np.savez(given, image=np.zeros((3, 1, 8, 8), np.float32))
+    check(tool("bench", model, *short, "--input", given, "--batch", "3").returncode == 0, "bench --input --batch")
+    wrong = tool("run", model, "--input", given, "--batch", "2")
+    check(wrong.returncode == 2 and "has the batch 3" in wrong.stderr, "another batch in a file: %s" % wrong.stderr)
+    check_shared_symbols(folder)
+    check_bench_words(folder, model)
+
+
+def check_shared_symbols(folder):
+    path = os.path.join(folder, "symbols.onnxtxt")
+    with open(path, "w") as f:
+        f.write('<ir_version: 8, opset_import: ["" : 17]>\n'
+                'g (float[N,M] x, float[M,N] y) => (float[N,N] z) {\n  ["a\\"b\\\\c"] z = MatMul(x, y)\n}\n')
+    profile = os.path.join(folder, "symbols.json")
+    done = tool("run", path, "--random", "1", "--batch", "6", "--profile", profile)
+    if check(done.returncode == 0, "symbols: %s" % done.stderr):
+        check("z: float[6,6]" in done.stdout, "symbols: %s" % done.stdout)
+        check(check_profile(profile, 1, "symbols") == ['a"b\\c'], "symbols: names")
+
+
+def check_bench_words(folder, model):
+    kept = os.path.join(folder, "kept.json")
+    with open(kept, "w") as f:
+        f.write("kept")
+    for words, status in (((), 2), (("--batch", "0"), 2), (("--batch", "x"), 2), (("--batch", "-1"), 2), (("--batch", "99999999999999999999"), 2),
+                          (("--batch", "9000000000000000000"), 1), (("--warmup", "-1"), 2), (("--warmup", "nan"), 2), (("--duration", "1s"), 2),
+                          (("--duration", "inf"), 2), (("--iterations", "0"), 2), (("--iterations", "1.5"), 2), (("--profile", "p.txt"), 2),
+                          (("--profile", os.path.join(folder, "no", "p.json")), 3), (("--check", ), 2), (("--output", "o.npz"), 2),
+                          (("--device", "gpu"), 2), (("--random", "1", "--input", "typo"), 2), (("--profile", kept, "--batch", "0"), 2)):
+        done = tool("bench", *((model, "--duration", "0", "--warmup", "0") if words else ()), *words)
+        check(done.returncode == status and "qdqopt: " in done.stderr, "bench %s: %d, %s" % (words, done.returncode, done.stderr))
+    with open(kept) as f:
+        check(f.read() == "kept", "a profile is written though the run failed")
+    for option in ("--warmup", "--duration", "--iterations"):
+        check(tool("run", model, "--random", "1", option, "1").returncode == 2, "run %s" % option)
+    check(tool("bench", os.path.join(folder, "missing.onnx")).returncode == 3, "bench of a missing file")
+
+
 def main():
     paths = [p for p in sorted(glob.glob(MODELS + "/*.onnx") + glob.glob(MODELS + "/exporters/*.onnx"))
              if os.path.exists(p[:-len(".onnx")] + ".ref.npz")]
@@ -407,6 +498,7 @@ def main():
         check_places(folder)
         check_layers(folder)
         check_compare_words(folder)
+        check_bench(folder)
     print("%d passed, %d failed" % (passed, failed))
     return failed != 0
 

@@ -118,8 +118,11 @@ typedef struct qdq_cuda_device {
 	CUcontext context;
 	CUmodule modules[QDQ_IMAGE_COUNT];
 	CUfunction functions[QDQ_FUNCTIONS];
-	CUstream own, stream; /* stream: the caller's, or own */
-	CUevent events[2];    /* to time tactics; NULL: not yet */
+	const char *names[QDQ_FUNCTIONS]; /* of theirs, without qdq_ */
+	CUstream own, stream;		  /* stream: the caller's, or own */
+	CUevent events[2];		  /* to time tactics; NULL: not yet */
+	CUevent *marks;			  /* between the kernels of a run that is profiled */
+	size_t n_marks;
 	qdq_device *cpu;
 	qdq_cuda_filter *filters;
 	qdq_cuda_plan *plans;
@@ -127,12 +130,15 @@ typedef struct qdq_cuda_device {
 	qdq_area *inputs, *outputs; /* for what the caller has in host memory */
 	size_t n_inputs, n_outputs;
 	uint64_t allocated, weights; /* bytes */
+	char name[128];
+	double int8_tops, memory_gbs; /* 0: not known */
 	int multiprocessors, tactic;
 	bool time_tactics;
 	bool warp_groups; /* it has them */
 } qdq_cuda_device;
 
-/* device.c: throws where the driver refused; `what` and the node's name go into the message. */
+/* device.c: what a function is called, without the library's prefix. */
+/* Throws where the driver refused; `what` and the node's name go into the message. */
 void qdq_cuda_check(qdq_cuda_device *d, CUresult r, const char *what, const qdq_node *n);
 CUdeviceptr qdq_cuda_alloc(qdq_cuda_device *d, uint64_t size, const char *what);
 void qdq_cuda_drop(qdq_cuda_device *d, qdq_area *a); /* gives it back, if there is any */

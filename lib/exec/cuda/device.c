@@ -90,10 +90,38 @@ void qdq_cuda_grow(qdq_cuda_device *d, qdq_area *a, uint64_t size, const char *w
 
 /* ---- opening ---- */
 
+/* Dense INT8 operations of a multiprocessor in a cycle, as NVIDIA's papers on GA100, GA102, AD102 and GH100 have them. */
+static double int8_per_cycle(int capability)
+{
+	static const struct {
+		int capability, operations;
+	} known[] = {{80, 4096}, {86, 2048}, {89, 2048}, {90, 8192}};
+
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (known[i].capability == capability)
+			return known[i].operations;
+	return 0;
+}
+
+/* 0 where the driver does not tell. */
+static double attribute(qdq_cuda_device *d, int which)
+{
+	int value = 0;
+
+	return d->driver.device_attribute(&value, which, d->device) == 0 && value > 0 ? value : 0;
+}
+
+static void find_limits(qdq_cuda_device *d, int capability)
+{
+	double khz = attribute(d, CUDA_DEVICE_CLOCK), memory_khz = attribute(d, CUDA_DEVICE_MEMORY_CLOCK);
+
+	d->int8_tops = int8_per_cycle(capability) * d->multiprocessors * khz * 1e3 / 1e12;
+	d->memory_gbs = 2 * memory_khz * 1e3 * attribute(d, CUDA_DEVICE_BUS) / 8 / 1e9;
+}
+
 static void open_device(qdq_cuda_device *d, int nth)
 {
 	int count = 0, major = 0, minor = 0, version = 0;
-	char name[128] = "";
 
 	qdq_cuda_check(d, d->driver.init(0), "starting the driver", NULL);
 	qdq_cuda_check(d, d->driver.version(&version), "asking the driver", NULL);
@@ -104,21 +132,23 @@ static void open_device(qdq_cuda_device *d, int nth)
 	if (nth >= count)
 		qdq_fail(d->base.ctx, QDQ_EDEVICE, NULL, "there is no GPU number %d: this machine has %d", nth, count);
 	qdq_cuda_check(d, d->driver.device_get(&d->device, nth), "choosing the device", NULL);
-	(void)d->driver.device_name(name, sizeof name, d->device);
+	(void)d->driver.device_name(d->name, sizeof d->name, d->device);
 	qdq_cuda_check(d, d->driver.device_attribute(&major, CUDA_DEVICE_MAJOR, d->device), "asking the device", NULL);
 	qdq_cuda_check(d, d->driver.device_attribute(&minor, CUDA_DEVICE_MINOR, d->device), "asking the device", NULL);
 	if (major < 8)
 		qdq_fail(d->base.ctx, QDQ_EDEVICE, NULL,
-			 "%s has compute capability %d.%d: 8.0 (Ampere) or later is needed", name, major, minor);
+			 "%s has compute capability %d.%d: 8.0 (Ampere) or later is needed", d->name, major, minor);
 	d->warp_groups = major == 9;
 	qdq_cuda_check(d, d->driver.device_attribute(&d->multiprocessors, CUDA_DEVICE_MULTIPROCESSORS, d->device),
 		       "asking the device", NULL);
+	find_limits(d, major * 10 + minor);
 	qdq_cuda_check(d, d->driver.context_retain(&d->context, d->device), "opening the device", NULL);
 	qdq_cuda_check(d, d->driver.context_set(d->context), "choosing the device", NULL);
 }
 
 static void load_function(qdq_cuda_device *d, int i, const char *name, int image)
 {
+	d->names[i] = qdq_format(d->base.arena, "%s", name + strlen("qdq_"));
 	qdq_cuda_check(d, d->driver.module_function(&d->functions[i], d->modules[image], name), "finding kernels",
 		       NULL);
 }
@@ -202,6 +232,8 @@ static void close(qdq_device *base)
 		for (int i = 0; i < 2; i++)
 			if (d->events[i] != NULL)
 				(void)d->driver.event_free(d->events[i]);
+		for (size_t i = 0; i < d->n_marks; i++)
+			(void)d->driver.event_free(d->marks[i]);
 		if (d->own != NULL)
 			(void)d->driver.stream_free(d->own);
 		for (int i = 0; i < QDQ_IMAGE_COUNT; i++)
@@ -229,6 +261,9 @@ static void facts(const qdq_device *base, const void *prepared, qdq_session_fact
 	out->device_memory = d->allocated;
 	out->device_weights = d->weights;
 	out->elsewhere = c->elsewhere;
+	out->device_name = d->name;
+	out->int8_tops = d->int8_tops;
+	out->memory_gbs = d->memory_gbs;
 }
 
 static const qdq_backend cuda_backend = {

@@ -42,7 +42,10 @@ typedef struct CUlaunchConfig {
 
 enum {
 	CUDA_ATTRIBUTE_SERIALIZATION = 6, /* of a launch: programmatic stream serialization */
+	CUDA_DEVICE_CLOCK = 13,		  /* kHz */
 	CUDA_DEVICE_MULTIPROCESSORS = 16,
+	CUDA_DEVICE_MEMORY_CLOCK = 36, /* kHz */
+	CUDA_DEVICE_BUS = 37,	       /* bits */
 	CUDA_DEVICE_MAJOR = 75,
 	CUDA_DEVICE_MINOR = 76,
 	CUDA_FUNCTION_SHARED = 8, /* dynamic shared memory at most */

@@ -193,27 +193,119 @@ static void move_all(const moving *m, const qdq_kernel *k)
 			move(m, k->steps[s].other.buffer);
 }
 
-static void run_mixed(moving *m)
+static void run_on_cpu(moving *m, size_t i)
+{
+	qdq_cuda_device *d = m->d;
+	const qdq_kernel *k = m->c->launches[i].k;
+
+	m->to_cpu = true;
+	move_all(m, k);
+	qdq_cuda_check(d, d->driver.stream_wait(d->stream), "running", k->node);
+	qdq_cpu_run_kernel(d->cpu, m->c->cpu, m->data, i);
+	m->to_cpu = false;
+	move_all(m, k);
+}
+
+/* Copies of inputs may be under way; the caller may free them when the run has been cancelled. */
+static void ask_caller(qdq_cuda_device *d, const qdq_plan *p, const qdq_call *call, size_t kernel)
+{
+	if (qdq_call_goes_on(call, p, kernel))
+		return;
+	qdq_cuda_check(d, d->driver.stream_wait(d->stream), "running", NULL);
+	qdq_call_cancel(p, kernel);
+}
+
+static void run_each(moving *m)
 {
 	qdq_cuda_device *d = m->d;
 
 	qdq_cuda_fill_slots(d, m->c);
 	for (size_t i = 0; i < m->c->p->kernels.count; i++) {
-		const qdq_launch *l = &m->c->launches[i];
-
-		if (l->fused)
-			continue;
-		if (!l->host) {
-			qdq_cuda_launch(d, l, d->stream);
-			continue;
-		}
-		m->to_cpu = true;
-		move_all(m, l->k);
-		qdq_cuda_check(d, d->driver.stream_wait(d->stream), "running", l->k->node);
-		qdq_cpu_run_kernel(d->cpu, m->c->cpu, m->data, i);
-		m->to_cpu = false;
-		move_all(m, l->k);
+		ask_caller(d, m->c->p, m->call, i);
+		if (m->c->launches[i].host)
+			run_on_cpu(m, i);
+		else if (!m->c->launches[i].fused)
+			qdq_cuda_launch(d, &m->c->launches[i], d->stream);
 	}
+}
+
+/* ---- profiles ---- */
+
+static void need_marks(qdq_cuda_device *d, size_t count)
+{
+	CUevent *grown;
+
+	if (d->n_marks >= count)
+		return;
+	grown = qdq_array(d->base.arena, CUevent, count);
+	if (d->n_marks != 0)
+		memcpy(grown, d->marks, d->n_marks * sizeof *grown);
+	d->marks = grown;
+	for (; d->n_marks < count; d->n_marks++)
+		qdq_cuda_check(d, d->driver.event_new(&d->marks[d->n_marks], 0), "timing", NULL);
+}
+
+static void mark(qdq_cuda_device *d, size_t i)
+{
+	qdq_cuda_check(d, d->driver.event_record(d->marks[i], d->stream), "timing", NULL);
+}
+
+/* The time of what the CPU runs, with the copies and without what was enqueued before. */
+static double time_on_cpu(moving *m, size_t i)
+{
+	qdq_cuda_device *d = m->d;
+	const qdq_node *n = m->c->launches[i].k->node;
+	double start;
+
+	qdq_cuda_check(d, d->driver.stream_wait(d->stream), "running", n);
+	start = qdq_microseconds();
+	run_on_cpu(m, i);
+	qdq_cuda_check(d, d->driver.stream_wait(d->stream), "running", n);
+	return qdq_microseconds() - start;
+}
+
+static void report_profile(const moving *m, const double *on_cpu)
+{
+	qdq_cuda_device *d = m->d;
+	const qdq_plan *p = m->c->p;
+
+	qdq_cuda_check(d, d->driver.event_wait(d->marks[p->kernels.count]), "timing", NULL);
+	for (size_t i = 0; i < p->kernels.count; i++) {
+		const qdq_launch *l = &m->c->launches[i];
+		qdq_kernel_profile k = qdq_describe_kernel(p, l->k);
+		float ms = 0;
+
+		k.elsewhere = l->host;
+		k.microseconds = on_cpu[i];
+		if (!l->host) {
+			k.kernel = l->fused ? "with the next" : d->names[l->function];
+			qdq_cuda_check(d, d->driver.event_elapsed(&ms, d->marks[i], d->marks[i + 1]), "timing",
+				       l->k->node);
+			k.microseconds = (double)ms * 1e3;
+		}
+		m->call->profile(m->call->user, &k);
+	}
+}
+
+/* Kernel after kernel with an event behind each. */
+static void run_profiled(moving *m, qdq_arena *scratch)
+{
+	qdq_cuda_device *d = m->d;
+	size_t n = m->c->p->kernels.count;
+	double *on_cpu = qdq_array(scratch, double, n);
+
+	need_marks(d, n + 1);
+	qdq_cuda_fill_slots(d, m->c);
+	mark(d, 0);
+	for (size_t i = 0; i < n; i++) {
+		ask_caller(d, m->c->p, m->call, i);
+		if (m->c->launches[i].host)
+			on_cpu[i] = time_on_cpu(m, i);
+		else if (!m->c->launches[i].fused)
+			qdq_cuda_launch(d, &m->c->launches[i], d->stream);
+		mark(d, i + 1);
+	}
+	report_profile(m, on_cpu);
 }
 
 /* ---- runs ---- */
@@ -259,12 +351,16 @@ static void run(void *arg, qdq_arena *scratch)
 	bool all_there = true;
 
 	set_addresses(d, r->c, r->call);
-	if (r->c->elsewhere != 0) {
+	if (r->c->elsewhere != 0 || r->call->profile != NULL) {
 		moving m = {.d = d, .c = r->c, .call = r->call};
 
 		m.data = qdq_array(scratch, char *, r->c->p->buffers.count);
-		run_mixed(&m);
+		if (r->call->profile != NULL)
+			run_profiled(&m, scratch);
+		else
+			run_each(&m);
 	} else if (r->c->p->kernels.count != 0) {
+		ask_caller(d, r->c->p, r->call, 0);
 		qdq_cuda_check(d, d->driver.graph_launch(graph_of(d, r->c, scratch), d->stream), "running", NULL);
 	}
 	for (size_t i = 0; i < r->c->p->m->graph->inputs.count; i++)
