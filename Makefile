@@ -194,16 +194,18 @@ lint: ## layout, direction of includes, length of files, and no warning from eit
 	$(COUNT) lint env CLANG=$(CLANG) test/lint.sh
 bench: all $(PYTHON) $(BUILD)/test/run_generate $(BUILD)/test/bench/session ## time and memory, beside cp and ONNX Runtime
 	QDQOPT=$(BUILD)/qdqopt GENERATE=$(BUILD)/test/run_generate SESSION=$(BUILD)/test/bench/session MODELS=$(MODELS) $(PYTHON) test/bench/bench.py
-# What a machine with a GPU needs, and nothing else: programs without shared libraries of ours, and models.
+# What a machine with a GPU needs, and nothing else: programs, the shared libraries that it may lack, and models.
 GPU_LIBS := -Wl,-Bstatic -lprotobuf-c -Wl,-Bdynamic -lm -lpthread -ldl
 GPU_MODELS = $(wildcard $(addprefix $(MODELS)/,$(addsuffix .onnx,resnet50.trt mobilenet_v2.u8 digits_qat_relu yolo_n.trt unet.s8) exporters/*.onnx))
-gpu-bundle: $(BUILD)/test/exec.o $(BUILD)/test/fixture.o $(BUILD)/test/bench/gpu.o $(BUILD)/libqdqopt.a ## build/gpu: programs and models for a machine with a GPU
-	rm -rf build/gpu && mkdir -p build/gpu/models
+gpu-bundle: $(BUILD)/test/exec.o $(BUILD)/test/fixture.o $(BUILD)/test/bench/gpu.o $(BUILD)/libqdqopt.a $(CLI_OBJ) ## build/gpu: programs and models for a machine with a GPU
+	rm -rf build/gpu && mkdir -p build/gpu/models build/gpu/lib
 	$(CC) -o build/gpu/run_exec $(BUILD)/test/exec.o $(BUILD)/test/fixture.o $(BUILD)/libqdqopt.a $(GPU_LIBS)
 	$(CC) -o build/gpu/gpu $(BUILD)/test/bench/gpu.o $(BUILD)/libqdqopt.a $(GPU_LIBS)
+	$(CC) -o build/gpu/qdqopt $(CLI_OBJ) $(BUILD)/libqdqopt.a $(GPU_LIBS) -Wl,-rpath,'$$ORIGIN/lib' $(shell pkg-config --libs libzip)
+	cp $$(ldd build/gpu/qdqopt | awk '$$1 ~ /^lib(zip|z|bz2|lzma|zstd|crypto)\.so/ { print $$3 }') build/gpu/lib/
 	cp $(or $(GPU_MODELS),test/models/*.onnx) build/gpu/models/
-	cp test/bench/gpu.py test/check_gpu build/gpu/
-	strip build/gpu/run_exec build/gpu/gpu
+	cp $(wildcard $(MODELS)/digits_test.npz) test/bench/gpu.py test/check_gpu test/check_digits.py build/gpu/
+	strip build/gpu/run_exec build/gpu/gpu build/gpu/qdqopt
 check-gpu: ## build/gpu on this machine's GPU: every byte beside the CPU's
 	test/check_gpu build/gpu
 bench-gpu: ## build/gpu on this machine's GPU, beside PyTorch
