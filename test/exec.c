@@ -361,6 +361,12 @@ static void say_codes(text *t, bool is_signed, uint32_t count)
 	}
 }
 
+static void say_small_codes(text *t, int zero, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		say(t, "%s%d", i == 0 ? "" : ", ", zero + (int)draw(5) - 2);
+}
+
 static void say_floats(text *t, uint32_t count, float low, float high)
 {
 	for (uint32_t i = 0; i < count; i++)
@@ -379,6 +385,7 @@ typedef struct geometry {
 	uint32_t n, c, h, w, k, kh, kw, sh, sw, dh, dw, pads[4], groups;
 	bool x_signed, w_signed, per_channel, int_bias, float_bias, relu, pair, to_float;
 	uint32_t residual; /* 0: none, 1: codes, 2: floats */
+	bool ties;	   /* every other accumulator lies between two codes */
 } geometry;
 
 static geometry draw_geometry(void)
@@ -413,6 +420,8 @@ static geometry draw_geometry(void)
 	g.residual = draw(2) != 0 ? draw(3) : 0;
 	g.pair = draw(2) != 0;
 	g.to_float = draw(4) == 0;
+	g.ties = draw(3) == 0;
+	g.per_channel = g.per_channel && !g.ties;
 	return g;
 }
 
@@ -421,12 +430,18 @@ static void say_weights(text *t, const geometry *g)
 	uint32_t scales = g->per_channel ? g->k : 1;
 
 	say(t, "  %s[%u,%u,%u,%u] w = {", g->w_signed ? "int8" : "uint8", g->k, g->c / g->groups, g->kh, g->kw);
-	say_codes(t, g->w_signed, g->k * (g->c / g->groups) * g->kh * g->kw);
+	if (g->ties)
+		say_small_codes(t, g->w_signed ? 0 : 128, g->k * (g->c / g->groups) * g->kh * g->kw);
+	else
+		say_codes(t, g->w_signed, g->k * (g->c / g->groups) * g->kh * g->kw);
 	if (g->per_channel)
 		say(t, "},\n  float[%u] w_s = {", scales);
 	else
 		say(t, "},\n  float w_s = {");
-	say_floats(t, scales, 0.001f, 0.05f);
+	if (g->ties)
+		say(t, "0.3");
+	else
+		say_floats(t, scales, 0.001f, 0.05f);
 	if (g->per_channel)
 		say(t, "},\n  %s[%u] w_z = {", g->w_signed ? "int8" : "uint8", scales);
 	else
@@ -446,11 +461,11 @@ static void say_conv(text *t, const geometry *g)
 	if (g->residual)
 		say(t, ", float[%u,%u,%u,%u] r", g->n, g->k, oh, ow);
 	say(t, ") => (float[%u,%u,%u,%u] y)\n<\n  ", g->n, g->k, oh, ow);
-	say_params(t, "x", g->x_signed, 0.02f);
+	say_params(t, "x", g->x_signed, g->ties ? 0.1f : 0.02f);
 	say(t, ", ");
-	say_params(t, "p", g->x_signed, 0.37f);
+	say_params(t, "p", g->x_signed, g->ties ? 0.06f : 0.37f);
 	say(t, ", ");
-	say_params(t, "q", draw(2) != 0, 0.41f);
+	say_params(t, "q", draw(2) != 0, g->ties ? 0.06f : 0.41f);
 	say(t, ", ");
 	say_params(t, "r", g->x_signed, 0.11f);
 	say(t, ",\n");
@@ -509,6 +524,24 @@ static void shared_codes(void)
 
 	state = 9;
 	run_text(source, sizeof source - 1, "weights shared, zero points not", 1, true);
+}
+
+/* Codes that the network gives, and a convolution reads: they are copied, when what they were made of is gone. */
+static void codes_given(void)
+{
+	text t = {0};
+
+	state = 11;
+	say(&t, "<ir_version: 8, opset_import: [\"\" : 17]>\n"
+		"g (float[2,8,9,9] x) => (int8[2,8,9,9] aq, float[2,8,9,9] y)\n<\n"
+		"  float s = {0.02}, int8 z = {0}, int8[8,8,1,1] w = {");
+	say_codes(&t, true, 64);
+	say(&t, "}\n>\n{\n  xq = QuantizeLinear(x, s, z)\n  xd = DequantizeLinear(xq, s, z)\n"
+		"  wd = DequantizeLinear(w, s, z)\n  a = Conv(xd, wd)\n  aq = QuantizeLinear(a, s, z)\n"
+		"  ad = DequantizeLinear(aq, s, z)\n  b = Conv(ad, wd)\n  bq = QuantizeLinear(b, s, z)\n"
+		"  y = DequantizeLinear(bq, s, z)\n}\n");
+	run_text(t.data, t.size, "codes given and read", 1, true);
+	text_free(&t);
 }
 
 /* ---- ties ---- */
@@ -695,6 +728,7 @@ int main(int argc, char **argv)
 	}
 	keep_device();
 	shared_codes();
+	codes_given();
 	random_convs(few ? 12 : device != NULL ? 150 : 300);
 	if (device == NULL) {
 		product_of_ties(false);
