@@ -135,6 +135,7 @@ typedef struct qdq_cuda_device {
 	int multiprocessors, tactic;
 	bool time_tactics;
 	bool warp_groups; /* it has them */
+	bool waits;	  /* its kernels say where they need the one before: those of sm_90a, not those from PTX */
 } qdq_cuda_device;
 
 /* device.c: what a function is called, without the library's prefix. */

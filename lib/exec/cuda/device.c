@@ -138,7 +138,7 @@ static void open_device(qdq_cuda_device *d, int nth)
 	if (major < 8)
 		qdq_fail(d->base.ctx, QDQ_EDEVICE, NULL,
 			 "%s has compute capability %d.%d: 8.0 (Ampere) or later is needed", d->name, major, minor);
-	d->warp_groups = major == 9;
+	d->warp_groups = d->waits = major == 9;
 	qdq_cuda_check(d, d->driver.device_attribute(&d->multiprocessors, CUDA_DEVICE_MULTIPROCESSORS, d->device),
 		       "asking the device", NULL);
 	find_limits(d, major * 10 + minor);

@@ -4,7 +4,7 @@
  */
 #include "cuda.h"
 
-/* It may begin before the launch before it has ended (programmatic dependent launch). */
+/* It may begin before the launch before it has ended (programmatic dependent launch), where kernels wait themselves. */
 static CUresult try_launch(qdq_cuda_device *d, const qdq_launch *l, CUstream stream)
 {
 	CUlaunchAttribute early = {.id = CUDA_ATTRIBUTE_SERIALIZATION, .value = {.on = 1}};
@@ -13,7 +13,7 @@ static CUresult try_launch(qdq_cuda_device *d, const qdq_launch *l, CUstream str
 				 .shared = l->shared,
 				 .stream = stream,
 				 .attributes = &early,
-				 .n_attributes = 1};
+				 .n_attributes = d->waits ? 1 : 0};
 	void *params[1] = {l->params};
 
 	return d->driver.launch(&config, d->functions[l->function], params, NULL);
