@@ -607,6 +607,23 @@ static void product_of_ties(bool pair)
 	text_free(&out);
 }
 
+/* The first layer behind a float that the network makes: nothing may be stored over it before all of it is read. */
+static void float_in_front(void)
+{
+	text t = {0};
+
+	state = 5;
+	say(&t, "<ir_version: 8, opset_import: [\"\" : 17]>\ng (float[2,3,24,24] x) => (float[2,8,23,23] y)\n<\n"
+		"  float s = {0.01}, int8 z = {0}, float u = {0.05},\n  int8[8,3,3,3] w = {");
+	say_codes(&t, true, 8 * 3 * 3 * 3);
+	say(&t, "}\n>\n{\n  f = Sigmoid(x)\n  fq = QuantizeLinear(f, s, z)\n  fd = DequantizeLinear(fq, s, z)\n"
+		"  wd = DequantizeLinear(w, s, z)\n  v = Conv<pads = [1, 1, 1, 1]>(fd, wd)\n"
+		"  q = QuantizeLinear(v, u, z)\n  d = DequantizeLinear(q, u, z)\n  y = MaxPool<kernel_shape = [2, "
+		"2]>(d)\n}\n");
+	run_text(t.data, t.size, "a float in front of the first layer", 1, true);
+	text_free(&t);
+}
+
 /* ---- memory that runs out ---- */
 
 typedef struct budget {
@@ -728,6 +745,7 @@ int main(int argc, char **argv)
 	}
 	keep_device();
 	shared_codes();
+	float_in_front();
 	codes_given();
 	random_convs(few ? 12 : device != NULL ? 150 : 300);
 	if (device == NULL) {

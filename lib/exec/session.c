@@ -229,13 +229,18 @@ static void bind_inputs(call *c)
 
 /* ---- plans ---- */
 
+/* An input that is not given has its default's shape. */
 static bool has_shapes(const variant *v, const call *c)
 {
 	for (size_t i = 0; i < v->m->graph->inputs.count; i++) {
 		const qdq_value *x = v->m->graph->inputs.items[i];
+		const qdq_binding *b = c->bound[i];
+		const int64_t *dims = b != NULL ? b->dims : x->tensor->dims;
 
-		for (int d = 0; c->bound[i] != NULL && d < c->bound[i]->rank; d++)
-			if (x->shape->dim[d] != c->bound[i]->dims[d])
+		if (x->shape->rank != (b != NULL ? b->rank : x->tensor->rank))
+			return false;
+		for (int32_t d = 0; d < x->shape->rank; d++)
+			if (x->shape->dim[d] != dims[d])
 				return false;
 	}
 	return true;

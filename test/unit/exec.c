@@ -109,6 +109,30 @@ START_TEST(takes_any_batch)
 }
 END_TEST
 
+/* A plan for what was given is not one for the default, nor for another rank. */
+START_TEST(tells_shapes_apart)
+{
+	static const char source[] = "<ir_version: 8, opset_import: [\"\" : 17]>\n"
+				     "g (float[N] x) => (float[N] y)\n<float[2] x = {-1, 2}>\n{\n  y = Relu(x)\n}\n";
+	float data[6] = {1, 2, 3, -4, 5, 6};
+	qdq_binding in = {
+	    .name = "x", .type = QDQ_TYPE_FLOAT, .rank = 1, .dims = {6}, .data = data, .size = sizeof data};
+	qdq_binding out = {.name = "y"};
+	qdq_session *of;
+	qdq_model *given;
+
+	ck_assert_int_eq(qdq_load_memory(&given, ctx, source, sizeof source - 1, "default.onnxtxt"), QDQ_OK);
+	ck_assert_int_eq(qdq_session_new(&of, given, NULL), QDQ_OK);
+	ck_assert_int_eq(qdq_session_run(of, &in, 1, &out, 1), QDQ_OK);
+	ck_assert_int_eq(out.dims[0], 6);
+	out = (qdq_binding){.name = "y"};
+	ck_assert_int_eq(qdq_session_run(of, NULL, 0, &out, 1), QDQ_OK);
+	ck_assert_int_eq(out.dims[0], 2);
+	ck_assert_float_eq(((float *)out.data)[1], 2);
+	qdq_session_free(of);
+}
+END_TEST
+
 START_TEST(refuses_inputs)
 {
 	float x[8] = {0};
@@ -264,6 +288,7 @@ Suite *exec_suite(void)
 	tcase_add_checked_fixture(c, setup, teardown);
 	tcase_add_test(c, computes);
 	tcase_add_test(c, takes_any_batch);
+	tcase_add_test(c, tells_shapes_apart);
 	tcase_add_test(c, refuses_inputs);
 	tcase_add_test(c, refuses_outputs);
 	tcase_add_test(c, refuses_options);

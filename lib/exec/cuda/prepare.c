@@ -410,7 +410,8 @@ static bool quantizes_for(const qdq_cuda_plan *c, const qdq_kernel *k)
 		if (k->steps[s].kind == QDQ_STEP_ADD && k->steps[s].other.buffer == k->in[0].buffer)
 			return false;
 	return from->type == QDQ_TYPE_FLOAT && !from->rows && from->rank == 4 && from->dims[1] == k->conv.c &&
-	       from->dims[2] == k->conv.h && from->dims[3] == k->conv.w && to->place == QDQ_PLACE_ARENA &&
+	       from->dims[2] == k->conv.h && from->dims[3] == k->conv.w &&
+	       (from->place != QDQ_PLACE_ARENA || from->last >= i) && to->place == QDQ_PLACE_ARENA &&
 	       to->first == i - 1 && to->last == i;
 }
 
@@ -663,6 +664,8 @@ static void time_all(qdq_cuda_device *d, qdq_cuda_plan *c)
 {
 	uint64_t most = c->p->size;
 
+	/* a run may be under way on the caller's stream, in the same memory */
+	qdq_cuda_check(d, d->driver.stream_wait(d->stream), "timing", NULL);
 	for (size_t i = 0; i < c->p->buffers.count; i++)
 		most = c->p->buffers.items[i].size > most ? c->p->buffers.items[i].size : most;
 	qdq_cuda_grow(d, &d->arena, most + QDQ_CUDA_SLACK, "values");

@@ -6,7 +6,7 @@
  * what it adds; blocks that find room beside it take less, since they overlap, and those that come when there is none left
  * take their time again; splits meet at the end. The numbers of each tile are microseconds: least squares of relative errors
  * over the contractions of ResNet-50 and MobileNet at batches 1, 8 and 128 on one H100, then changed a little at a time while
- * what is chosen there took less. It takes 1 to 3 % more than the best. Other devices differ by about the same factor for all.
+ * what is chosen there took less. On those it takes 1 to 3 % more than the best. Other devices differ by about the same factor for all.
  */
 #include "cuda.h"
 
