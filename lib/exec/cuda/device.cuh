@@ -182,7 +182,7 @@ DEVICE int64_t element_of(const qdq_cuda_place &p, int spatial, int pixel, int c
 	c += p.channel;
 	if (p.pitch != 0)
 		return (int64_t)pixel * p.pitch + c;
-	return ((int64_t)(pixel / spatial) * p.total + c) * spatial + pixel % spatial;
+	return (int64_t)(pixel / spatial * p.total + c) * spatial + pixel % spatial;
 }
 
 DEVICE float code_at(const qdq_cuda_place &p, int64_t i)

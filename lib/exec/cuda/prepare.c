@@ -585,6 +585,24 @@ void qdq_cuda_fill_slots(qdq_cuda_device *d, qdq_cuda_plan *c)
 	}
 }
 
+/* Kernels count images times channels of a plain buffer in 32 bits. */
+static bool counts(const qdq_cuda_plan *c, uint32_t buffer)
+{
+	const qdq_buffer *b = &c->p->buffers.items[buffer];
+
+	return b->rows || b->rank < 2 || (double)b->dims[0] * (double)b->dims[1] < 2147483647.0;
+}
+
+static bool all_count(const qdq_cuda_plan *c, const qdq_kernel *k)
+{
+	bool good = counts(c, k->in[0].buffer) && (k->anchor != QDQ_ANCHOR_MUL || counts(c, k->in[1].buffer));
+
+	for (uint32_t s = 0; s < k->n_steps; s++)
+		if (k->steps[s].kind == QDQ_STEP_ADD || k->steps[s].kind == QDQ_STEP_STORE)
+			good = good && counts(c, k->steps[s].other.buffer);
+	return good;
+}
+
 static void prepare_kernel(qdq_cuda_device *d, qdq_cuda_plan *c, size_t i)
 {
 	const qdq_kernel *k = &c->p->kernels.items[i];
@@ -592,7 +610,7 @@ static void prepare_kernel(qdq_cuda_device *d, qdq_cuda_plan *c, size_t i)
 	size_t slots = c->slots.count;
 	bool good;
 
-	if (k->anchor == QDQ_ANCHOR_NODE || k->pixels >= INT32_MAX || k->channels >= INT32_MAX)
+	if (k->anchor == QDQ_ANCHOR_NODE || k->pixels >= INT32_MAX || k->channels >= INT32_MAX || !all_count(c, k))
 		good = false;
 	else if (k->anchor != QDQ_ANCHOR_CONTRACT)
 		good = prepare_rows(d, c, k, l);
