@@ -20,8 +20,7 @@ typedef struct qdq_call {
 	void *user;
 } qdq_call;
 
-/* call.c: is the kernel to run? If not, what may be under way is waited for, and the run cancelled: throws
- * QDQ_ECANCELLED. */
+/* call.c: is the kernel to run? If not, the device waits for what may be under way and cancels: throws QDQ_ECANCELLED. */
 bool qdq_call_goes_on(const qdq_call *call, const qdq_plan *p, size_t kernel);
 QDQ_NORETURN void qdq_call_cancel(const qdq_plan *p, size_t kernel);
 /* What is known of a kernel before it runs; the time is left 0. */

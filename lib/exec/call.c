@@ -118,13 +118,13 @@ static uint64_t node_macs(const qdq_node *n)
 	if (x == NULL || w == NULL || y == NULL || x->shape == NULL || w->shape == NULL || x->shape->rank == 0 ||
 	    w->shape->rank == 0)
 		return 0;
-	if (strcmp(n->op_type, "Conv") == 0 && w->shape->dim[0] > 0)
+	if (qdq_is(n, QDQ_OP_Conv) && w->shape->dim[0] > 0)
 		each = count_of(w) / w->shape->dim[0];
-	else if (strcmp(n->op_type, "Gemm") == 0)
+	else if (qdq_is(n, QDQ_OP_Gemm))
 		each = x->shape->dim[turned ? 0 : x->shape->rank - 1];
-	else if (strcmp(n->op_type, "MatMul") == 0)
+	else if (qdq_is(n, QDQ_OP_MatMul))
 		each = x->shape->dim[x->shape->rank - 1];
-	else if (strcmp(n->op_type, "ConvTranspose") == 0 && w->shape->dim[0] > 0)
+	else if (qdq_is(n, QDQ_OP_ConvTranspose) && w->shape->dim[0] > 0)
 		return (uint64_t)(count_of(x) * (count_of(w) / w->shape->dim[0]));
 	return each > 0 ? (uint64_t)(count_of(y) * each) : 0;
 }
@@ -166,8 +166,7 @@ qdq_kernel_profile qdq_describe_kernel(const qdq_plan *p, const qdq_kernel *k)
 	static const char *const names[] = {
 	    [QDQ_ANCHOR_NODE] = "node", [QDQ_ANCHOR_CONTRACT] = "contract", [QDQ_ANCHOR_LOAD] = "load",
 	    [QDQ_ANCHOR_MUL] = "mul",	[QDQ_ANCHOR_MAX] = "max",	    [QDQ_ANCHOR_MEAN] = "mean"};
-	bool depthwise = k->anchor == QDQ_ANCHOR_CONTRACT && k->conv.groups > 1 && k->conv.groups == k->conv.c &&
-			 k->conv.groups == k->conv.k;
+	bool depthwise = k->anchor == QDQ_ANCHOR_CONTRACT && k->conv.groups > 1 && qdq_is_depthwise(&k->conv);
 
 	return (qdq_kernel_profile){.node = k->node != NULL ? k->node->name : "",
 				    .op = operator_of(k->node),

@@ -21,7 +21,7 @@
 typedef enum qdq_place { QDQ_PLACE_ARENA, QDQ_PLACE_INPUT, QDQ_PLACE_OUTPUT, QDQ_PLACE_CONSTANT } qdq_place;
 
 typedef struct qdq_buffer {
-	const qdq_value *value; /* NULL: made by the plan */
+	const qdq_value *value; /* also of a copy of it in ROWS */
 	qdq_type type;
 	int32_t rank;
 	int64_t dims[QDQ_EXEC_RANK];

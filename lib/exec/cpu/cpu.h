@@ -39,6 +39,12 @@ static inline int32_t qdq_weight(const qdq_conv *g, int64_t k, int64_t c, int64_
 	return (g->w_signed ? (int8_t)code : code) - (g->zw != NULL ? g->zw[k] : 0);
 }
 
+/* Has every channel a window and an output of its own? */
+static inline bool qdq_is_depthwise(const qdq_conv *g)
+{
+	return g->groups == g->c && g->groups == g->k;
+}
+
 /* Have both the same weights, for windows of the same shape and pitch? Then they may be packed once. The same codes with
  * other zero points are other weights. */
 static inline bool qdq_same_weights(const qdq_conv *a, const qdq_conv *b)

@@ -118,7 +118,7 @@ const qdq_filter *qdq_filter_pack(qdq_arena *a, const qdq_conv *g, qdq_isa isa)
 	    .g = *g, .isa = isa, .form = isa == QDQ_ISA_VNNI && bytes_do(g) ? QDQ_FORM_BYTES : QDQ_FORM_WIDE};
 	f->g.weights = NULL;
 	f->g.zw = NULL;
-	if (cg == 1 && kg == 1) {
+	if (qdq_is_depthwise(g)) {
 		f->form = QDQ_FORM_DEPTHWISE;
 		pack_depthwise(a, f, g);
 		return f;

@@ -103,7 +103,7 @@ typedef struct qdq_cuda_plan {
 	uint64_t *data; /* by buffer: where it is now */
 	char **host;	/* by buffer: a copy for kernels that run on the CPU */
 	qdq_graph_entry graphs[QDQ_GRAPHS];
-	int n_graphs, next_graph;
+	int next_graph;
 } qdq_cuda_plan;
 
 typedef struct qdq_area { /* device memory that grows */
@@ -138,8 +138,7 @@ typedef struct qdq_cuda_device {
 	bool waits;	  /* its kernels say where they need the one before: those of sm_90a, not those from PTX */
 } qdq_cuda_device;
 
-/* device.c: what a function is called, without the library's prefix. */
-/* Throws where the driver refused; `what` and the node's name go into the message. */
+/* device.c: throws where the driver refused; `what` and the node's name go into the message. */
 void qdq_cuda_check(qdq_cuda_device *d, CUresult r, const char *what, const qdq_node *n);
 CUdeviceptr qdq_cuda_alloc(qdq_cuda_device *d, uint64_t size, const char *what);
 void qdq_cuda_drop(qdq_cuda_device *d, qdq_area *a); /* gives it back, if there is any */

@@ -12,9 +12,10 @@
 
 enum { GROUP_TILE = 64, FEW_CHANNELS = 32 };
 
+/* One channel is a product like any other. */
 bool qdq_cuda_is_depthwise(const qdq_conv *g)
 {
-	return g->groups == g->c && g->groups == g->k && g->groups > 1;
+	return g->groups > 1 && qdq_is_depthwise(g);
 }
 
 static int32_t part_of(int32_t weight, int copy)

@@ -69,9 +69,9 @@ typedef struct qdq_cuda_contract {
 	int32_t h, w, oh, ow, sh, sw, top, left, pitch;
 	int32_t image;			     /* bytes of an input image */
 	int32_t group_inputs, group_outputs; /* 0: one group */
-	int32_t x_signed, pad;		     /* pad: the zero point, in each byte */
-	int32_t small;			     /* no sum leaves 22 bits: then the conversion to float is an addition */
-	int32_t pointwise;		     /* every window is one pixel, and they follow each other */
+	int32_t x_signed;
+	int32_t small;		/* no sum leaves 22 bits: then the conversion to float is an addition */
+	int32_t pointwise;	/* every window is one pixel, and they follow each other */
 	int32_t regular;	/* units need no table: taken once, all taps of 64 channels, then the next 64 */
 	int32_t kh, kw, dh, dw; /* of those */
 	int32_t splits, steps_each;
@@ -87,7 +87,7 @@ typedef struct qdq_cuda_few {
 	uint64_t start, multiplier, addend; /* padded to 128 */
 	int32_t channels, depth;
 	int32_t h, w, oh, ow, kh, kw, sh, sw, dh, dw, top, left;
-	int32_t x_signed, pad;
+	int32_t x_signed, pad; /* pad: the zero point, in each byte */
 	int32_t groups, tile_rows, warps;
 	int32_t patch_h, patch_w;    /* what a block's windows cover */
 	int32_t from_floats, inputs; /* x is [n][inputs][h][w], floats, and quantized on the way */
@@ -113,7 +113,7 @@ typedef struct qdq_cuda_rows {
 	int32_t pixels_first; /* adjacent threads have adjacent pixels */
 	qdq_cuda_place in[2];
 	float ratio0, divisor, ratio;
-	int32_t n, h, w, oh, ow, kh, kw, sh, sw, dh, dw, top, left, count_pads;
+	int32_t h, w, oh, ow, kh, kw, sh, sw, dh, dw, top, left, count_pads;
 	qdq_cuda_steps steps;
 } qdq_cuda_rows;
 

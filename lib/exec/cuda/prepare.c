@@ -280,12 +280,18 @@ static bool fits(const qdq_conv *g)
 	       g->kh * g->dh < 32768 && g->kw * g->dw < 32768 && g->h < 1 << 24 && g->w < 1 << 24;
 }
 
+/* The zero point of the input in each byte. */
+static int32_t padding(const qdq_conv *g)
+{
+	return (int32_t)((uint32_t)(g->zx & 0xff) * 0x01010101u);
+}
+
 /* The members that contractions of every kind have. */
 #define SET_GEOMETRY(p, g, k)                                                                        \
 	((p)->channels = (int32_t)(k)->channels, (p)->h = (int32_t)(g)->h, (p)->w = (int32_t)(g)->w, \
 	 (p)->oh = (int32_t)(g)->oh, (p)->ow = (int32_t)(g)->ow, (p)->sh = (int32_t)(g)->sh,         \
 	 (p)->sw = (int32_t)(g)->sw, (p)->top = (int32_t)(g)->top, (p)->left = (int32_t)(g)->left,   \
-	 (p)->x_signed = (g)->x_signed, (p)->pad = (int32_t)((uint32_t)((g)->zx & 0xff) * 0x01010101u))
+	 (p)->x_signed = (g)->x_signed)
 /* and those whose channels are many */
 #define SET_ROWS(p, g, k)                                                                                              \
 	((p)->pixels = (int32_t)(k)->pixels, (p)->pitch = (int32_t)(g)->pitch,                                         \
@@ -304,6 +310,7 @@ static bool prepare_depthwise(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_ke
 		threads = (uint64_t)(k->pixels + 3) / 4 * words;
 	SET_GEOMETRY(p, &k->conv, k);
 	SET_ROWS(p, &k->conv, k);
+	p->pad = padding(&k->conv);
 	p->quads = f->depth;
 	p->weights = f->weights;
 	slot(c, &p->x, k->in[0].buffer, 0);
@@ -326,11 +333,11 @@ static bool prepare_contract(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_ker
 	qdq_cuda_contract *p = qdq_new(d->base.arena, qdq_cuda_contract);
 	const int32_t *start = starts(c, k, f);
 	qdq_contraction what;
-	uint8_t padding[16];
+	uint8_t outside[16];
 
 	SET_GEOMETRY(p, g, k);
 	SET_ROWS(p, g, k);
-	memset(padding, g->zx & 0xff, sizeof padding);
+	memset(outside, g->zx & 0xff, sizeof outside);
 	p->depth = f->depth;
 	p->regular = f->copies == 1 && (f->span % 64 == 0 || g->kh * g->kw == 1);
 	p->kh = (int32_t)g->kh;
@@ -341,7 +348,7 @@ static bool prepare_contract(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_ker
 	p->weights = f->weights;
 	slot(c, &p->x, k->in[0].buffer, 0);
 	set_units(c, &p->units, g, f->copies, f->span, 16, 4);
-	slot(c, &p->padding, QDQ_SLOT_BLOB, blob_add(c, padding, sizeof padding, sizeof padding));
+	slot(c, &p->padding, QDQ_SLOT_BLOB, blob_add(c, outside, sizeof outside, sizeof outside));
 	per_channel(c, &p->start, start, k->channels);
 	p->small = sums_small(k, f, start);
 	per_channel(c, &p->multiplier, k->multiplier, k->channels);
@@ -449,6 +456,7 @@ static bool prepare_few(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel *
 	bool rounds;
 
 	SET_GEOMETRY(p, g, k);
+	p->pad = padding(g);
 	p->kh = (int32_t)g->kh;
 	p->kw = (int32_t)g->kw;
 	p->dh = (int32_t)g->dh;
@@ -520,7 +528,6 @@ static bool prepare_rows(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel 
 			     .ratio0 = k->in[0].ratio,
 			     .divisor = k->in[0].divisor,
 			     .ratio = k->ratio,
-			     .n = (int32_t)w->n,
 			     .h = (int32_t)w->h,
 			     .w = (int32_t)w->w,
 			     .oh = (int32_t)w->oh,
