@@ -117,11 +117,11 @@ typedef struct qdq_cuda_device {
 	CUdevice device;
 	CUcontext context;
 	CUmodule modules[QDQ_IMAGE_COUNT];
-	CUfunction functions[QDQ_FUNCTIONS];
-	const char *names[QDQ_FUNCTIONS]; /* of theirs, without qdq_ */
-	CUstream own, stream;		  /* stream: the caller's, or own */
-	CUevent events[2];		  /* to time tactics; NULL: not yet */
-	CUevent *marks;			  /* between the kernels of a run that is profiled */
+	CUfunction functions[QDQ_FUNCTIONS]; /* NULL: not needed yet */
+	const char *names[QDQ_FUNCTIONS];    /* of theirs, without qdq_ */
+	CUstream own, stream;		     /* stream: the caller's, or own */
+	CUevent events[2];		     /* to time tactics; NULL: not yet */
+	CUevent *marks;			     /* between the kernels of a run that is profiled */
 	size_t n_marks;
 	qdq_device *cpu;
 	qdq_cuda_filter *filters;
@@ -143,6 +143,9 @@ void qdq_cuda_check(qdq_cuda_device *d, CUresult r, const char *what, const qdq_
 CUdeviceptr qdq_cuda_alloc(qdq_cuda_device *d, uint64_t size, const char *what);
 void qdq_cuda_drop(qdq_cuda_device *d, qdq_area *a); /* gives it back, if there is any */
 void qdq_cuda_grow(qdq_cuda_device *d, qdq_area *a, uint64_t size, const char *what);
+
+/* Loads the kernel of a launch, if it is not yet: the driver takes its time for each. Throws QDQ_EDEVICE. */
+void qdq_cuda_need(qdq_cuda_device *d, const qdq_launch *l);
 
 /* pack.c */
 bool qdq_cuda_is_depthwise(const qdq_conv *g);

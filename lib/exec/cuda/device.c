@@ -146,35 +146,7 @@ static void open_device(qdq_cuda_device *d, int nth)
 	qdq_cuda_check(d, d->driver.context_set(d->context), "choosing the device", NULL);
 }
 
-static void load_function(qdq_cuda_device *d, int i, const char *name, int image)
-{
-	d->names[i] = qdq_format(d->base.arena, "%s", name + strlen("qdq_"));
-	qdq_cuda_check(d, d->driver.module_function(&d->functions[i], d->modules[image], name), "finding kernels",
-		       NULL);
-}
-
-static void allow_shared(qdq_cuda_device *d, int i, int bytes)
-{
-	qdq_cuda_check(d, d->driver.function_attribute(d->functions[i], CUDA_FUNCTION_SHARED, bytes),
-		       "setting up kernels", NULL);
-}
-
-static void load_contraction(qdq_cuda_device *d, int i)
-{
-	const named *ending = &endings[i / QDQ_TILES];
-	int tile = i % QDQ_TILES, shared = qdq_tile_shared(&qdq_tiles[tile]);
-	bool groups = tile == QDQ_TILE_GROUPS;
-	char name[64];
-
-	if (groups && (!d->warp_groups || i / QDQ_TILES == QDQ_ENDING_ANY))
-		return;
-
-	snprintf(name, sizeof name, "qdq_%s_%s", ending->name, tiles[tile]);
-	load_function(d, i, name, groups ? QDQ_IMAGE_GROUPS : ending->image);
-	allow_shared(d, i, shared);
-}
-
-static void load_functions(qdq_cuda_device *d)
+static void load_modules(qdq_cuda_device *d)
 {
 	for (int i = 0; i < QDQ_IMAGE_COUNT; i++) {
 		CUresult r;
@@ -188,12 +160,40 @@ static void load_functions(qdq_cuda_device *d)
 			qdq_fail(d->base.ctx, QDQ_EDEVICE, NULL, "there are no kernels for this GPU in this libqdqopt");
 		qdq_cuda_check(d, r, "loading kernels", NULL);
 	}
-	for (int i = 0; i < QDQ_TILES * QDQ_ENDINGS; i++)
-		load_contraction(d, i);
-	for (int i = QDQ_FEW; i < QDQ_FUNCTIONS; i++)
-		load_function(d, i, others[i - QDQ_FEW].name, others[i - QDQ_FEW].image);
-	for (int i = QDQ_FEW; i <= QDQ_FEW_ROUND_U8; i++)
-		allow_shared(d, i, QDQ_FEW_SHARED);
+}
+
+/* Its name, its image, and how much shared memory it may ask for; 0: as any may. */
+static named function_of(uint32_t i, char *name, size_t room, int *shared)
+{
+	const named *ending = &endings[i / QDQ_TILES % QDQ_ENDINGS];
+	uint32_t tile = i % QDQ_TILES;
+
+	if (i > QDQ_CONTRACT) {
+		*shared = i <= QDQ_FEW_ROUND_U8 ? QDQ_FEW_SHARED : 0;
+		return others[i - QDQ_FEW];
+	}
+	*shared = qdq_tile_shared(&qdq_tiles[tile]);
+	snprintf(name, room, "qdq_%s_%s", ending->name, tiles[tile]);
+	return (named){name, tile == QDQ_TILE_GROUPS ? QDQ_IMAGE_GROUPS : ending->image};
+}
+
+void qdq_cuda_need(qdq_cuda_device *d, const qdq_launch *l)
+{
+	const qdq_node *n = l->k->node;
+	CUfunction f;
+	char room[64];
+	int shared;
+	named of;
+
+	if (d->functions[l->function] != NULL)
+		return;
+	of = function_of(l->function, room, sizeof room, &shared);
+	qdq_cuda_check(d, d->driver.module_function(&f, d->modules[of.image], of.name), "finding a kernel", n);
+	if (shared != 0)
+		qdq_cuda_check(d, d->driver.function_attribute(f, CUDA_FUNCTION_SHARED, shared), "setting up a kernel",
+			       n);
+	d->names[l->function] = qdq_format(d->base.arena, "%s", of.name + strlen("qdq_"));
+	d->functions[l->function] = f;
 }
 
 /* ---- closing ---- */
@@ -288,7 +288,7 @@ void qdq_cuda_open(qdq_device *base, int nth, const qdq_session_options *o, size
 	if (missing != NULL)
 		qdq_fail(base->ctx, QDQ_EDEVICE, NULL, "%s", missing);
 	open_device(d, nth);
-	load_functions(d);
+	load_modules(d);
 	qdq_cuda_check(d, d->driver.stream_new(&d->own, 1), "making a stream", NULL);
 	d->stream = o->stream != NULL ? (CUstream)o->stream : d->own;
 	d->tactic = o->tactic;

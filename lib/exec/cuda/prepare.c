@@ -645,6 +645,7 @@ static float time_launch(qdq_cuda_device *d, const qdq_launch *l)
 {
 	float ms = 0;
 
+	qdq_cuda_need(d, l);
 	qdq_cuda_launch(d, l, d->own);
 	qdq_cuda_check(d, d->driver.event_record(d->events[0], d->own), "timing", l->k->node);
 	for (int i = 0; i < TIMED_RUNS; i++)
@@ -743,6 +744,9 @@ static void prepare(void *arg, qdq_arena *scratch)
 	c->blob.items = NULL;
 	c->blob.count = 0;
 	c->scratch = NULL;
+	for (size_t i = 0; i < c->p->kernels.count; i++)
+		if (!c->launches[i].host && !c->launches[i].fused)
+			qdq_cuda_need(d, &c->launches[i]);
 }
 
 void *qdq_cuda_prepare(qdq_device *base, const qdq_plan *p)
