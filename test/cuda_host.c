@@ -353,6 +353,8 @@ static void in_stream(qdq_session *s, CUstream stream, const text *expected)
 	(void)driver.stream_wait(stream);
 	verdict(status == QDQ_OK && y + z == expected->size && memcmp(out, expected->data, y + z) == 0,
 		"device pointers and a stream", "other bytes");
+	to[1].data = NULL;
+	verdict(qdq_session_run(s, &x, 1, to, 2) == QDQ_EUSAGE, "an output on the device without data", "not refused");
 	for (int i = 0; i < 3; i++)
 		(void)driver.release(at[i]);
 	free(out);

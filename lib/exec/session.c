@@ -178,6 +178,9 @@ static void check_input(const call *c, const qdq_value *v, const qdq_binding *b)
 	uint64_t count = 1, size = 0;
 	bool fits = v->shape == NULL || v->shape->rank == b->rank;
 
+	if (b->on_device && c->s->cpu == NULL)
+		misuse(c, v->name,
+		       qdq_format(c->scratch, "input '%s' is on a device, but the session is on the CPU", v->name));
 	if (b->type != v->type)
 		misuse(c, v->name,
 		       qdq_format(c->scratch, "input '%s' must be %s, but is %s", v->name, qdq_type_get(v->type)->name,
@@ -311,6 +314,12 @@ static qdq_binding *place_output(const call *c, size_t i)
 	(void)qdq_type_size(v->type, (uint64_t)qdq_shape_count(v->shape, NULL), &size);
 	if (b == NULL)
 		b = qdq_new(c->scratch, qdq_binding);
+	if (b->on_device && c->s->cpu == NULL)
+		misuse(c, v->name,
+		       qdq_format(c->scratch, "output '%s' is on a device, but the session is on the CPU", v->name));
+	if (b->on_device && b->data == NULL)
+		misuse(c, v->name,
+		       qdq_format(c->scratch, "output '%s' is to be on the device, but has no data", v->name));
 	b->type = v->type;
 	b->rank = v->shape->rank;
 	for (int32_t d = 0; d < v->shape->rank; d++)

@@ -453,9 +453,9 @@ static void run_few(const fake_kernel_launch *l)
 
 	REQUIRE(p->depth % 32 == 0 && p->tile_rows > 0 && p->groups > 0 && (p->warps == 1 || p->warps == 2));
 	REQUIRE((int)l->grid[0] == images * tiles && l->block == 128 && (int)l->grid[1] * p->warps * 32 >= p->channels);
-	REQUIRE(p->patch_h == (p->tile_rows - 1) * p->sh + (p->kh - 1) * p->dh + 1);
-	REQUIRE(p->patch_w == (p->groups * 16 - 1) * p->sw + (p->kw - 1) * p->dw + 1);
-	REQUIRE((int)l->shared >= p->warps * 32 * (p->depth + 12) + p->patch_h * p->patch_w * 4);
+	REQUIRE(p->patch_h == (int64_t)(p->tile_rows - 1) * p->sh + (p->kh - 1) * p->dh + 1);
+	REQUIRE(p->patch_w == (int64_t)(p->groups * 16 - 1) * p->sw + (p->kw - 1) * p->dw + 1);
+	REQUIRE((int)l->shared >= p->warps * 32 * (p->depth + 12) + (int64_t)p->patch_h * p->patch_w * 4);
 	if (strcmp(l->name, "qdq_few") != 0) {
 		REQUIRE(p->steps.count == 1 && p->x_signed == (strcmp(l->name, "qdq_few_round_s8") == 0));
 		check_last(&p->steps.step[0]);

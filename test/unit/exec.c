@@ -145,6 +145,9 @@ START_TEST(refuses_inputs)
 	in.name = NULL;
 	refused(&in, 1, "no input");
 	in = input(x, 1);
+	in.on_device = 1;
+	refused(&in, 1, "input 'x' is on a device");
+	in = input(x, 1);
 	in.type = QDQ_TYPE_INT32;
 	refused(&in, 1, "must be float");
 	in = input(x, 1);
@@ -175,6 +178,8 @@ START_TEST(refuses_outputs)
 
 	ck_assert_int_eq(qdq_session_run(s, &in, 1, &out, 1), QDQ_EUSAGE);
 	out = (qdq_binding){.name = "y", .data = y, .size = sizeof y};
+	ck_assert_int_eq(qdq_session_run(s, &in, 1, &out, 1), QDQ_EUSAGE);
+	out = (qdq_binding){.name = "y", .on_device = 1};
 	ck_assert_int_eq(qdq_session_run(s, &in, 1, &out, 1), QDQ_EUSAGE);
 	ck_assert_int_eq(qdq_session_run(NULL, &in, 1, NULL, 0), QDQ_EUSAGE);
 	ck_assert_int_eq(qdq_session_run(s, NULL, 1, NULL, 0), QDQ_EUSAGE);

@@ -272,12 +272,16 @@ static qdq_contraction contraction_of(const qdq_cuda_contract *p, qdq_cuda_endin
 	    p->pixels, p->channels, p->depth, p->group_inputs != 0, p->steps.fetched >= 0, ending != QDQ_ENDING_ANY};
 }
 
+/* Kernels count in 32 bits: bytes of an image, and of what a window covers; outputs; rows and columns, also of the padding. */
 static bool fits(const qdq_conv *g)
 {
-	double image = (double)g->h * (double)g->w * (double)g->pitch;
+	double line = (double)g->w * (double)g->pitch, most = 2147483647.0, side = 32768;
 
-	return image < 2147483647.0 && (double)g->n * (double)g->oh * (double)g->ow < 2147483647.0 &&
-	       g->kh * g->dh < 32768 && g->kw * g->dw < 32768 && g->h < 1 << 24 && g->w < 1 << 24;
+	return (double)g->h * line < most && (double)g->kh * (double)g->dh * line < most &&
+	       (double)g->n * (double)g->oh * (double)g->ow < most && (double)g->kh * (double)g->dh < side &&
+	       (double)g->kw * (double)g->dw < side && (double)g->kw * (double)g->dw * (double)g->pitch < most &&
+	       (double)g->sh < side && (double)g->sw < side && (double)g->top < side && (double)g->left < side &&
+	       g->h < 1 << 24 && g->w < 1 << 24;
 }
 
 /* The zero point of the input in each byte. */
@@ -358,7 +362,8 @@ static bool prepare_contract(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_ker
 	p->group_inputs = g->groups == 1 ? 0 : (int32_t)(g->c / g->groups);
 	p->group_outputs = g->groups == 1 ? 0 : (int32_t)(g->k / g->groups);
 	*l = (qdq_launch){.k = k, .params = p};
-	if (!flatten(c, k, &p->steps))
+	/* a tile of groups reads at most span bytes behind the last pixel */
+	if (!flatten(c, k, &p->steps) || (g->groups != 1 && f->span > QDQ_CUDA_SLACK))
 		return false;
 	l->ending = ending_of(p);
 	what = contraction_of(p, l->ending);
