@@ -30,7 +30,8 @@ typedef struct qdq_session qdq_session;
 
 /* An element of a fused operator's output where the integers and the meaning of its Q/DQ nodes part, and the rounding
  * that caused it: the first Q on the element's way whose codes differ. Both had the same codes before it, so its two codes
- * are a step apart, and that only where `tie` is at most `tolerance`; what comes behind it follows and is not judged. */
+ * are a step apart, and that only where `tie` is at most `tolerance`; what comes behind it follows and is not judged. Its
+ * strings live as long as the session. */
 typedef struct qdq_difference {
 	const char *node, *tensor;
 	uint64_t index;	      /* of the element, row-major */
@@ -45,7 +46,7 @@ typedef struct qdq_difference {
 	int32_t accumulator; /* its exact sum, with the zero points' terms and an int32 bias */
 } qdq_difference;
 
-/* A kernel that has run. */
+/* A kernel that has run. Its strings live as long as the session. */
 typedef struct qdq_kernel_profile {
 	const char *node,
 	    *op; /* the operator that it is a part of; of a fused one what it was fused around. "": a copy of an input */
@@ -62,7 +63,7 @@ typedef struct qdq_kernel_profile {
 typedef struct qdq_session_options {
 	uint32_t version;
 	/* Not NULL: every fused operator also runs as its Q/DQ nodes, on the same inputs; called for each element that
-	 * differs (codes: at all; floats: by more than 1e-5 of the larger of 1 and the expected value). */
+	 * differs (codes: at all; floats: by more than 1e-5 of the larger of 1 and the expected value). On the CPU only. */
 	void (*check)(void *user, const qdq_difference *d);
 	void *user;		  /* of check, profile and progress */
 	int threads;		  /* 0: one for each core */
@@ -80,7 +81,9 @@ typedef struct qdq_session_options {
 	int (*progress)(void *user, size_t done, size_t total);
 } qdq_session_options;
 
-/* Prepares m, which must stay as it is while the session lives; free the session before m and its context. QDQ_EUSAGE, QDQ_ENOMEM. */
+/* Prepares m, which must stay as it is while the session lives; free the session before m and its context. The
+ * strings of the options are not kept. QDQ_EUSAGE, QDQ_ENOMEM, QDQ_EDEVICE (no driver, no such GPU, or a library without
+ * kernels for it). */
 QDQ_API qdq_status qdq_session_new(qdq_session **out, qdq_model *m, const qdq_session_options *options);
 QDQ_API void qdq_session_free(qdq_session *s); /* NULL is accepted */
 
@@ -116,7 +119,7 @@ typedef struct qdq_session_facts {
 	uint64_t device_memory;	 /* cuda: bytes that the session has allocated on the device */
 	uint64_t device_weights; /* cuda: of those, packed weights and what goes with them */
 	size_t elsewhere;	 /* cuda: kernels that ran on the CPU instead */
-	const char *device_name; /* cuda: as the driver calls it */
+	const char *device_name; /* cuda: as the driver calls it; the session's */
 	/* cuda: what the device can do at the highest clocks that the driver names; 0: not known. */
 	double int8_tops; /* 10^12 operations in a second, dense */
 	double memory_gbs;

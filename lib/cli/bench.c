@@ -77,6 +77,16 @@ static bool keep_time(job *j, double ms)
 	return true;
 }
 
+/* Of the timed runs: of their duration and of their number, what is less. */
+static double part_done(const job *j, double ms)
+{
+	const arguments *a = j->net.arguments;
+	double time = a->duration > 0 ? ms / (a->duration * 1e3) : 1;
+	double runs = a->iterations > 0 ? (double)j->count / (double)a->iterations : 1;
+
+	return time < runs ? time : runs;
+}
+
 static qdq_status time_runs(job *j)
 {
 	const arguments *a = j->net.arguments;
@@ -91,7 +101,7 @@ static qdq_status time_runs(job *j)
 			return status;
 		if (!keep_time(j, end - start))
 			return QDQ_ENOMEM;
-		show(j, "timing", a->duration > 0 ? (end - begin) / (a->duration * 1e3) : 1);
+		show(j, "timing", part_done(j, end - begin));
 	}
 	return QDQ_OK;
 }
@@ -131,9 +141,26 @@ static double percentile(const job *j, size_t percent)
 	return j->ms[rank == 0 ? 0 : rank - 1];
 }
 
+/* The first dimension, where all inputs that have one agree on it; 0: there is no such batch. */
+static int64_t batch_of(const network *n)
+{
+	int64_t batch = 0;
+
+	for (size_t i = 0; i < n->n_inputs; i++) {
+		const qdq_binding *b = &n->inputs[i];
+
+		if (b->rank == 0)
+			continue;
+		if (batch != 0 && b->dims[0] != batch)
+			return 0;
+		batch = b->dims[0];
+	}
+	return batch;
+}
+
 static void print_times(job *j)
 {
-	const qdq_binding *first = j->net.n_inputs != 0 ? &j->net.inputs[0] : NULL;
+	int64_t batch = batch_of(&j->net);
 	double sum = 0;
 
 	for (size_t i = 0; i < j->count; i++)
@@ -145,9 +172,8 @@ static void print_times(job *j)
 	       j->count);
 	if (sum > 0)
 		printf("throughput %.6g inferences/s", (double)j->count / sum * 1e3);
-	if (sum > 0 && first != NULL && first->rank > 0)
-		printf(", %.6g images/s (batch %lld)", (double)j->count / sum * 1e3 * (double)first->dims[0],
-		       (long long)first->dims[0]);
+	if (sum > 0 && batch != 0)
+		printf(", %.6g images/s (batch %lld)", (double)j->count / sum * 1e3 * (double)batch, (long long)batch);
 	printf("%s", sum > 0 ? "\n" : "");
 }
 
@@ -176,6 +202,7 @@ int run_bench(const arguments *a)
 		status = open_session(&j.net, (qdq_session_options){0});
 	if (status == QDQ_OK)
 		status = warm_up(&j);
+	clear_bar(&j);
 	if (status == QDQ_OK)
 		print_facts(&j.net);
 	if (status == QDQ_OK)

@@ -45,16 +45,20 @@ static const char *const texts[] = {
 	"\n"
 	"  --input NAME=FILE.npy    an input; --input FILE.npz: inputs, by the names of the arrays\n"
 	"  --random SEED            random numbers for every input that is not given; symbols count as 1\n"
-	"  --batch N                random inputs of this batch: N for the symbols of first dimensions, wherever they "
+	"  --batch N                with --random: of this batch, N for the symbols of first dimensions, wherever they "
 	"are\n"
 	"  --output OUT.npz         the outputs, by their names\n"
-	"  --check                  run each fused operator as its Q/DQ nodes too, and list where the two differ\n"
+	"  --check                  run each fused operator as its Q/DQ nodes too, and list where the two differ (on "
+	"the\n"
+	"                           CPU; the first 100; the exit status does not tell)\n"
 	"  --device cpu|cuda|cuda:N where; the bytes are the same on all. What has no kernel on a GPU runs on the CPU\n"
 	"  --time-tactics           cuda: time the ways to run each operator instead of estimating\n"
 	"  --profile FILE.json      the time of each kernel, in the fields of trtexec's --exportProfile\n"
 	"  --threads N              as many as there are cores, if not given; the results do not depend on it\n"
 	"  --instructions c|avx2|vnni   use no more than these; the results do not depend on it\n"
-	"  --exact, --allow=bounded, --passes LIST, --target cuda, --quiet    as for qdqopt IN OUT\n",
+	"  --exact, --allow=bounded, --passes LIST, --target cuda    as for qdqopt IN OUT\n"
+	"  --quiet                  no warnings, facts and ranges of outputs; what --check finds is printed all the "
+	"same\n",
     [COMMAND_BENCH] =
 	"usage: qdqopt bench IN [options]    optimizes IN and times it; inputs are random if none are given\n"
 	"\n"
@@ -75,7 +79,8 @@ static const char *const texts[] = {
 	"are\n"
 	"  --profile FILE.json      the time of each kernel, in the fields of trtexec's --exportProfile\n"
 	"  --input, --random SEED, --device, --time-tactics, --threads, --instructions    as for qdqopt run\n"
-	"  --exact, --allow=bounded, --passes LIST, --target cuda, --quiet    as for qdqopt IN OUT\n",
+	"  --exact, --allow=bounded, --passes LIST, --target cuda    as for qdqopt IN OUT\n"
+	"  --quiet                  no progress bar and no facts; the figures are printed all the same\n",
     [COMMAND_COMPARE] =
 	"usage: qdqopt compare A B [options]    runs two networks, as they are, on the same inputs\n"
 	"       qdqopt compare A B.npz [options]    the same with arrays in place of B, by the names of A's tensors\n"
@@ -94,7 +99,7 @@ static const char *const texts[] = {
 	"  --quiet                  no warnings; the results are printed all the same\n"
 	"\n"
 	"Exit status: 0 they ran, whatever the differences; 1 a model cannot be used; 2 wrong usage; 3 file system;\n"
-	"5 device.\n",
+	"4 memory; 5 device.\n",
 };
 
 static void print_passes(void)

@@ -136,7 +136,7 @@ static void print_rate(uint64_t amount, double ms, double unit)
 	if (amount == 0 || ms <= 0)
 		printf("%9s", "-");
 	else
-		printf("%9.2f", (double)amount / (ms * 1e-3) / unit);
+		printf(" %8.2f", (double)amount / (ms * 1e-3) / unit);
 }
 
 static void print_layer(const layer *l, double total, double unit)
@@ -144,7 +144,8 @@ static void print_layer(const layer *l, double total, double unit)
 	printf("%9.4f %6.2f %%", l->median, total > 0 ? 100 * l->median / total : 0);
 	print_rate(l->operations, l->median, unit);
 	print_rate(l->bytes, l->median, 1e9);
-	printf("  %-18s %s%s%s\n", l->kernel, l->op, *l->op != '\0' ? " " : "", l->name);
+	printf("  %-18s %s%s%s%s\n", l->kernel, l->op, *l->op != '\0' ? " " : "", l->name,
+	       l->elsewhere ? " (on the CPU, with copies)" : "");
 }
 
 static void print_limits(const qdq_session_facts *f)
@@ -272,6 +273,6 @@ qdq_status write_profile(profile *p, const char *path)
 	discard_output(&out);
 	if (good)
 		return QDQ_OK;
-	fprintf(stderr, "qdqopt: cannot write %s: %s\n", path, strerror(wrong));
+	fprintf(stderr, "qdqopt: error: cannot write %s: %s\n", path, strerror(wrong));
 	return wrong == ENOMEM ? QDQ_ENOMEM : QDQ_EFILE;
 }

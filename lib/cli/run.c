@@ -106,6 +106,8 @@ static qdq_status run(job *j)
 		status = write_profile(&j->profile, a->profile);
 	for (size_t i = 0; status == QDQ_OK && !a->quiet && i < j->net.n_outputs; i++)
 		print_output(&j->net.outputs[i]);
+	if (status == QDQ_OK && a->check && j->differences > LISTED)
+		printf("... and %llu more\n", (unsigned long long)(j->differences - LISTED));
 	if (status == QDQ_OK && a->check)
 		printf(
 		    "%llu elements differ from what the Q/DQ nodes give, %llu by more than a step, %llu not at a tie\n",

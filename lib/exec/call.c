@@ -59,15 +59,33 @@ static uint64_t value_bytes(const qdq_plan *p, const qdq_value *v)
 	return v->tensor != NULL ? v->tensor->size : 0;
 }
 
+/* Operators that read no more of their first input than they write. */
+static bool reads_part(const qdq_node *n)
+{
+	return qdq_is(n, QDQ_OP_Gather) || qdq_is(n, QDQ_OP_GatherElements) || qdq_is(n, QDQ_OP_GatherND) ||
+	       qdq_is(n, QDQ_OP_Slice);
+}
+
+static bool read_before(const qdq_node *n, uint32_t input)
+{
+	for (uint32_t i = 0; i < input; i++)
+		if (qdq_in(n, i) == qdq_in(n, input))
+			return true;
+	return false;
+}
+
 static uint64_t node_bytes(const qdq_plan *p, const qdq_node *n)
 {
-	uint64_t sum = 0;
+	uint64_t sum = 0, written = 0;
 
-	for (uint32_t i = 0; i < n->n_inputs; i++)
-		sum += value_bytes(p, qdq_in(n, i));
 	for (uint32_t i = 0; i < n->n_outputs; i++)
-		sum += value_bytes(p, n->outputs[i]);
-	return sum;
+		written += value_bytes(p, n->outputs[i]);
+	for (uint32_t i = 0; i < n->n_inputs; i++) {
+		uint64_t size = read_before(n, i) ? 0 : value_bytes(p, qdq_in(n, i));
+
+		sum += i == 0 && reads_part(n) && size > written ? written : size;
+	}
+	return sum + written;
 }
 
 static uint64_t least(int64_t a, int64_t b)
@@ -93,10 +111,11 @@ static uint64_t kernel_bytes(const qdq_plan *p, const qdq_kernel *k)
 	if (k->anchor == QDQ_ANCHOR_NODE)
 		return node_bytes(p, k->node);
 	sum = k->anchor == QDQ_ANCHOR_CONTRACT ? conv_bytes(p, k) : some_bytes(p, k->in[0].buffer, UINT64_MAX);
-	if (k->anchor == QDQ_ANCHOR_MUL)
+	if (k->anchor == QDQ_ANCHOR_MUL && k->in[1].buffer != k->in[0].buffer)
 		sum += some_bytes(p, k->in[1].buffer, UINT64_MAX);
 	for (uint32_t s = 0; s < k->n_steps; s++)
-		if (k->steps[s].kind == QDQ_STEP_STORE || k->steps[s].kind == QDQ_STEP_ADD)
+		if (k->steps[s].kind == QDQ_STEP_STORE ||
+		    (k->steps[s].kind == QDQ_STEP_ADD && k->steps[s].other.buffer != k->in[0].buffer))
 			sum += some_bytes(p, k->steps[s].other.buffer, elements);
 	return sum;
 }

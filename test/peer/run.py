@@ -463,6 +463,11 @@ def check_shared_symbols(folder):
     if check(done.returncode == 0, "symbols: %s" % done.stderr):
         check("z: float[6,6]" in done.stdout, "symbols: %s" % done.stdout)
         check(check_profile(profile, 1, "symbols") == ['a"b\\c'], "symbols: names")
+    with open(path, "w") as f:
+        f.write('<ir_version: 8, opset_import: ["" : 17]>\n'
+                'g (float[16,4] w, float[N,16] x) => (float[N,4] y) {\n  y = MatMul(x, w)\n}\n')
+    done = tool("bench", path, "--batch", "8", "--duration", "0", "--warmup", "0")
+    check(done.returncode == 0 and "inferences/s\n" in done.stdout and "images/s" not in done.stdout, "no batch: %s%s" % (done.stdout, done.stderr))
 
 
 def check_bench_words(folder, model):

@@ -133,6 +133,41 @@ START_TEST(tells_shapes_apart)
 }
 END_TEST
 
+static void keep_bytes(void *user, const qdq_kernel_profile *k)
+{
+	*(uint64_t *)user = k->bytes;
+}
+
+/* The bytes that the last kernel of a network must move. */
+static uint64_t bytes_of(const char *source)
+{
+	uint64_t bytes = 0;
+	qdq_session_options o = {.version = QDQ_SESSION_OPTIONS_VERSION, .profile = keep_bytes, .user = &bytes};
+	float data[4] = {1, 2, 3, 4};
+	qdq_binding in = {
+	    .name = "x", .type = QDQ_TYPE_FLOAT, .rank = 1, .dims = {4}, .data = data, .size = sizeof data};
+	qdq_session *of;
+	qdq_model *read;
+
+	ck_assert_int_eq(qdq_load_memory(&read, ctx, source, strlen(source), "bytes.onnxtxt"), QDQ_OK);
+	ck_assert_int_eq(qdq_session_new(&of, read, &o), QDQ_OK);
+	ck_assert_int_eq(qdq_session_run(of, &in, 1, NULL, 0), QDQ_OK);
+	qdq_session_free(of);
+	return bytes;
+}
+
+/* What is read twice moves once, and of a table only what is taken from it. */
+START_TEST(counts_least_bytes)
+{
+	ck_assert_uint_eq(bytes_of("<ir_version: 8, opset_import: [\"\" : 17]>\n"
+				   "g (float[4] x) => (float[4] y)\n{\n  y = Mul(x, x)\n}\n"),
+			  16 + 16);
+	ck_assert_uint_eq(bytes_of("<ir_version: 8, opset_import: [\"\" : 17]>\n"
+				   "g (float[4] x) => (float[1] y)\n<int64[1] i = {2}>\n{\n  y = Gather(x, i)\n}\n"),
+			  4 + 8 + 4);
+}
+END_TEST
+
 START_TEST(refuses_inputs)
 {
 	float x[8] = {0};
@@ -294,6 +329,7 @@ Suite *exec_suite(void)
 	tcase_add_test(c, computes);
 	tcase_add_test(c, takes_any_batch);
 	tcase_add_test(c, tells_shapes_apart);
+	tcase_add_test(c, counts_least_bytes);
 	tcase_add_test(c, refuses_inputs);
 	tcase_add_test(c, refuses_outputs);
 	tcase_add_test(c, refuses_options);
