@@ -204,7 +204,7 @@ typedef struct qdq_optimize_options {
 	int exact;	    /* not 0: only rewrites that change no result by any bit */
 	int allow_bounded;  /* not 0: also those that change results within a stated bound */
 	const char *passes; /* names with commas between; "none"; "-name" takes one out of the pipeline; NULL: all */
-	const char *target; /* "cuda" is the only one so far, and the default */
+	const char *target; /* "cuda" (NULL: this), "tensorrt" or "ort-cpu": whom the result is for */
 	/* called after each pass with the number of its changes; a status other than QDQ_OK ends the call */
 	qdq_status (*after_pass)(void *user, const char *pass, uint64_t changes);
 	void *user;

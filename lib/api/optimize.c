@@ -22,23 +22,26 @@ static void optimize(void *arg)
 {
 	struct optimize *o = arg;
 	const qdq_optimize_options *given = &o->options;
+	qdq_target target = QDQ_TARGET_CUDA;
 	double start = now();
 
 	if (given->version != QDQ_OPTIMIZE_OPTIONS_VERSION)
 		qdq_misuse(o->m, "qdq_optimize_options has version %u, this library knows %d", given->version,
 			   QDQ_OPTIMIZE_OPTIONS_VERSION);
-	if (given->target != NULL && strcmp(given->target, "cuda") != 0)
-		qdq_misuse(o->m, "unknown target '%s': there is cuda", given->target);
+	if (given->target != NULL && !qdq_target_find(given->target, &target))
+		qdq_misuse(o->m, "unknown target '%s': there are cuda, tensorrt and ort-cpu", given->target);
 	if (given->exact && given->allow_bounded)
 		qdq_misuse(o->m, "exact and allow_bounded exclude each other");
 	qdq_settle(o->m);
-	o->m->target = "cuda";
-	qdq_run_passes(o->m, &(qdq_driver_options){
-				 .pass = {.exact = given->exact != 0, .allow_bounded = given->allow_bounded != 0},
-				 .passes = given->passes,
-				 .after_pass = given->after_pass,
-				 .user = given->user,
-			     });
+	o->m->target = qdq_target_names[target];
+	qdq_run_passes(
+	    o->m,
+	    &(qdq_driver_options){
+		.pass = {.exact = given->exact != 0, .allow_bounded = given->allow_bounded != 0, .target = target},
+		.passes = given->passes,
+		.after_pass = given->after_pass,
+		.user = given->user,
+	    });
 	o->m->milliseconds += now() - start;
 }
 

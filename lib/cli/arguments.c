@@ -77,7 +77,8 @@ static bool set_require(arguments *a, const char *value)
 static bool set_target(arguments *a, const char *value)
 {
 	a->target = value;
-	return strcmp(value, "cuda") == 0 || wrong("--target", value, "a target: there is cuda");
+	return strcmp(value, "cuda") == 0 || strcmp(value, "tensorrt") == 0 || strcmp(value, "ort-cpu") == 0 ||
+	       wrong("--target", value, "cuda, tensorrt or ort-cpu");
 }
 
 static bool set_passes(arguments *a, const char *value)

@@ -24,14 +24,14 @@ static const char *const texts[] = {
 	"  --exact                 only rewrites that change no bit of any result\n"
 	"  --allow=bounded         also rewrites that change results within a stated bound\n"
 	"  --require-int8 PERCENT  exit with 6 where fewer multiply-accumulates run in INT8\n"
-	"  --target cuda           what the verdicts are about\n"
+	"  --target TARGET         cuda (the default), tensorrt or ort-cpu: whom the result is for\n"
 	"  --passes LIST           names with commas between; none; -NAME leaves one out (see below)\n"
 	"  --print-after PASS      print the network to stderr after that pass\n"
 	"  --quiet                 errors only\n"
 	"  --help, --version\n",
     [COMMAND_INSPECT] =
 	"usage: qdqopt inspect IN [--report=FILE] [--exact] [--allow=bounded] [--passes LIST]\n"
-	"                         [--print-after PASS] [--require-int8 PERCENT] [--target cuda] [--quiet]\n"
+	"                         [--print-after PASS] [--require-int8 PERCENT] [--target TARGET] [--quiet]\n"
 	"\n"
 	"Optimizes IN in memory and prints the report. Nothing is written, but FILE where it is given\n"
 	"(.txt or .json; then nothing is printed).\n",
@@ -56,7 +56,7 @@ static const char *const texts[] = {
 	"  --profile FILE.json      the time of each kernel, in the fields of trtexec's --exportProfile\n"
 	"  --threads N              as many as there are cores, if not given; the results do not depend on it\n"
 	"  --instructions c|avx2|vnni   use no more than these; the results do not depend on it\n"
-	"  --exact, --allow=bounded, --passes LIST, --target cuda    as for qdqopt IN OUT\n"
+	"  --exact, --allow=bounded, --passes LIST, --target TARGET    as for qdqopt IN OUT\n"
 	"  --quiet                  no warnings, facts and ranges of outputs; what --check finds is printed all the "
 	"same\n",
     [COMMAND_BENCH] =
@@ -79,7 +79,7 @@ static const char *const texts[] = {
 	"are\n"
 	"  --profile FILE.json      the time of each kernel, in the fields of trtexec's --exportProfile\n"
 	"  --input, --random SEED, --device, --time-tactics, --threads, --instructions    as for qdqopt run\n"
-	"  --exact, --allow=bounded, --passes LIST, --target cuda    as for qdqopt IN OUT\n"
+	"  --exact, --allow=bounded, --passes LIST, --target TARGET    as for qdqopt IN OUT\n"
 	"  --quiet                  no progress bar and no facts; the figures are printed all the same\n",
     [COMMAND_COMPARE] =
 	"usage: qdqopt compare A B [options]    runs two networks, as they are, on the same inputs\n"

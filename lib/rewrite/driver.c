@@ -16,6 +16,23 @@ const qdq_pass *const qdq_passes[] = {
 };
 const size_t qdq_n_passes = QDQ_COUNTOF(qdq_passes);
 
+const char *const qdq_target_names[QDQ_TARGETS] = {
+    [QDQ_TARGET_CUDA] = "cuda",
+    [QDQ_TARGET_TENSORRT] = "tensorrt",
+    [QDQ_TARGET_ORT_CPU] = "ort-cpu",
+};
+
+bool qdq_target_find(const char *name, qdq_target *out)
+{
+	for (int t = 0; t < QDQ_TARGETS; t++) {
+		if (strcmp(qdq_target_names[t], name) == 0) {
+			*out = (qdq_target)t;
+			return true;
+		}
+	}
+	return false;
+}
+
 #ifdef NDEBUG
 #define ALWAYS_VERIFY false
 #else

@@ -41,9 +41,20 @@ typedef struct qdq_reason {
 /* ---- passes --------------------------------------------------------------------------------------------------------
  */
 
+/* Whom the result is for: what it can run decides what is moved, repaired and fused. */
+typedef enum qdq_target {
+	QDQ_TARGET_CUDA, /* our own kernels */
+	QDQ_TARGET_TENSORRT,
+	QDQ_TARGET_ORT_CPU, /* ONNX Runtime's CPU provider */
+	QDQ_TARGETS
+} qdq_target;
+extern const char *const qdq_target_names[QDQ_TARGETS]; /* "cuda", "tensorrt", "ort-cpu" */
+bool qdq_target_find(const char *name, qdq_target *out);
+
 typedef struct qdq_pass_options {
 	bool exact;	    /* EXACT rewrites only */
 	bool allow_bounded; /* BOUNDED ones too */
+	qdq_target target;
 } qdq_pass_options;
 
 /* What a running pass has at hand. */
