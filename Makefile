@@ -190,6 +190,8 @@ docs/ops.md: lib/ir/ops.def test/tools/ops_doc.py ## the operator table, for peo
 	python3 test/tools/ops_doc.py > $@
 docs/reasons.md: lib/report/reasons.def test/tools/reasons_doc.py ## the reasons, for people
 	python3 test/tools/reasons_doc.py > $@
+docs/passes.md: $(BUILD)/qdqopt passes/passes.def $(wildcard passes/*.c) test/tools/passes_doc.py ## the passes and their rules, for people
+	python3 test/tools/passes_doc.py $(BUILD)/qdqopt > $@
 lint: ## layout, direction of includes, length of files, and no warning from either compiler
 	$(COUNT) lint env CLANG=$(CLANG) test/lint.sh
 bench: all $(PYTHON) $(BUILD)/test/run_generate $(BUILD)/test/bench/session ## time and memory, beside cp and ONNX Runtime

@@ -216,6 +216,16 @@ QDQ_API qdq_status qdq_optimize(qdq_model *m, const qdq_optimize_options *option
 /* The pipeline's passes, in order; NULL behind the last one. `title` (may be NULL) gets one line about it. */
 QDQ_API const char *qdq_pass_name(size_t index, const char **title);
 
+typedef struct qdq_rule_text {
+	const char *pass, *name; /* "sink_dq", "sink_dq.move": as the report's rewrites have them; all static */
+	const char *exactness;	 /* "exact", "step1" or "bounded": the least that it may be */
+	const char *text;	 /* one line */
+	const char *match;	 /* what is matched and what it becomes, where the rule is a pattern; else NULL */
+	const char *build;
+} qdq_rule_text;
+/* What the passes do or decline, in the order of the pipeline; QDQ_EUSAGE behind the last one. */
+QDQ_API qdq_status qdq_rule_at(qdq_rule_text *out, size_t index);
+
 /* A pass of one's own. `pass` edits m through the functions below and returns QDQ_OK; then the graph is put in order,
  * inferred and checked. What the report compares with stays the model as it was loaded. */
 QDQ_API qdq_status qdq_run_own_pass(qdq_model *m, const char *name, qdq_status (*pass)(void *user, qdq_model *m),

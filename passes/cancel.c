@@ -33,7 +33,9 @@ static bool gives_back(qdq_run *r, const qdq_match *match, qdq_reason *why)
 }
 
 static const qdq_rule rules[] = {
-    {"cancel.pair", "(QuantizeLinear (DequantizeLinear*:dq x _ z?) _ y?)", "x", gives_back, NULL, QDQ_EXACT},
+    {"cancel.pair", "(QuantizeLinear (DequantizeLinear*:dq x _ z?) _ y?)", "x", gives_back, NULL, QDQ_EXACT,
+     "DQ and Q with equal parameters go, where every code survives the trip"},
+    {.name = "cancel.merge", .exactness = QDQ_EXACT, .text = "of Qs of one tensor with equal parameters one stays"},
 };
 
 /* ---- one Q for equal parameters ---- */

@@ -195,5 +195,11 @@ static void run(qdq_run *r)
 	}
 }
 
-const qdq_pass qdq_pass_canonicalize = {"canonicalize", "one form for what can be written in several", NULL, 0, run,
-					false};
+static const qdq_rule rules[] = {
+    {.name = "canonicalize.clip",
+     .exactness = QDQ_EXACT,
+     .text = "a Clip of codes, in front of their DQ, becomes a Clip of what is quantized"},
+};
+
+const qdq_pass qdq_pass_canonicalize = {
+    "canonicalize", "one form for what can be written in several", rules, QDQ_COUNTOF(rules), run, false};

@@ -166,4 +166,11 @@ static void run(qdq_run *r)
 	qdq_graph_drop_constants(r->graph);
 }
 
-const qdq_pass qdq_pass_cleanup = {"cleanup", "drop what nobody reads and compute nothing twice", NULL, 0, run, false};
+static const qdq_rule rules[] = {
+    {.name = "cleanup.merge",
+     .exactness = QDQ_EXACT,
+     .text = "of equal operators with equal inputs one stays, for all readers"},
+};
+
+const qdq_pass qdq_pass_cleanup = {
+    "cleanup", "drop what nobody reads and compute nothing twice", rules, QDQ_COUNTOF(rules), run, false};

@@ -22,7 +22,7 @@ static void say(qdq_run *r, const qdq_node *n, qdq_reason_code code, const qdq_v
 	if (cause != NULL)
 		why.cause = qdq_node_label(
 		    cause->region != NULL && cause->region->anchor != NULL ? cause->region->anchor : cause);
-	qdq_declined(r, "explain", n->origin, &why);
+	qdq_declined(r, "explain.reason", n->origin, &why);
 }
 
 static bool is_compute(const qdq_node *n)
@@ -138,7 +138,7 @@ static void explain_between(qdq_run *r, const qdq_node *n)
 	if (real != 0) {
 		if (quantized != 0 && first.code == QDQ_REASON_INPUT_FLOAT)
 			first.code = QDQ_REASON_OPERAND_FLOAT;
-		qdq_declined(r, "explain", n->origin, &first);
+		qdq_declined(r, "explain.reason", n->origin, &first);
 	} else if (n->outputs[0] != NULL) {
 		say(r, n, QDQ_REASON_NEEDS_BOTH, n->outputs[0], float_reader(n->outputs[0]), "its output");
 	}
@@ -156,7 +156,7 @@ static void explain_node(qdq_run *r, const qdq_node *n)
 				why = (qdq_reason){.code = QDQ_REASON_DYNAMIC_QUANTIZE,
 						   .operand = qdq_in(dq, 0)->name,
 						   .cause = qdq_node_label(qdq_in(dq, 0)->def)};
-			qdq_declined(r, "explain", n->origin, &why);
+			qdq_declined(r, "explain.reason", n->origin, &why);
 		}
 	} else if (n->op->cls == QDQ_CLASS_QFORM) {
 		if (from_dynamic(qdq_in(n, 0)))
@@ -209,4 +209,11 @@ static void run(qdq_run *r)
 	}
 }
 
-const qdq_pass qdq_pass_explain = {"explain", "record why operators are not INT8", NULL, 0, run, false};
+static const qdq_rule rules[] = {
+    {.name = "explain.reason",
+     .exactness = QDQ_EXACT,
+     .text = "says why an operator is not INT8 on both sides; changes nothing"},
+};
+
+const qdq_pass qdq_pass_explain = {"explain", "record why operators are not INT8", rules, QDQ_COUNTOF(rules), run,
+				   false};

@@ -240,7 +240,17 @@ static void run(qdq_run *r)
 	settle(&f);
 }
 
-const qdq_pass qdq_pass_fold = {"fold", "compute at build what depends on constants alone", NULL, 0, run, false};
+static const qdq_rule rules[] = {
+    {.name = "fold.constant",
+     .exactness = QDQ_STEP1,
+     .text = "an operator whose inputs are constants is computed; EXACT where it is exactly rounded by definition"},
+    {.name = "fold.dimensions",
+     .exactness = QDQ_EXACT,
+     .text = "a tensor of dimensions that are all known becomes a constant"},
+};
+
+const qdq_pass qdq_pass_fold = {
+    "fold", "compute at build what depends on constants alone", rules, QDQ_COUNTOF(rules), run, false};
 
 bool qdq_fold_node(qdq_run *r, qdq_node *n)
 {

@@ -147,5 +147,11 @@ static void run(qdq_run *r)
 	}
 }
 
-const qdq_pass qdq_pass_fold_bn = {"fold_bn", "fold BatchNormalization into scales where that is exact", NULL, 0, run,
-				   false};
+static const qdq_rule rules[] = {
+    {.name = "fold_bn.scale",
+     .exactness = QDQ_EXACT,
+     .text = "BatchNormalization by powers of two goes into the scales of the weight in front"},
+};
+
+const qdq_pass qdq_pass_fold_bn = {
+    "fold_bn", "fold BatchNormalization into scales where that is exact", rules, QDQ_COUNTOF(rules), run, false};

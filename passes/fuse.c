@@ -20,6 +20,21 @@
  */
 #include "moves.h"
 
+/* Where a kind of region is an index, its rule has it. */
+static const qdq_rule rules[] = {
+    [QDQ_REGION_CONV] = {.name = "fuse.conv", .text = "Conv or ConvTranspose with its epilogue"},
+    [QDQ_REGION_GEMM] = {.name = "fuse.gemm", .text = "Gemm with its epilogue"},
+    [QDQ_REGION_MATMUL] = {.name = "fuse.matmul", .text = "MatMul with its epilogue"},
+    [QDQ_REGION_POOL] = {.name = "fuse.pool", .text = "a pool or mean between codes"},
+    [QDQ_REGION_ELTWISE] = {.name = "fuse.eltwise", .text = "Add, Mul, Relu or Clip between codes"},
+    [QDQ_REGION_CONCAT] = {.name = "fuse.concat", .text = "Concat that requantizes what it joins"},
+    [QDQ_REGION_MOVE] = {.name = "fuse.move",
+			 .text = "an operator that moves or chooses elements, where codes are not legal"},
+    [QDQ_REGION_REQUANTIZE] = {.name = "fuse.requantize", .text = "DQ and Q with different parameters"},
+    [QDQ_REGION_KINDS] = {.name = "fuse.bias",
+			  .text = "an int32 bias inside the integer sum (declined only: it is then a float bias)"},
+};
+
 /* What a region under construction holds. Nodes in an order that is right for the body; a DQ comes with the use that
  * wants it, since it is cloned if others read it too. */
 struct member {
@@ -208,12 +223,6 @@ static void commit(struct builder *b, qdq_region_kind kind, qdq_node *anchor)
 	const qdq_node *named = anchor != NULL ? anchor : b->members.items[0].node;
 	const char *base = *named->name != '\0' ? named->name : named->outputs[0]->name;
 	qdq_node **nodes = qdq_array(&r->scratch, qdq_node *, b->members.count);
-	static const char *const rules[QDQ_REGION_KINDS] = {
-	    [QDQ_REGION_CONV] = "fuse.conv",	   [QDQ_REGION_GEMM] = "fuse.gemm",
-	    [QDQ_REGION_MATMUL] = "fuse.matmul",   [QDQ_REGION_POOL] = "fuse.pool",
-	    [QDQ_REGION_ELTWISE] = "fuse.eltwise", [QDQ_REGION_CONCAT] = "fuse.concat",
-	    [QDQ_REGION_MOVE] = "fuse.move",	   [QDQ_REGION_REQUANTIZE] = "fuse.requantize",
-	};
 
 	for (size_t i = 0; i < b->members.count; i++) {
 		qdq_node *n = b->members.items[i].node;
@@ -227,7 +236,7 @@ static void commit(struct builder *b, qdq_region_kind kind, qdq_node *anchor)
 	}
 	qdq_region_create(b->graph, kind, anchor, nodes, b->members.count,
 			  qdq_unique_name(&m->names, qdq_format(&r->scratch, "%s.fused", base)));
-	qdq_applied(r, rules[kind], QDQ_EXACT, 0, named->origin);
+	qdq_applied(r, rules[kind].name, QDQ_EXACT, 0, named->origin);
 }
 
 static void fuse_contraction(qdq_run *r, qdq_node *n)
@@ -393,4 +402,5 @@ static void run(qdq_run *r)
 		qdq_fail(r->ctx, QDQ_EMODEL, &(qdq_where){.file = r->model->path}, "fusing made a cycle");
 }
 
-const qdq_pass qdq_pass_fuse = {"fuse", "outline operators and their Q/DQ into fused operators", NULL, 0, run, false};
+const qdq_pass qdq_pass_fuse = {
+    "fuse", "outline operators and their Q/DQ into fused operators", rules, QDQ_COUNTOF(rules), run, false};

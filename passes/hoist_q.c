@@ -221,4 +221,14 @@ static void run(qdq_run *r)
 	}
 }
 
-const qdq_pass qdq_pass_hoist_q = {"hoist_q", "move QuantizeLinear toward the inputs", NULL, 0, run, false};
+static const qdq_rule rules[] = {
+    {.name = "hoist_q.move",
+     .exactness = QDQ_EXACT,
+     .text = "Q goes over an operator that moves or chooses elements, which then works on codes"},
+    {.name = "hoist_q.unit",
+     .exactness = QDQ_EXACT,
+     .text = "the same where codes are not legal: the operator keeps a DQ and a Q of its own"},
+};
+
+const qdq_pass qdq_pass_hoist_q = {"hoist_q", "move QuantizeLinear toward the inputs", rules, QDQ_COUNTOF(rules), run,
+				   false};

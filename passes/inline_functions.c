@@ -309,5 +309,15 @@ static void run(qdq_run *r)
 		drop_uncalled(r);
 }
 
-const qdq_pass qdq_pass_inline_functions = {
-    "inline_functions", "inline the user's functions that hold Q/DQ or weighted operators", NULL, 0, run, true};
+static const qdq_rule rules[] = {
+    {.name = "inline_functions.call",
+     .exactness = QDQ_EXACT,
+     .text = "a call of the user's function that holds Q/DQ or a weighted operator becomes its body"},
+};
+
+const qdq_pass qdq_pass_inline_functions = {"inline_functions",
+					    "inline the user's functions that hold Q/DQ or weighted operators",
+					    rules,
+					    QDQ_COUNTOF(rules),
+					    run,
+					    true};

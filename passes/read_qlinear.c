@@ -330,5 +330,32 @@ static void run(qdq_run *r)
 	}
 }
 
+static const qdq_rule rules[] = {
+    {.name = "read_qlinear.QLinearConv", .exactness = QDQ_STEP1, .text = "QLinearConv as Q/DQ around Conv"},
+    {.name = "read_qlinear.QLinearMatMul", .exactness = QDQ_STEP1, .text = "QLinearMatMul as Q/DQ around MatMul"},
+    {.name = "read_qlinear.QGemm", .exactness = QDQ_STEP1, .text = "QGemm as Q/DQ around Gemm"},
+    {.name = "read_qlinear.MatMulIntegerToFloat",
+     .exactness = QDQ_STEP1,
+     .text = "MatMulIntegerToFloat as Q/DQ around MatMul"},
+    {.name = "read_qlinear.QLinearAdd", .exactness = QDQ_STEP1, .text = "QLinearAdd as Q/DQ around Add"},
+    {.name = "read_qlinear.QLinearMul", .exactness = QDQ_STEP1, .text = "QLinearMul as Q/DQ around Mul"},
+    {.name = "read_qlinear.QLinearConcat", .exactness = QDQ_STEP1, .text = "QLinearConcat as Q/DQ around Concat"},
+    {.name = "read_qlinear.QLinearAveragePool",
+     .exactness = QDQ_STEP1,
+     .text = "QLinearAveragePool as Q/DQ around AveragePool"},
+    {.name = "read_qlinear.QLinearGlobalAveragePool",
+     .exactness = QDQ_STEP1,
+     .text = "QLinearGlobalAveragePool as Q/DQ around GlobalAveragePool"},
+    {.name = "read_qlinear.QLinearLeakyRelu",
+     .exactness = QDQ_STEP1,
+     .text = "QLinearLeakyRelu as Q/DQ around LeakyRelu"},
+    {.name = "read_qlinear.QLinearSigmoid", .exactness = QDQ_STEP1, .text = "QLinearSigmoid as Q/DQ around Sigmoid"},
+    {.name = "read_qlinear.QLinearSoftmax", .exactness = QDQ_STEP1, .text = "QLinearSoftmax as Q/DQ around Softmax"},
+    {.name = "read_qlinear.QLinearWhere", .exactness = QDQ_STEP1, .text = "QLinearWhere as Q/DQ around Where"},
+    {.name = "read_qlinear.QLinearReduceMean",
+     .exactness = QDQ_STEP1,
+     .text = "QLinearReduceMean as Q/DQ around ReduceMean"},
+};
+
 const qdq_pass qdq_pass_read_qlinear = {
-    "read_qlinear", "integer forms as Q/DQ around the float operator", NULL, 0, run, true};
+    "read_qlinear", "integer forms as Q/DQ around the float operator", rules, QDQ_COUNTOF(rules), run, true};

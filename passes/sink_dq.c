@@ -232,4 +232,15 @@ static void run(qdq_run *r)
 	}
 }
 
-const qdq_pass qdq_pass_sink_dq = {"sink_dq", "move DequantizeLinear toward the outputs", NULL, 0, run, false};
+static const qdq_rule rules[] = {
+    {.name = "sink_dq.move",
+     .exactness = QDQ_EXACT,
+     .text = "DQ goes over an operator that moves or chooses elements, which then works on codes"},
+    {.name = "sink_dq.clamp", .exactness = QDQ_EXACT, .text = "Relu or Clip goes in front of the pair that feeds it"},
+    {.name = "sink_dq.unit",
+     .exactness = QDQ_EXACT,
+     .text = "where codes are not legal: the operator keeps its DQ and gets a Q of its own"},
+};
+
+const qdq_pass qdq_pass_sink_dq = {
+    "sink_dq", "move DequantizeLinear toward the outputs", rules, QDQ_COUNTOF(rules), run, false};

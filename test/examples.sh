@@ -184,6 +184,7 @@ library() {
 
 words() { # help, version, wrong words
 	exits 0 "--version" "$qdqopt" --version
+	exits 0 "--list-rules" "$qdqopt" --list-rules
 	says "^qdqopt $version$"
 	for command in "" inspect explain run compare; do
 		exits 0 "--help $command" "$qdqopt" $command --help

@@ -89,6 +89,19 @@ static void collect_events(golden *c)
 	}
 }
 
+/* Every event is about a rule that some pass lists, and no less exact than that says. */
+static bool check_rules(const golden *c)
+{
+	for (size_t i = 0; i < c->after->events.count; i++) {
+		const qdq_event *e = &c->after->events.items[i];
+		const qdq_rule *rule = qdq_rule_find(NULL, e->rule);
+
+		if (rule == NULL || e->exactness > rule->exactness)
+			return wrong(c, "an event that --list-rules does not tell of", e->rule);
+	}
+	return true;
+}
+
 /* Every REPORT line of the file is among the events. */
 static bool check_report(const golden *c)
 {
@@ -187,7 +200,7 @@ static bool run(golden *c)
 	collect_events(c);
 	if (!print_model(c->after, &got) || !print_model(c->before, &same))
 		return wrong(c, "it cannot be printed", last_message(c));
-	good = c->random || check_results(c);
+	good = check_rules(c) && (c->random || check_results(c));
 	if (negative)
 		good = same_text(c, same.data, got.data) && good;
 	if (bless && good)

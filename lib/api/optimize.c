@@ -63,6 +63,25 @@ const char *qdq_pass_name(size_t index, const char **title)
 	return pass == NULL ? NULL : pass->name;
 }
 
+qdq_status qdq_rule_at(qdq_rule_text *out, size_t index)
+{
+	if (out == NULL)
+		return QDQ_EUSAGE;
+	*out = (qdq_rule_text){0};
+	for (size_t i = 0; i < qdq_n_passes; i++) {
+		const qdq_pass *pass = qdq_passes[i];
+		const qdq_rule *rule = index < pass->n_rules ? &pass->rules[index] : NULL;
+
+		if (rule != NULL) {
+			*out = (qdq_rule_text){pass->name, rule->name,	qdq_exactness_names[rule->exactness],
+					       rule->text, rule->match, rule->build};
+			return QDQ_OK;
+		}
+		index -= pass->n_rules;
+	}
+	return QDQ_EUSAGE;
+}
+
 /* ---- a pass of the caller's ---- */
 
 struct own_pass {

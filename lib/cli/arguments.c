@@ -258,6 +258,7 @@ static const option options[] = {
     {"--iterations", TAKES_VALUE, BENCH, set_iterations},
     {"--help", TAKES_NOTHING, ALL, NULL},
     {"--version", TAKES_NOTHING, ALL, NULL},
+    {"--list-rules", TAKES_NOTHING, ALL, NULL},
 };
 #define N_OPTIONS (sizeof options / sizeof *options)
 
@@ -324,7 +325,7 @@ static bool check_words(const arguments *a)
 	return true;
 }
 
-/* --help and --version win over everything else on the line. */
+/* --help, --version and --list-rules win over everything else on the line. */
 static bool wants_words(arguments *a, int argc, char **argv)
 {
 	for (int i = 1; i < argc; i++) {
@@ -337,6 +338,11 @@ static bool wants_words(arguments *a, int argc, char **argv)
 		}
 		if (strcmp(argv[i], "--version") == 0) {
 			a->command = COMMAND_VERSION;
+			return true;
+		}
+		if (strcmp(argv[i], "--list-rules") == 0) {
+			print_rules();
+			a->command = COMMAND_HELP;
 			return true;
 		}
 	}

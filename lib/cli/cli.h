@@ -57,6 +57,7 @@ typedef struct arguments {
 bool parse_arguments(arguments *out, int argc, char **argv);
 /* help.c */
 void print_help(command c);
+void print_rules(void);
 /* Prints "did you mean" for the nearest of the options (words), if one is near. */
 void suggest(const char *given, const char *const *words, size_t count);
 

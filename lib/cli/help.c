@@ -28,6 +28,7 @@ static const char *const texts[] = {
 	"  --passes LIST           names with commas between; none; -NAME leaves one out (see below)\n"
 	"  --print-after PASS      print the network to stderr after that pass\n"
 	"  --quiet                 errors only\n"
+	"  --list-rules            every rewrite of the passes: its name, exactness and what it does\n"
 	"  --help, --version\n",
     [COMMAND_INSPECT] =
 	"usage: qdqopt inspect IN [--report=FILE] [--exact] [--allow=bounded] [--passes LIST]\n"
@@ -122,6 +123,25 @@ void print_help(command c)
 		print_passes();
 	for (size_t i = 0; c == COMMAND_EXPLAIN && qdq_reason_at(&r, i) == QDQ_OK; i++)
 		printf("  %s\n", r.code);
+}
+
+void print_rules(void)
+{
+	const char *pass = "", *title = NULL;
+	qdq_rule_text r;
+
+	for (size_t i = 0; qdq_rule_at(&r, i) == QDQ_OK; i++) {
+		if (strcmp(pass, r.pass) != 0) {
+			pass = r.pass;
+			for (size_t k = 0; strcmp(qdq_pass_name(k, &title), pass) != 0;)
+				k++;
+			printf("%s%s: %s\n", i != 0 ? "\n" : "", pass, title);
+		}
+		printf("  %-38s %-8s %s\n", r.name, r.exactness, r.text);
+		if (r.match != NULL)
+			printf("  %-38s          %s  =>  %s\n", "", r.match,
+			       r.build != NULL ? r.build : "(by its code)");
+	}
 }
 
 /* Edit distance of two short words, capped at their lengths. */

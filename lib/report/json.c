@@ -205,7 +205,6 @@ static void put_regions(json *j, const qdq_report *r)
 
 static void put_rewrites(json *j, const qdq_report *r)
 {
-	static const char *const exactness[] = {"exact", "step1", "bounded"};
 	char room[16];
 
 	open(j, "rewrites", "[");
@@ -217,7 +216,7 @@ static void put_rewrites(json *j, const qdq_report *r)
 		open_row(j);
 		string(j, "pass", e->pass);
 		string(j, "rule", e->rule);
-		string(j, "exactness", exactness[e->exactness]);
+		string(j, "exactness", qdq_exactness_names[e->exactness]);
 		begin_item(j, "bound");
 		qdq_put_real(&j->w, e->bound, 9);
 		open(j, "nodes", "[");

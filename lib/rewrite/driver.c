@@ -189,8 +189,40 @@ uint64_t qdq_run_pass(qdq_model *m, qdq_graph *g, const qdq_pass *pass, const qd
 
 /* ---- events ---- */
 
+const char *const qdq_exactness_names[] = {[QDQ_EXACT] = "exact", [QDQ_STEP1] = "step1", [QDQ_BOUNDED] = "bounded"};
+
+static const qdq_rule *find_in(const qdq_pass *pass, const char *name)
+{
+	for (size_t i = 0; i < pass->n_rules; i++)
+		if (pass->rules[i].name != NULL && strcmp(pass->rules[i].name, name) == 0)
+			return &pass->rules[i];
+	return NULL;
+}
+
+const qdq_rule *qdq_rule_find(const qdq_pass *pass, const char *name)
+{
+	const qdq_rule *rule = pass != NULL ? find_in(pass, name) : NULL;
+
+	for (size_t i = 0; i < qdq_n_passes && rule == NULL; i++)
+		rule = find_in(qdq_passes[i], name);
+	return rule;
+}
+
+/* Events are about rules that the pass lists, so that --list-rules lacks none. */
+static void check_rule(const qdq_run *r, const char *name, qdq_exactness exactness)
+{
+	const qdq_rule *rule = qdq_rule_find(r->pass, name);
+
+	if (rule == NULL)
+		qdq_fail(r->ctx, QDQ_EUSAGE, NULL, "no pass lists rule '%s', which %s applies", name, r->pass->name);
+	if (exactness > rule->exactness)
+		qdq_fail(r->ctx, QDQ_EUSAGE, NULL, "rule %s is less exact than the table says", name);
+}
+
 void qdq_applied(qdq_run *r, const char *rule, qdq_exactness exactness, double bound, const qdq_origin *origin)
 {
+	if (ALWAYS_VERIFY)
+		check_rule(r, rule, exactness);
 	*qdq_push(&r->model->arena, &r->model->events) =
 	    (qdq_event){.pass = r->pass->name, .rule = rule, .exactness = exactness, .bound = bound, .node = origin};
 	r->changes++;
@@ -202,6 +234,8 @@ void qdq_declined(qdq_run *r, const char *rule, const qdq_origin *origin, const 
 	const char *message = qdq_reasons[reason->code].message;
 	const char *hole = strstr(message, "%s");
 
+	if (ALWAYS_VERIFY)
+		check_rule(r, rule, QDQ_EXACT);
 	if (hole != NULL)
 		message = qdq_format(arena, "%.*s%s%s", (int)(hole - message), message,
 				     reason->detail != NULL ? reason->detail : "it", hole + 2);

@@ -72,19 +72,21 @@ typedef struct qdq_rule qdq_rule;
 typedef struct qdq_pass {
 	const char *name;      /* the file's name without .c, the rule prefix, the test folder */
 	const char *title;     /* one line for --help and docs */
-	const qdq_rule *rules; /* applied to a fixed point before run; NULL */
+	const qdq_rule *rules; /* all that it does or declines; those that match are applied before run */
 	size_t n_rules;
 	void (*run)(qdq_run *r); /* NULL: rules only */
 	bool untyped;		 /* what it makes has no types or shapes yet: they are inferred behind it */
 } qdq_pass;
 
+extern const char *const qdq_exactness_names[]; /* "exact", "step1", "bounded" */
 /* Would this exactness be allowed now? */
 static inline bool qdq_allowed(const qdq_run *r, qdq_exactness e)
 {
 	return e == QDQ_EXACT || (e == QDQ_STEP1 && !r->options->exact) ||
 	       (e == QDQ_BOUNDED && r->options->allow_bounded && !r->options->exact);
 }
-/* Records a rewrite: `rule` is static ("sink_dq.transpose"), origin the user's node that it is about. */
+/* Records a rewrite: `rule` is the name of a rule ("sink_dq.move"), origin the user's node that it is
+ * about. In debug builds a name that no table has, or less exactness than it says, is an error. */
 void qdq_applied(qdq_run *r, const char *rule, qdq_exactness exactness, double bound, const qdq_origin *origin);
 /* A change too small to report (renaming, reordering, dead code). */
 static inline void qdq_changed(qdq_run *r)
@@ -130,16 +132,21 @@ qdq_value *qdq_match_value(const qdq_match *m, const char *variable); /* NULL: a
 qdq_node *qdq_match_node(const qdq_match *m, const char *capture);
 qdq_node *qdq_match_root(const qdq_match *m);
 
+/* A rewrite: a pattern, or without `match` what the pass's code does under this name. --list-rules and docs/passes.md
+ * are made of these tables. */
 struct qdq_rule {
-	const char *name;
-	const char *match; /* "(QuantizeLinear (DequantizeLinear* x s z) s z)" */
+	const char *name;  /* "PASS.WHAT" */
+	const char *match; /* "(QuantizeLinear (DequantizeLinear* x s z) s z)"; NULL: the pass's run does it */
 	const char *build; /* what the root's (first) output becomes; NULL: `.make` does it */
 	/* true, or false with *reason filled in (code NONE: decline silently) */
 	bool (*guard)(qdq_run *r, const qdq_match *m, qdq_reason *reason);
 	/* does the rewriting itself, or makes values that `build` names; false: nothing was changed after all */
 	bool (*make)(qdq_run *r, qdq_match *m);
-	qdq_exactness exactness;
+	qdq_exactness exactness; /* without `match`: the least that it may be */
+	const char *text;	 /* one line about it */
 };
+/* The rule of this name: of `pass` (may be NULL), else of any in the pipeline; NULL: there is none. */
+const qdq_rule *qdq_rule_find(const qdq_pass *pass, const char *name);
 /* In make: gives a variable of `build` its value. */
 void qdq_match_bind(qdq_match *m, const char *variable, qdq_value *v);
 

@@ -72,8 +72,11 @@ static const struct table *compiled(qdq_ctx *ctx, const qdq_rule *rules, size_t 
 	t->rules = rules;
 	t->n_rules = n_rules;
 	for (size_t i = 0; i < n_rules; i++) {
-		qdq_compiled_rule *rule = qdq_new(&ctx->arena, qdq_compiled_rule);
+		qdq_compiled_rule *rule;
 
+		if (rules[i].match == NULL) /* the pass's code does it */
+			continue;
+		rule = qdq_new(&ctx->arena, qdq_compiled_rule);
 		qdq_rule_compile(ctx, &rules[i], rule);
 		index_rule(&ctx->arena, t, rule);
 	}
@@ -409,11 +412,22 @@ static bool apply(struct applying *a, const qdq_compiled_rule *rule, qdq_node *n
 	return true;
 }
 
+static bool any_matches(const qdq_rule *rules, size_t n_rules)
+{
+	for (size_t i = 0; i < n_rules; i++)
+		if (rules[i].match != NULL)
+			return true;
+	return false;
+}
+
 void qdq_rules_apply(qdq_run *r, const qdq_rule *rules, size_t n_rules)
 {
-	struct applying a = {.run = r, .table = compiled(r->ctx, rules, n_rules)};
+	struct applying a = {.run = r};
 	uint64_t budget = ((uint64_t)r->graph->n_nodes + 1) * APPLICATIONS_PER_NODE;
 
+	if (!any_matches(rules, n_rules))
+		return;
+	a.table = compiled(r->ctx, rules, n_rules);
 	qdq_map_init(&a.by_node, &r->scratch);
 	for (qdq_node *n = r->graph->first; n != NULL; n = qdq_after(n))
 		look_at(&a, n);

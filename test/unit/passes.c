@@ -98,7 +98,48 @@ START_TEST(test_headers)
 		ck_assert_msg(strstr(header, fields[i]) != NULL, "%s: the header has no %s", name, fields[i]);
 	check_side(name, header, " After ", true);
 	check_side(name, header, " Before ", false);
-	ck_assert(qdq_passes[_i]->title != NULL && qdq_passes[_i]->run != NULL);
+	ck_assert(qdq_passes[_i]->title != NULL && (qdq_passes[_i]->run != NULL || qdq_passes[_i]->n_rules != 0));
+}
+END_TEST
+
+/* ---- the tables of rules ---- */
+
+START_TEST(test_rules)
+{
+	const qdq_pass *pass = qdq_passes[_i];
+	size_t length = strlen(pass->name);
+
+	ck_assert_msg(pass->n_rules != 0, "%s has no table of rules", pass->name);
+	for (size_t i = 0; i < pass->n_rules; i++) {
+		const qdq_rule *rule = &pass->rules[i];
+
+		ck_assert_msg(rule->name != NULL, "%s: row %zu of its table is empty", pass->name, i);
+		ck_assert_msg(strncmp(rule->name, pass->name, length) == 0 && rule->name[length] == '.',
+			      "%s: '%s' is not called PASS.WHAT", pass->name, rule->name);
+		ck_assert_msg(qdq_rule_find(pass, rule->name) == rule, "%s stands there twice", rule->name);
+		ck_assert_msg(rule->text != NULL && strlen(rule->text) > 10 && strchr(rule->text, '\n') == NULL,
+			      "%s: it has no line about it", rule->name);
+		ck_assert(rule->match != NULL || (rule->build == NULL && rule->guard == NULL && rule->make == NULL));
+	}
+	ck_assert_ptr_null(qdq_rule_find(pass, pass->name));
+}
+END_TEST
+
+START_TEST(test_rules_listed)
+{
+	size_t count = 0;
+	qdq_rule_text r;
+
+	for (size_t i = 0; i < qdq_n_passes; i++)
+		for (size_t k = 0; k < qdq_passes[i]->n_rules; k++) {
+			ck_assert_int_eq(qdq_rule_at(&r, count++), QDQ_OK);
+			ck_assert_str_eq(r.pass, qdq_passes[i]->name);
+			ck_assert_str_eq(r.name, qdq_passes[i]->rules[k].name);
+			ck_assert_str_eq(r.exactness, qdq_exactness_names[qdq_passes[i]->rules[k].exactness]);
+		}
+	ck_assert_int_eq(qdq_rule_at(&r, count), QDQ_EUSAGE);
+	ck_assert_ptr_null(r.name);
+	ck_assert_int_eq(qdq_rule_at(NULL, 0), QDQ_EUSAGE);
 }
 END_TEST
 
@@ -178,6 +219,8 @@ Suite *passes_suite(void)
 
 	tcase_add_test(c, test_order);
 	tcase_add_loop_test(c, test_headers, 0, (int)qdq_n_passes);
+	tcase_add_loop_test(c, test_rules, 0, (int)qdq_n_passes);
+	tcase_add_test(c, test_rules_listed);
 	tcase_add_test(c, test_selection);
 	tcase_add_test(c, test_refusals);
 	suite_add_tcase(s, c);
