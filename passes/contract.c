@@ -35,8 +35,7 @@ static bool is_depthwise(const qdq_node *n)
 	       qdq_attr_int(n, "group", 1) == x->shape->dim[1];
 }
 
-/* The axis of operand `index` along which scales may change; -1: none. */
-static int64_t free_axis(const qdq_node *n, uint32_t index)
+int64_t qdq_free_axis(const qdq_node *n, uint32_t index)
 {
 	const qdq_value *v = qdq_in(n, index);
 
@@ -85,8 +84,7 @@ static int64_t sum_length(const qdq_node *n)
 	return product;
 }
 
-/* Greatest |q - zero| of a code type. */
-static int64_t reach(const qdq_params *p)
+int64_t qdq_params_reach(const qdq_params *p)
 {
 	int64_t most = 0;
 
@@ -106,7 +104,7 @@ static int64_t reach(const qdq_params *p)
 static int64_t greatest_channel(const qdq_node *n, const qdq_params *p, const qdq_tensor *w)
 {
 	qdq_ctx *ctx = n->graph->model->ctx;
-	int64_t axis = free_axis(n, 1);
+	int64_t axis = qdq_free_axis(n, 1);
 	uint64_t channels, stride = 1;
 	int64_t *sums;
 	int64_t most = 0;
@@ -139,7 +137,7 @@ static bool sum_fits(const qdq_node *n, const qdq_params *x, const qdq_params *w
 {
 	const int64_t limit = INT32_MAX;
 	int64_t length = sum_length(n);
-	int64_t term = reach(x) * reach(w);
+	int64_t term = qdq_params_reach(x) * qdq_params_reach(w);
 	int64_t bound = length;
 	const qdq_node *dq = qdq_in(n, 1)->def;
 	const qdq_tensor *weight = qdq_value_constant(qdq_in(dq, 0));
@@ -151,7 +149,7 @@ static bool sum_fits(const qdq_node *n, const qdq_params *x, const qdq_params *w
 	if (weight != NULL && qdq_type_is_int8(weight->type)) {
 		int64_t most = greatest_channel(n, w, weight);
 
-		if (most != INT64_MAX && !qdq_mul_overflow(most, reach(x), &bound) && bound <= limit)
+		if (most != INT64_MAX && !qdq_mul_overflow(most, qdq_params_reach(x), &bound) && bound <= limit)
 			return true;
 	}
 	return refuse(why, QDQ_REASON_ACCUMULATOR, qdq_in(n, 1),
@@ -176,7 +174,7 @@ static bool finite_scales(const qdq_params *p)
 	return true;
 }
 
-static bool operand_ok(const qdq_node *n, uint32_t index, qdq_params *p, qdq_reason *why)
+bool qdq_contract_operand(const qdq_node *n, uint32_t index, qdq_params *p, qdq_reason *why)
 {
 	const qdq_value *v = qdq_in(n, index);
 	const qdq_node *dq = qdq_def(v, QDQ_OP_DequantizeLinear);
@@ -195,7 +193,7 @@ static bool operand_ok(const qdq_node *n, uint32_t index, qdq_params *p, qdq_rea
 	}
 	if (!finite_scales(p))
 		return refuse(why, QDQ_REASON_SCALE_SIGN, v, NULL);
-	if (!p->per_tensor && p->axis != free_axis(n, index)) {
+	if (!p->per_tensor && p->axis != qdq_free_axis(n, index)) {
 		bool weight = index == 1 || is_weight(qdq_in(dq, 0));
 		const char *axis = qdq_format(&n->graph->model->arena, "%lld", (long long)p->axis);
 
@@ -212,8 +210,8 @@ bool qdq_contract_int8(const qdq_node *n, qdq_reason *why)
 
 	if (qdq_in(n, 0) == NULL || qdq_in(n, 1) == NULL)
 		return false;
-	input = operand_ok(n, 0, &x, why);
-	weight = operand_ok(n, 1, &w, &weight_why);
+	input = qdq_contract_operand(n, 0, &x, why);
+	weight = qdq_contract_operand(n, 1, &w, &weight_why);
 	if (!input && !weight && why->code == QDQ_REASON_INPUT_FLOAT && weight_why.code == QDQ_REASON_WEIGHT_FLOAT)
 		return refuse(why, QDQ_REASON_BOTH_FLOAT, qdq_in(n, 0), NULL);
 	if (!input)

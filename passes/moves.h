@@ -36,6 +36,16 @@ qdq_node *qdq_dequantized(const qdq_value *v, qdq_params *p);
  * bits? (passes/contract.c) */
 bool qdq_contract_int8(const qdq_node *n, qdq_reason *why);
 
+/* Is operand `index` (0 or 1) dequantized as an integer product needs it? Its parameters, or why not. (passes/contract.c)
+ */
+bool qdq_contract_operand(const qdq_node *n, uint32_t index, qdq_params *p, qdq_reason *why);
+
+/* The axis of operand `index` along which its scales may change, since it is not summed over; -1: none. */
+int64_t qdq_free_axis(const qdq_node *n, uint32_t index);
+
+/* Greatest |q - zero point| of any code. */
+int64_t qdq_params_reach(const qdq_params *p);
+
 /* Has the int32 bias of a contraction that can run in INT8 the scale input scale times weight scale? True where its
  * bias is no int32 constant. (passes/contract.c) */
 bool qdq_bias_scale_fits(const qdq_node *n);

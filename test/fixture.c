@@ -157,9 +157,10 @@ static void evaluate(void *arg)
 	a->result = qdq_eval_graph(a->m, a->m->graph, &a->arena, inputs, a->outputs, NULL);
 }
 
-static const char *compare(const qdq_tensor *x, const qdq_tensor *y, bool exact)
+/* within: how far elements may be apart, 0: not one bit, ROUNDING: 35 dB. */
+static const char *compare(const qdq_tensor *x, const qdq_tensor *y, double within)
 {
-	double signal = 0, noise = 0;
+	double signal = 0, noise = 0, greatest = 0, furthest = 0;
 
 	if (x == NULL || y == NULL)
 		return "an output is missing";
@@ -167,8 +168,10 @@ static const char *compare(const qdq_tensor *x, const qdq_tensor *y, bool exact)
 		return "an output has another type or shape";
 	if (x->size == 0 || memcmp(x->data, y->data, x->size) == 0)
 		return NULL;
-	if (exact)
+	if (within == 0)
 		return "the bits of an output differ";
+	if (within > 0 && x->type != QDQ_TYPE_FLOAT)
+		return "an output differs that is not float, so no bound tells by how much it may";
 	for (uint64_t i = 0; i < x->count; i++) {
 		double a = ((const int8_t *)x->data)[i], b = ((const int8_t *)y->data)[i];
 
@@ -185,11 +188,20 @@ static const char *compare(const qdq_tensor *x, const qdq_tensor *y, bool exact)
 		}
 		signal += a * a;
 		noise += (a - b) * (a - b);
+		greatest = fmax(greatest, fabs(a));
+		furthest = fmax(furthest, fabs(a - b));
 	}
+	if (within > 0) /* and what float32 rounds */
+		return furthest <= within + 1e-6 * greatest ? NULL : "an output is further away than the stated bound";
 	return noise * pow(10, 3.5) <= signal ? NULL : "an output differs by more than rounding (35 dB)";
 }
 
 const char *same_results(qdq_model *a, qdq_model *b, unsigned round, bool exact)
+{
+	return results_within(a, b, round, exact ? 0 : ROUNDING);
+}
+
+const char *results_within(qdq_model *a, qdq_model *b, unsigned round, double within)
 {
 	attempt first = {.m = a, .types = a, .round = round}, second = {.m = b, .types = a, .round = round};
 	const char *wrong = NULL;
@@ -203,7 +215,7 @@ const char *same_results(qdq_model *a, qdq_model *b, unsigned round, bool exact)
 	else if (a->graph->outputs.count != b->graph->outputs.count)
 		wrong = "the number of outputs changed";
 	for (size_t i = 0; wrong == NULL && i < a->graph->outputs.count; i++)
-		wrong = compare(first.outputs[i], second.outputs[i], exact);
+		wrong = compare(first.outputs[i], second.outputs[i], within);
 	qdq_arena_free(&first.arena);
 	qdq_arena_free(&second.arena);
 	return wrong;

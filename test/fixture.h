@@ -27,5 +27,8 @@ bool print_model(qdq_model *m, text *out);
 /* Runs both main graphs on inputs number `round` (0, 1: extremes; else seeded random). Outputs must have the same bits
  * or, where exact is false, a signal-to-noise ratio of 35 dB. NULL: they do; else what is wrong. */
 const char *same_results(qdq_model *a, qdq_model *b, unsigned round, bool exact);
+/* The same, but elements of float outputs may be `within` apart. ROUNDING: as same_results that is not exact. */
+#define ROUNDING (-1.0)
+const char *results_within(qdq_model *a, qdq_model *b, unsigned round, double within);
 
 #endif

@@ -2,7 +2,7 @@
  *
  * golden.c -- graphs and what becomes of them: test/golden/PASS/NAME.onnxtxt
  *
- *   # RUN: --passes=sink_dq,cancel --exact --random        all optional; random: it cannot be compared by running it
+ *   # RUN: --passes=sink_dq,cancel --exact --allow=bounded --target=tensorrt --random        all optional; random: it cannot be compared by running it
  *   <ir_version: 8 …> g (…) => (…) { … }           the input
  *   # ==>
  *   <ir_version: 8 …> g (…) => (…) { … }           what it is to become
@@ -10,7 +10,8 @@
  *   # REPORT: axis-lost node ; cause ; fix         a reason
  *
  * A file not_NAME is a negative twin: its graph must stay as it is, and a REPORT line says why. Both sides are also run
- * by the evaluator on extreme and on seeded inputs, and must agree to the bit where every rewrite was EXACT.
+ * by the evaluator on extreme and on seeded inputs, and must agree to the bit where every rewrite was EXACT. Where some
+ * are BOUNDED the outputs must be the tensors that they change: they may differ by what is stated, all bounds together.
  * `--bless` writes what comes out now into the files.
  */
 #include <stdio.h>
@@ -27,8 +28,8 @@ static bool bless;
 typedef struct golden {
 	const char *path;
 	text file;
-	char passes[512];
-	bool exact, random;
+	char passes[512], target[16];
+	bool exact, bounded, random;
 	const char *input, *tail; /* NULL: no mark */
 	size_t input_size;
 	qdq_ctx *ctx;
@@ -49,10 +50,25 @@ static const char *last_message(const golden *c)
 	return count != 0 ? qdq_diagnostic_get(c->ctx, count - 1)->message : NULL;
 }
 
+static bool option_given(const char *run, const char *end, const char *name)
+{
+	const char *option = strstr(run, name);
+
+	return option != NULL && option < end;
+}
+
+static void option_value(const char *run, const char *end, const char *name, char *out, size_t room)
+{
+	const char *option = strstr(run, name);
+
+	if (option != NULL && option < end)
+		snprintf(out, room, "%.*s", (int)strcspn(option + strlen(name), " \n"), option + strlen(name));
+}
+
 /* "# RUN:" and where the parts begin. */
 static void split(golden *c)
 {
-	const char *run = strstr(c->file.data, "# RUN:"), *mark = strstr(c->file.data, MARK), *option, *end;
+	const char *run = strstr(c->file.data, "# RUN:"), *mark = strstr(c->file.data, MARK), *end;
 
 	c->input = c->file.data;
 	c->input_size = mark != NULL ? (size_t)(mark - c->file.data) : c->file.size;
@@ -60,15 +76,11 @@ static void split(golden *c)
 	if (run == NULL)
 		return;
 	end = run + strcspn(run, "\n");
-	option = strstr(run, "--passes=");
-	if (option != NULL && option < end) {
-		option += strlen("--passes=");
-		snprintf(c->passes, sizeof c->passes, "%.*s", (int)strcspn(option, " \n"), option);
-	}
-	option = strstr(run, "--exact");
-	c->exact = option != NULL && option < end;
-	option = strstr(run, "--random");
-	c->random = option != NULL && option < end;
+	option_value(run, end, "--passes=", c->passes, sizeof c->passes);
+	option_value(run, end, "--target=", c->target, sizeof c->target);
+	c->exact = option_given(run, end, "--exact");
+	c->bounded = option_given(run, end, "--allow=bounded");
+	c->random = option_given(run, end, "--random");
 }
 
 static void collect_events(golden *c)
@@ -150,13 +162,19 @@ static bool check_expected(const golden *c, const char *got)
 
 static bool check_results(const golden *c)
 {
-	bool exact = true, good = true;
+	double within = 0;
+	bool good = true;
 
-	for (size_t i = 0; i < c->after->events.count; i++)
-		if (!c->after->events.items[i].declined && c->after->events.items[i].exactness != QDQ_EXACT)
-			exact = false;
+	for (size_t i = 0; i < c->after->events.count; i++) {
+		const qdq_event *e = &c->after->events.items[i];
+
+		if (!e->declined && e->exactness == QDQ_BOUNDED)
+			within = within < 0 ? within : within + e->bound;
+		else if (!e->declined && e->exactness == QDQ_STEP1)
+			within = ROUNDING;
+	}
 	for (unsigned round = 0; round < 8 && good; round++) {
-		const char *difference = same_results(c->before, c->after, round, exact);
+		const char *difference = results_within(c->before, c->after, round, within);
 
 		if (difference != NULL)
 			good = wrong(c, "run on both sides", difference);
@@ -179,6 +197,8 @@ static bool optimize(golden *c)
 {
 	const qdq_optimize_options options = {.version = QDQ_OPTIMIZE_OPTIONS_VERSION,
 					      .exact = c->exact,
+					      .allow_bounded = c->bounded,
+					      .target = c->target[0] != '\0' ? c->target : NULL,
 					      .passes = c->passes[0] != '\0' ? c->passes : NULL};
 
 	if (qdq_load_memory(&c->before, c->ctx, c->input, c->input_size, "input.onnxtxt") != QDQ_OK ||

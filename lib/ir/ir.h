@@ -330,11 +330,11 @@ typedef struct qdq_event {
 	bool declined;
 	const char *pass, *rule;
 	qdq_exactness exactness;
-	double bound;		/* of BOUNDED: greatest change of a value, in its own unit */
+	double bound;		/* of BOUNDED: greatest change of an element of `operand`, in its own unit */
 	const qdq_origin *node; /* the user's node that it is about */
 	int reason;		/* qdq_reason_code of lib/report/reasons.def, of a declined one */
-	const char *operand;
-	const char *cause; /* the user's node (or tensor) that causes it */
+	const char *operand;	/* the tensor that it is about, or NULL */
+	const char *cause;	/* the user's node (or tensor) that causes it */
 	const char *message;
 } qdq_event;
 

@@ -108,6 +108,11 @@ static void put_events(qdq_writer *w, const struct index *x, size_t origin)
 			qdq_putf(w, "  declined %s: %s: ", e->rule, qdq_reasons[e->reason].code);
 		else
 			qdq_putf(w, "  rewrite  %s (%s)", e->rule, exactness[e->exactness]);
+		if (!e->declined && e->exactness == QDQ_BOUNDED) {
+			qdq_put(w, ": at most ");
+			qdq_put_short(w, e->bound, 3);
+			put_quoted(w, " in tensor ", e->operand);
+		}
 		qdq_put(w, e->declined ? e->message : "");
 		qdq_put(w, "\n");
 	}

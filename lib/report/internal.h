@@ -70,7 +70,8 @@ typedef struct qdq_writer {
 } qdq_writer;
 
 void qdq_put(qdq_writer *w, const char *s);
-void qdq_put_real(qdq_writer *w, double x, int digits); /* behind the point, which is '.' in every locale */
+void qdq_put_real(qdq_writer *w, double x, int digits);	 /* behind the point, which is '.' in every locale */
+void qdq_put_short(qdq_writer *w, double x, int digits); /* so many in all; 1e-07 where that is shorter */
 void qdq_putf(qdq_writer *w, const char *format, ...) QDQ_PRINTF(2, 3);
 qdq_status qdq_writer_end(qdq_writer *w); /* writes what is left */
 

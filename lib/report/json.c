@@ -218,7 +218,8 @@ static void put_rewrites(json *j, const qdq_report *r)
 		string(j, "rule", e->rule);
 		string(j, "exactness", qdq_exactness_names[e->exactness]);
 		begin_item(j, "bound");
-		qdq_put_real(&j->w, e->bound, 9);
+		qdq_put_short(&j->w, e->bound, 9);
+		string(j, "tensor", e->operand);
 		open(j, "nodes", "[");
 		for (const qdq_origin *o = e->node; o != NULL; o = o->next)
 			string(j, NULL, qdq_origin_label(o, room));

@@ -266,6 +266,7 @@ static void put_rewrites(qdq_writer *w, const qdq_report *r)
 	    {"read_qlinear.", "integer form read as Q/DQ", "integer forms read as Q/DQ"},
 	    {"fold.", "constant computed", "constants computed"},
 	    {"fold_bn.", "BatchNormalization folded", "BatchNormalizations folded"},
+	    {"repair_weights.", "weight quantized", "weights quantized"},
 	    {"sink_dq.", "DQ sunk", "DQ sunk"},
 	    {"hoist_q.", "Q hoisted", "Q hoisted"},
 	    {"cancel.", "Q or pair cancelled", "Q or pairs cancelled"},

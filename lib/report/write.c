@@ -41,15 +41,28 @@ void qdq_putf(qdq_writer *w, const char *format, ...)
 	qdq_put(w, text);
 }
 
+static void put_number(qdq_writer *w, char *text)
+{
+	for (char *c = text; *c != '\0'; c++)
+		if (*c == ',')
+			*c = '.';
+	qdq_put(w, text);
+}
+
 void qdq_put_real(qdq_writer *w, double x, int digits)
 {
 	char text[400];
 
 	snprintf(text, sizeof text, "%.*f", digits, x);
-	for (char *c = text; *c != '\0'; c++)
-		if (*c == ',')
-			*c = '.';
-	qdq_put(w, text);
+	put_number(w, text);
+}
+
+void qdq_put_short(qdq_writer *w, double x, int digits)
+{
+	char text[64];
+
+	snprintf(text, sizeof text, "%.*g", digits, x);
+	put_number(w, text);
 }
 
 const char *const qdq_verdict_names[] = {

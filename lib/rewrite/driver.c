@@ -228,6 +228,12 @@ void qdq_applied(qdq_run *r, const char *rule, qdq_exactness exactness, double b
 	r->changes++;
 }
 
+void qdq_applied_within(qdq_run *r, const char *rule, double bound, const qdq_value *changed, const qdq_origin *origin)
+{
+	qdq_applied(r, rule, QDQ_BOUNDED, bound, origin);
+	r->model->events.items[r->model->events.count - 1].operand = changed->name;
+}
+
 void qdq_declined(qdq_run *r, const char *rule, const qdq_origin *origin, const qdq_reason *reason)
 {
 	qdq_arena *arena = &r->model->arena;

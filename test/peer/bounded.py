@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# bounded.py -- each bounded rewrite alone, in ONNX Runtime: what it changes stays within the bound that the report states
+#
+# A rewrite's report names the tensor that it changes. What computes this tensor in the rewritten network is cut out, up
+# to tensors that the original has too; it is fed with the original's values of these, and its result is compared with
+# the original's tensor. So nothing is tested but the one rewrite, on inputs as they come in the network.
+import glob
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import helper, numpy_helper
+
+QDQOPT = os.environ.get("QDQOPT", "build/qdqopt")
+MODELS = os.environ.get("MODELS", "../shared/models")
+BEFORE_FUSE = "canonicalize,read_qlinear,fold,fold_bn,sink_dq,repair_weights"
+
+passed = failed = 0
+
+
+def check(good, what):
+    global passed, failed
+    if good:
+        passed += 1
+    else:
+        failed += 1
+        print("FAILED %s" % what, flush=True)
+    return good
+
+
+def session(model):
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 2
+    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def tensors(model, feeds, names):
+    """The values that these tensors have."""
+    tapped = onnx.ModelProto()
+    tapped.CopyFrom(model)
+    constants = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
+    values = {n: feeds[n] if n in feeds else constants[n] for n in names if n in feeds or n in constants}
+    wanted = sorted(set(names) - set(values))
+    del tapped.graph.output[:]
+    tapped.graph.output.extend(helper.make_empty_tensor_value_info(n) for n in wanted)
+    for done, result in zip(wanted, session(tapped).run(wanted, feeds) if wanted else []):
+        values[done] = result
+    return values
+
+
+def cut_out(model, tensor, known):
+    """The nodes that compute `tensor`, back to known tensors; these, and the initializers that they read."""
+    producers = {o: n for n in model.graph.node for o in n.output if o}
+    initializers = {i.name: i for i in model.graph.initializer}
+    nodes, inputs, constants, todo, seen = [], set(), {}, [tensor], set()
+    while todo:
+        name = todo.pop()
+        if name in seen or not name:
+            continue
+        seen.add(name)
+        if name in initializers:
+            constants[name] = initializers[name]
+        elif name != tensor and name in known:
+            inputs.add(name)
+        elif name in producers:
+            nodes.append(producers[name])
+            todo.extend(producers[name].input)
+    order = {id(n): i for i, n in enumerate(model.graph.node)}
+    unique = {id(n): n for n in nodes}
+    return sorted(unique.values(), key=lambda n: order[id(n)]), sorted(inputs), constants
+
+
+def one_rewrite(name, original, rewritten, rewrite, feeds):
+    tensor = rewrite["tensor"]
+    known = {o for n in original.graph.node for o in n.output} | {i.name for i in original.graph.input}
+    nodes, inputs, constants = cut_out(rewritten, tensor, known)
+    before = tensors(original, feeds, inputs + [tensor])
+    graph = helper.make_graph(
+        nodes, "alone",
+        [helper.make_tensor_value_info(i, helper.np_dtype_to_tensor_dtype(before[i].dtype), before[i].shape)
+         for i in inputs],
+        [helper.make_empty_tensor_value_info(tensor)], list(constants.values()))
+    alone = helper.make_model(graph, opset_imports=rewritten.opset_import, ir_version=rewritten.ir_version)
+    after = session(alone).run([tensor], {i: before[i] for i in inputs})[0].astype(np.float64)
+    expected = before[tensor].astype(np.float64)
+    furthest = float(np.max(np.abs(after - expected), initial=0))
+    noise = (1e-3 if before[tensor].dtype == np.float16 else 2e-6) * float(np.max(np.abs(expected), initial=0))
+    check(furthest <= rewrite["bound"] + noise, "%s: %s: '%s' is %g away, stated is %g" %
+          (name, rewrite["rule"], tensor, furthest, rewrite["bound"]))
+    return furthest / rewrite["bound"] if rewrite["bound"] else 0
+
+
+def float_weights(model):
+    """The model with every weight (not bias) as the float constant that its codes mean; how many there were."""
+    out = onnx.ModelProto()
+    out.CopyFrom(model)
+    constants = {i.name: numpy_helper.to_array(i) for i in out.graph.initializer}
+    dq = {n.output[0]: n for n in out.graph.node if n.op_type == "DequantizeLinear"}
+    changed = 0
+    for node in out.graph.node:
+        if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul") or node.input[1] not in dq:
+            continue
+        source = dq[node.input[1]]
+        if not all(i in constants for i in source.input):
+            continue
+        codes, scale = constants[source.input[0]].astype(np.float32), constants[source.input[1]].astype(np.float32)
+        zero = constants[source.input[2]].astype(np.float32) if len(source.input) > 2 else np.float32(0)
+        axis = next((a.i for a in source.attribute if a.name == "axis"), 1)
+        shape = [1] * codes.ndim
+        if scale.size > 1:
+            shape[axis] = scale.size
+            scale, zero = scale.reshape(shape), np.broadcast_to(zero, scale.size).reshape(shape)
+        # half a step of an odd pattern, so that the codes are not just found again
+        value = ((codes - zero) * scale + scale * np.float32(0.3) * np.sign(codes)).astype(np.float32)
+        out.graph.initializer.append(numpy_helper.from_array(value, node.input[1] + "_float"))
+        node.input[1] += "_float"
+        changed += 1
+    return out, changed
+
+
+def rewrite_all(name, model, folder, arguments):
+    source, out, report = (os.path.join(folder, f) for f in ("in.onnx", "out.onnx", "report.json"))
+    onnx.save(model, source)
+    done = subprocess.run([QDQOPT, source, out, "--emit=qdq", "--quiet", "--report=" + report, *arguments],
+                          capture_output=True, text=True, timeout=300)
+    if not check(done.returncode == 0, "%s: exit status %d: %s" % (name, done.returncode, done.stderr[:200])):
+        return None, None
+    return onnx.load(out), json.load(open(report))
+
+
+def try_model(name, model, feeds, folder, arguments, at_least=0, most=12):
+    rewritten, report = rewrite_all(name, model, folder, ["--passes=" + BEFORE_FUSE, *arguments])
+    if rewritten is None:
+        return
+    found = [r for r in report["rewrites"] if r["exactness"] == "bounded"]
+    check(len(found) >= at_least, "%s: %d bounded rewrites, expected %d" % (name, len(found), at_least))
+    step = max(1, len(found) // most)
+    tightest = max([one_rewrite(name, model, rewritten, r, feeds) for r in found[::step]], default=0)
+    print("    %-28s %3d bounded rewrites, the largest change is %.2f of its bound" % (name, len(found), tightest))
+
+
+def feeds_of(path):
+    reference = path[: -len(".onnx")] + ".ref.npz"
+    if not os.path.exists(reference):
+        return None
+    data = np.load(reference)
+    return {k[3:]: data[k] for k in data.files if k.startswith("in_")}
+
+
+def main():
+    paths = sorted(glob.glob(os.path.join(MODELS, "**", "*.onnx"), recursive=True))
+    if len(paths) < 16:
+        print("%d of 16 models: MODELS=%s does not have the others" % (len(paths), MODELS))
+        paths = paths or sorted(glob.glob("test/models/*.onnx"))
+    for path in paths:
+        name, feeds = os.path.basename(path)[: -len(".onnx")], feeds_of(path)
+        if feeds is None or (sys.argv[1:] and name not in sys.argv[1:]):
+            continue
+        model = onnx.load(path)
+        with tempfile.TemporaryDirectory() as folder:
+            try_model(name, model, feeds, folder, [])
+            bare, count = float_weights(model)
+            if count != 0:
+                try_model(name + ", float weights", bare, feeds, folder, [], at_least=count)
+    if passed + failed == 0:
+        check(False, "there is no model to try")
+    print("%d passed, %d failed" % (passed, failed))
+    sys.exit(failed != 0)
+
+
+main()
