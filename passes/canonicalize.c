@@ -86,10 +86,15 @@ static void to_standard(qdq_run *r, qdq_node *n, qdq_op_id op)
 {
 	int opset = r->model->opset;
 	qdq_params p;
-	bool wide;
+	bool wide, half;
 
-	if (!qdq_params_of(n, &p) || !p.constant || p.real != QDQ_TYPE_FLOAT || p.scale->type != QDQ_TYPE_FLOAT)
+	if (!qdq_params_of(n, &p) || !p.constant)
 		return;
+	half = p.real == QDQ_TYPE_FLOAT16 && p.scale->type == QDQ_TYPE_FLOAT16;
+	if (!half && (p.real != QDQ_TYPE_FLOAT || p.scale->type != QDQ_TYPE_FLOAT))
+		return;
+	if (half && (opset < 19 || (op == QDQ_OP_QuantizeLinear && opset >= 23)))
+		return; /* from opset 23 on ai.onnx divides in float16 */
 	wide = !qdq_type_is_int8(p.codes) && p.codes != QDQ_TYPE_INT32;
 	if (opset < 10 || (wide && opset < 21) || (!p.per_tensor && (opset < 13 || qdq_attr_find(n, "axis") == NULL)))
 		return;
@@ -103,25 +108,21 @@ static void to_standard(qdq_run *r, qdq_node *n, qdq_op_id op)
 /* ---- Q -> Clip of codes -> DQ ---- */
 
 /* The bound of the Clip in codes, and that Q gives this code back for what it stands for. */
-static bool code_bound(const qdq_params *p, const qdq_value *bound, bool lower, double *code, float *real)
+static bool code_bound(const qdq_params *p, const qdq_value *bound, bool lower, double *code, double *real)
 {
-	double end = (double)(lower ? qdq_type_min(p->codes) : qdq_type_max(p->codes));
-	double zero = (double)qdq_params_zero(p, 0);
-	float scale = (float)qdq_params_scale(p, 0);
-
-	*code = end;
+	*code = (double)(lower ? qdq_type_min(p->codes) : qdq_type_max(p->codes));
 	if (bound != NULL && !qdq_value_scalar(bound, code))
 		return false;
-	*real = (float)(*code - zero) * scale;
-	return isfinite(*real) && qdq_round_half_even((double)(*real / scale)) + zero == *code;
+	*real = qdq_params_real(p, 0, (int64_t)*code);
+	return isfinite(*real) && qdq_params_gives(p, 0, *real, (int64_t)*code);
 }
 
-static qdq_value *scalar(qdq_graph *g, const char *base, const char *what, float f)
+static qdq_value *scalar(qdq_graph *g, const char *base, const char *what, qdq_type type, double real)
 {
 	qdq_model *m = g->model;
-	qdq_tensor *t = qdq_tensor_new(m, QDQ_TYPE_FLOAT, 0, NULL);
+	qdq_tensor *t = qdq_tensor_new(m, type, 0, NULL);
 
-	memcpy((void *)(uintptr_t)t->data, &f, sizeof f);
+	qdq_tensor_set_real(t, 0, real);
 	return qdq_graph_add_constant(g, qdq_unique_name(&m->names, qdq_format(&m->arena, "%s_%s", base, what)), t);
 }
 
@@ -132,14 +133,13 @@ static void clip_before_q(qdq_run *r, qdq_node *clip)
 	qdq_value *y = qdq_out(clip, 0);
 	qdq_node *q = qdq_def(x, QDQ_OP_QuantizeLinear);
 	double low, high;
-	float real_low, real_high;
+	double real_low, real_high;
 	qdq_params p;
 	qdq_value *inputs[3];
 	qdq_node *made;
 
 	if (q == NULL || y == NULL || q->graph != clip->graph || qdq_only_use(x) == NULL || !qdq_params_of(q, &p) ||
-	    qdq_value_constant(qdq_in(q, 0)) != NULL || !qdq_type_is_int8(p.codes) || !p.per_tensor || !p.positive ||
-	    p.real != QDQ_TYPE_FLOAT || p.scale->type != QDQ_TYPE_FLOAT)
+	    qdq_value_constant(qdq_in(q, 0)) != NULL || !qdq_type_is_int8(p.codes) || !p.per_tensor || !p.positive)
 		return;
 	if (!code_bound(&p, qdq_in(clip, 1), true, &low, &real_low) ||
 	    !code_bound(&p, qdq_in(clip, 2), false, &high, &real_high))
@@ -148,10 +148,10 @@ static void clip_before_q(qdq_run *r, qdq_node *clip)
 		const char *base = *clip->name != '\0' ? clip->name : y->name;
 
 		inputs[0] = qdq_in(q, 0);
-		inputs[1] = scalar(q->graph, base, "low", real_low);
-		inputs[2] = scalar(q->graph, base, "high", real_high);
+		inputs[1] = scalar(q->graph, base, "low", p.real, real_low);
+		inputs[2] = scalar(q->graph, base, "high", p.real, real_high);
 		made = qdq_node_insert(q->graph, q, QDQ_OP_Clip, base, 3, inputs, 1, clip->origin);
-		qdq_value_set_type(made->outputs[0], QDQ_TYPE_FLOAT, x->shape);
+		qdq_value_set_type(made->outputs[0], p.real, x->shape);
 		qdq_use_set(&q->inputs[0], made->outputs[0]);
 	}
 	qdq_use_set(&clip->inputs[0], NULL);

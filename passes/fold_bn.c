@@ -81,7 +81,8 @@ static qdq_value *scaled(qdq_run *r, const qdq_node *dq, const qdq_node *n, cons
 	qdq_tensor *t;
 	qdq_params p;
 
-	if (!qdq_params_of(dq, &p) || !p.constant || scale->type != QDQ_TYPE_FLOAT || p.block != 0)
+	if (!qdq_params_of(dq, &p) || !p.constant || p.real != QDQ_TYPE_FLOAT || scale->type != QDQ_TYPE_FLOAT ||
+	    p.block != 0)
 		return NULL;
 	if (p.per_tensor ? channels != 1 : p.axis != axis || p.count != channels)
 		return NULL;

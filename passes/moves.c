@@ -69,7 +69,7 @@ static bool exact_code(const qdq_params *p, double real, int64_t *code)
 	if (!(q >= (double)qdq_type_min(p->codes) && q <= (double)qdq_type_max(p->codes)))
 		return false;
 	*code = (int64_t)q;
-	return (double)((float)(*code - zero) * (float)scale) == real;
+	return qdq_params_real(p, 0, *code) == real && qdq_params_gives(p, 0, real, *code);
 }
 
 /* A bound of Clip as a code: exact, or beyond the codes on its own side (then it never binds). */
@@ -83,9 +83,9 @@ static bool bound_code(const qdq_params *p, const qdq_value *bound, bool lower, 
 		return true;
 	if (!p->per_tensor || !qdq_value_scalar(bound, &real) || isnan(real))
 		return false;
-	reach = (double)((float)(end - qdq_params_zero(p, 0)) * (float)qdq_params_scale(p, 0));
+	reach = qdq_params_real(p, 0, end);
 	if (lower ? real <= reach : real >= reach)
-		return true;
+		return qdq_params_gives(p, 0, real, end);
 	return exact_code(p, real, code);
 }
 
@@ -440,15 +440,11 @@ static bool index_is_read(const qdq_node *n)
 static bool is_strict(const qdq_params *p)
 {
 	for (uint64_t c = 0; c < p->count; c++) {
-		float previous = -INFINITY;
+		double previous = -INFINITY;
 
 		for (int64_t q = qdq_type_min(p->codes); q <= qdq_type_max(p->codes); q++) {
-			float x = (float)(q - qdq_params_zero(p, c)) * (float)qdq_params_scale(p, c);
+			double x = qdq_params_real(p, c, q);
 
-			if (p->scale->type == QDQ_TYPE_FLOAT16)
-				x = qdq_f16_to_f32(qdq_f32_to_f16(x));
-			else if (p->scale->type == QDQ_TYPE_BFLOAT16)
-				x = qdq_bf16_to_f32(qdq_f32_to_bf16(x));
 			if (!(x > previous) || isinf(x))
 				return false;
 			previous = x;

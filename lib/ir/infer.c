@@ -104,6 +104,27 @@ bool qdq_tensor_real(const qdq_tensor *t, uint64_t i, double *out)
 	}
 }
 
+void qdq_tensor_set_real(qdq_tensor *t, uint64_t i, double real)
+{
+	char *data = (char *)(uintptr_t)t->data;
+	float f = (float)real;
+	uint16_t half;
+
+	switch (t->type) {
+	case QDQ_TYPE_FLOAT:
+		memcpy(data + i * sizeof f, &f, sizeof f);
+		break;
+	case QDQ_TYPE_FLOAT16:
+	case QDQ_TYPE_BFLOAT16:
+		half = t->type == QDQ_TYPE_FLOAT16 ? qdq_f32_to_f16(f) : qdq_f32_to_bf16(f);
+		memcpy(data + i * sizeof half, &half, sizeof half);
+		break;
+	default: /* 8 bits */
+		data[i] = (char)(int)qdq_round_half_even(real);
+		break;
+	}
+}
+
 /* Negative numbers too: contents write them as 0 - x. */
 static qdq_dim signed_dim(qdq_infer *c, int64_t value)
 {

@@ -390,6 +390,8 @@ const qdq_tensor *qdq_value_constant(const qdq_value *v);
 /* Element i of a tensor of any integer or any real type; false where it is of another, or has no such element. */
 bool qdq_tensor_int(const qdq_tensor *t, uint64_t i, int64_t *out);
 bool qdq_tensor_real(const qdq_tensor *t, uint64_t i, double *out);
+/* Element i of a new tensor of float32, 16-bit float or 8-bit integers; rounded to the type. */
+void qdq_tensor_set_real(qdq_tensor *t, uint64_t i, double real);
 /* The only element of a constant, as a double; false where it is not one element or not a number. */
 bool qdq_value_scalar(const qdq_value *v, double *out);
 /* Elements of a constant of any integer type; false where it is none. Array in arena. */
@@ -581,6 +583,7 @@ void qdq_graph_dump_values(qdq_graph *g, void (*line)(void *user, const char *te
 typedef struct qdq_params {
 	qdq_type codes;		 /* type of the quantized side */
 	qdq_type real;		 /* type of the float side */
+	qdq_type precision;	 /* that a Q asks to be divided in; NONE: it does not say */
 	qdq_value *scale, *zero; /* zero NULL: absent (0) */
 	bool constant;		 /* scale and zero point are constants */
 	bool per_tensor;	 /* one scale */
@@ -596,6 +599,11 @@ bool qdq_params_equal(const qdq_params *a, const qdq_params *b);
 /* Scale and zero point of channel c, as the operators see them. */
 double qdq_params_scale(const qdq_params *p, uint64_t c);
 int64_t qdq_params_zero(const qdq_params *p, uint64_t c);
+/* What DQ makes of code q in channel c: a float, rounded to the type of the float side. */
+double qdq_params_real(const qdq_params *p, uint64_t c, int64_t q);
+/* Does Q make code q of x? Of a 16-bit float both when the quotient is rounded to its type, as the specification says,
+ * and when it is kept in float32, as some runtimes do. */
+bool qdq_params_gives(const qdq_params *p, uint64_t c, double x, int64_t q);
 /* Q(DQ(q)) == q for every code q, decided by trying them all (8 bits and less; 16 bits too). */
 bool qdq_params_round_trip(const qdq_params *p);
 static inline bool qdq_type_is_int8(qdq_type t)

@@ -6,15 +6,20 @@
 
 #include "ir.h"
 
+static qdq_type type_attr(const qdq_node *n, const char *name, qdq_type absent)
+{
+	qdq_type type = (qdq_type)qdq_attr_int(n, name, QDQ_TYPE_NONE);
+
+	return type == QDQ_TYPE_NONE ? absent : type;
+}
+
 static qdq_type code_type(const qdq_node *n, const qdq_value *zero)
 {
 	if (qdq_is_dequantizer(n))
 		return qdq_in(n, 0) != NULL ? qdq_in(n, 0)->type : QDQ_TYPE_NONE;
 	if (zero != NULL)
 		return zero->type;
-	return (qdq_type)qdq_attr_int(n, "output_dtype", QDQ_TYPE_UINT8) == QDQ_TYPE_NONE
-		   ? QDQ_TYPE_UINT8
-		   : (qdq_type)qdq_attr_int(n, "output_dtype", QDQ_TYPE_UINT8);
+	return type_attr(n, "output_dtype", QDQ_TYPE_UINT8);
 }
 
 static bool all_positive(const qdq_params *p)
@@ -39,7 +44,8 @@ bool qdq_params_of(const qdq_node *n, qdq_params *out)
 	*out = (qdq_params){.scale = qdq_in(n, 1), .zero = qdq_in(n, 2)};
 	x = qdq_in(n, 0);
 	out->codes = code_type(n, out->zero);
-	out->real = qdq_is_quantizer(n) ? x->type : out->scale->type;
+	out->real = qdq_is_quantizer(n) ? x->type : type_attr(n, "output_dtype", out->scale->type);
+	out->precision = qdq_is_quantizer(n) ? type_attr(n, "precision", QDQ_TYPE_NONE) : QDQ_TYPE_NONE;
 	out->block = qdq_attr_int(n, "block_size", 0);
 	out->axis = qdq_attr_int(n, "axis", 1);
 	if (out->axis < 0 && x->shape != NULL)
@@ -143,7 +149,8 @@ static bool same_scale(const qdq_params *a, const qdq_params *b)
 
 bool qdq_params_equal(const qdq_params *a, const qdq_params *b)
 {
-	if (a->codes != b->codes || a->real != b->real || a->block != b->block || a->per_tensor != b->per_tensor)
+	if (a->codes != b->codes || a->real != b->real || a->precision != b->precision || a->block != b->block ||
+	    a->per_tensor != b->per_tensor)
 		return false;
 	if (!a->per_tensor && a->axis != b->axis)
 		return false;
@@ -159,28 +166,54 @@ bool qdq_params_equal(const qdq_params *a, const qdq_params *b)
 	return true;
 }
 
+static bool is_half(qdq_type type)
+{
+	return type == QDQ_TYPE_FLOAT16 || type == QDQ_TYPE_BFLOAT16;
+}
+
 static float to_half(qdq_type real, float x)
 {
 	return real == QDQ_TYPE_FLOAT16 ? qdq_f16_to_f32(qdq_f32_to_f16(x)) : qdq_bf16_to_f32(qdq_f32_to_bf16(x));
 }
 
-static bool gives(double y, int64_t zero, int64_t q)
+static double real_of(const qdq_params *p, double scale, int64_t steps)
 {
-	return fabs(y) < 1e9 && (int64_t)qdq_round_half_even(y) + zero == q;
+	float x = (float)steps * (float)scale;
+
+	if (p->real == QDQ_TYPE_DOUBLE)
+		return (double)steps * scale;
+	return (double)(is_half(p->real) ? to_half(p->real, x) : x);
 }
 
-/* Is Q(DQ(q)) q? Of a 16-bit float both when the quotient is rounded to its type, as the specification says, and when
- * it is kept in float32, as some runtimes do. */
-static bool round_trips(qdq_type real, int64_t q, double scale, int64_t zero)
+static bool rounds_to(const qdq_params *p, double y, int64_t zero, int64_t q)
 {
-	float x = (float)(q - zero) * (float)scale;
+	double least = (double)qdq_type_min(p->codes), greatest = (double)qdq_type_max(p->codes);
+	double code = qdq_round_half_even(y) + (double)zero;
 
-	if (real == QDQ_TYPE_DOUBLE)
-		return gives((double)(q - zero) * scale / scale, zero, q);
-	if (real != QDQ_TYPE_FLOAT16 && real != QDQ_TYPE_BFLOAT16)
-		return gives((double)(x / (float)scale), zero, q);
-	x = to_half(real, x);
-	return gives((double)(x / (float)scale), zero, q) && gives((double)to_half(real, x / (float)scale), zero, q);
+	code = code < least ? least : code > greatest ? greatest : code;
+	return code == (double)q;
+}
+
+static bool gives(const qdq_params *p, double scale, int64_t zero, double x, int64_t q)
+{
+	float y = (float)x / (float)scale;
+
+	if (is_half(p->precision) && p->precision != p->real)
+		return false; /* a rounding of x that nobody asks for */
+	if (p->real == QDQ_TYPE_DOUBLE)
+		return rounds_to(p, x / scale, zero, q);
+	return rounds_to(p, (double)y, zero, q) &&
+	       (!is_half(p->real) || rounds_to(p, (double)to_half(p->real, y), zero, q));
+}
+
+double qdq_params_real(const qdq_params *p, uint64_t c, int64_t q)
+{
+	return real_of(p, qdq_params_scale(p, c), q - qdq_params_zero(p, c));
+}
+
+bool qdq_params_gives(const qdq_params *p, uint64_t c, double x, int64_t q)
+{
+	return gives(p, qdq_params_scale(p, c), qdq_params_zero(p, c), x, q);
 }
 
 bool qdq_params_round_trip(const qdq_params *p)
@@ -197,7 +230,7 @@ bool qdq_params_round_trip(const qdq_params *p)
 		int64_t zero = qdq_params_zero(p, c);
 
 		for (int64_t q = least; q <= greatest; q++)
-			if (!round_trips(p->real, q, scale, zero))
+			if (!gives(p, scale, zero, real_of(p, scale, q - zero), q))
 				return false;
 	}
 	return true;
@@ -232,8 +265,12 @@ static qdq_node *insert(qdq_graph *g, qdq_node *before, qdq_op_id op, qdq_value 
 		qdq_attr_set_int(n, "axis", p->axis);
 	if (p->block != 0)
 		qdq_attr_set_int(n, "block_size", p->block);
+	if (op == QDQ_OP_QuantizeLinear && p->precision != QDQ_TYPE_NONE)
+		qdq_attr_set_int(n, "precision", p->precision);
+	if (op == QDQ_OP_DequantizeLinear && p->real != p->scale->type)
+		qdq_attr_set_int(n, "output_dtype", p->real); /* since opset 23; before, both types are one */
 	if (result == NULL)
-		qdq_value_set_type(y, op == QDQ_OP_QuantizeLinear ? p->codes : p->scale->type, x->shape);
+		qdq_value_set_type(y, op == QDQ_OP_QuantizeLinear ? p->codes : p->real, x->shape);
 	return n;
 }
 

@@ -267,6 +267,7 @@ static void put_rewrites(qdq_writer *w, const qdq_report *r)
 	    {"fold.", "constant computed", "constants computed"},
 	    {"fold_bn.", "BatchNormalization folded", "BatchNormalizations folded"},
 	    {"repair_weights.", "weight quantized", "weights quantized"},
+	    {"absorb_cast.", "Cast absorbed", "Casts absorbed"},
 	    {"sink_dq.", "DQ sunk", "DQ sunk"},
 	    {"hoist_q.", "Q hoisted", "Q hoisted"},
 	    {"cancel.", "Q or pair cancelled", "Q or pairs cancelled"},

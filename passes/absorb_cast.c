@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * absorb_cast -- conversions between float types next to Q and DQ become theirs
+ *
+ *   q -- DQ(s) -- Cast(float16) -- y   =>   q -- DQ(s') -- y      s' is s as float16; from opset 23 on DQ gives any type
+ *   q -- DQ(s') -- Cast(float) -- y    =>   q -- DQ(s) -- y       where no product needs rounding to float16
+ *   x -- Cast(float) -- Q(s) -- q      =>   x -- Q(s') -- q       x is float16 or bfloat16
+ *   x -- Cast(float) -- Cast(float16) -- y  =>   x                x is float16
+ *
+ *   When    8-bit codes (int32 too where DQ is narrowed); constant scales. Up to opset 22 the scale has the type of the
+ *           floats, so it must be a number of that type; up to 18 there are no 16-bit floats at Q and DQ
+ *   Keeps   a Cast in front of Q that narrows: it rounds; names of graph outputs
+ *   Exact   EXACT: the same float32 is rounded once, to the same type; Q divides in float32 as before
+ *   Needs   types, constant scales          Breaks  nothing
+ *   After   fold                            Before  sink_dq
+ *   Tests   test/golden/absorb_cast/        Ref     ONNX QuantizeLinear, DequantizeLinear (19, 23)
+ */
+#include "moves.h"
+
+static bool is_half(qdq_type t)
+{
+	return t == QDQ_TYPE_FLOAT16 || t == QDQ_TYPE_BFLOAT16;
+}
+
+static bool is_real(qdq_type t)
+{
+	return t == QDQ_TYPE_FLOAT || is_half(t);
+}
+
+/* Is every scale a number of this type? */
+static bool scales_are(const qdq_params *p, qdq_type type)
+{
+	for (uint64_t c = 0; c < p->count; c++) {
+		float scale = (float)qdq_params_scale(p, c);
+		float kept = type == QDQ_TYPE_FLOAT16	 ? qdq_f16_to_f32(qdq_f32_to_f16(scale))
+			     : type == QDQ_TYPE_BFLOAT16 ? qdq_bf16_to_f32(qdq_f32_to_bf16(scale))
+							 : scale;
+
+		if (kept != scale)
+			return false;
+	}
+	return true;
+}
+
+static qdq_value *scale_as(qdq_run *r, const qdq_params *p, qdq_type type)
+{
+	qdq_model *m = r->model;
+	const qdq_tensor *from = qdq_value_constant(p->scale);
+	qdq_tensor *to;
+
+	if (from->type == type)
+		return p->scale;
+	to = qdq_tensor_new(m, type, from->rank, from->dims);
+	for (uint64_t c = 0; c < p->count; c++)
+		qdq_tensor_set_real(to, c, qdq_params_scale(p, c));
+	return qdq_graph_add_constant(p->scale->graph, qdq_unique_name(&m->names, p->scale->name), to);
+}
+
+/* Does rounding to the type of DQ's output change no code's value? */
+static bool rounds_nothing(const qdq_params *p)
+{
+	qdq_params wide = *p;
+
+	wide.real = QDQ_TYPE_FLOAT;
+	for (uint64_t c = 0; c < p->count; c++)
+		for (int64_t q = qdq_type_min(p->codes); q <= qdq_type_max(p->codes); q++)
+			if (qdq_params_real(p, c, q) != qdq_params_real(&wide, c, q))
+				return false;
+	return true;
+}
+
+static bool refuse(qdq_reason *why, const qdq_params *p)
+{
+	*why = (qdq_reason){.code = QDQ_REASON_CAST_BETWEEN, .operand = p->scale->name};
+	return false;
+}
+
+/* ---- DQ -- Cast ---- */
+
+static bool dq_may_give(qdq_run *r, const qdq_match *match, qdq_reason *why)
+{
+	const qdq_node *cast = qdq_match_root(match);
+	const qdq_value *y = qdq_out(cast, 0);
+	qdq_params p;
+
+	if (!qdq_params_of(qdq_match_node(match, "dq"), &p) || !p.constant || p.block != 0 || r->model->opset < 19)
+		return false;
+	if (y->type == QDQ_TYPE_FLOAT)
+		return qdq_type_is_int8(p.codes) && is_half(p.real) && is_real(p.scale->type) &&
+		       (rounds_nothing(&p) || refuse(why, &p));
+	if (!is_half(y->type) || p.real != QDQ_TYPE_FLOAT || p.scale->type != QDQ_TYPE_FLOAT ||
+	    !(qdq_type_is_int8(p.codes) || p.codes == QDQ_TYPE_INT32))
+		return false;
+	return r->model->opset >= 23 || scales_are(&p, y->type) || refuse(why, &p);
+}
+
+static bool dq_gives(qdq_run *r, qdq_match *match)
+{
+	qdq_node *cast = qdq_match_root(match);
+	qdq_node *dq = qdq_match_node(match, "dq");
+	qdq_value *y = cast->outputs[0];
+	qdq_value *codes = qdq_in(dq, 0);
+	qdq_node *made;
+	qdq_params p;
+
+	qdq_params_of(dq, &p);
+	if (scales_are(&p, y->type))
+		p.scale = scale_as(r, &p, y->type);
+	p.real = y->type;
+	made = qdq_dequantize_insert(cast->graph, cast, codes, &p, y->name, cast->origin);
+	qdq_use_set(&cast->inputs[0], NULL);
+	qdq_value_redefine(y, made, 0);
+	qdq_node_remove(cast);
+	if (qdq_node_unread(dq))
+		qdq_node_remove(dq);
+	return true;
+}
+
+/* ---- Cast -- Q ---- */
+
+static bool q_may_take(qdq_run *r, const qdq_match *match, qdq_reason *why)
+{
+	const qdq_value *x = qdq_match_value(match, "x");
+	qdq_params p;
+
+	if (!is_half(x->type) || r->model->opset < 19 || !qdq_params_of(qdq_match_root(match), &p) || !p.constant ||
+	    p.block != 0 || p.real != QDQ_TYPE_FLOAT || p.scale->type != QDQ_TYPE_FLOAT ||
+	    p.precision != QDQ_TYPE_NONE || !qdq_type_is_int8(p.codes))
+		return false;
+	return r->model->opset >= 23 || scales_are(&p, x->type) || refuse(why, &p);
+}
+
+static bool q_takes(qdq_run *r, qdq_match *match)
+{
+	qdq_node *q = qdq_match_root(match);
+	qdq_node *cast = qdq_match_node(match, "cast");
+	qdq_value *x = qdq_match_value(match, "x");
+	qdq_params p;
+
+	qdq_params_of(q, &p);
+	if (r->model->opset < 23) /* from then on the scale's type, which stays, is that of the division */
+		qdq_use_set(&q->inputs[1], scale_as(r, &p, x->type));
+	qdq_use_set(&q->inputs[0], x);
+	if (qdq_node_unread(cast))
+		qdq_node_remove(cast);
+	return true;
+}
+
+/* ---- Cast -- Cast ---- */
+
+static bool there_and_back(qdq_run *r, const qdq_match *match, qdq_reason *why)
+{
+	const qdq_value *x = qdq_match_value(match, "x");
+	const qdq_node *outer = qdq_match_root(match);
+
+	(void)r;
+	(void)why;
+	return is_half(x->type) && qdq_in(outer, 0)->type == QDQ_TYPE_FLOAT && outer->outputs[0]->type == x->type &&
+	       outer->outputs[0]->n_outputs == 0;
+}
+
+static const qdq_rule rules[] = {
+    {"absorb_cast.back", "(Cast (Cast* x))", "x", there_and_back, NULL, QDQ_EXACT,
+     "a 16-bit float that becomes float32 and then what it was"},
+    {"absorb_cast.dq", "(Cast (DequantizeLinear*:dq _ _ z?))", NULL, dq_may_give, dq_gives, QDQ_EXACT,
+     "DQ gives the type that its result is converted to"},
+    {"absorb_cast.q", "(QuantizeLinear (Cast*:cast x) _ z?)", NULL, q_may_take, q_takes, QDQ_EXACT,
+     "Q takes the 16-bit float that was made float32 for it"},
+};
+
+const qdq_pass qdq_pass_absorb_cast = {"absorb_cast", "conversions between float types next to Q and DQ become theirs",
+				       rules,	      QDQ_COUNTOF(rules),
+				       NULL,	      false};
