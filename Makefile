@@ -97,6 +97,9 @@ $(BUILD)/test/run_unit: $(UNIT_OBJ) $(NPZ_OBJ) $(BUILD)/libqdqopt.a
 	$(CC) $(SAN) -o $@ $^ $(LDLIBS) $(shell pkg-config --libs check libcjson libzip)
 $(BUILD)/test/run_%: $(BUILD)/test/%.o $(BUILD)/test/fixture.o $(BUILD)/libqdqopt.a
 	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
+EXEC_OBJ := $(patsubst %,$(BUILD)/test/%.o,exec exec_products fixture)
+$(BUILD)/test/run_exec: $(EXEC_OBJ) $(BUILD)/libqdqopt.a
+	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
 $(BUILD)/test/replay_%: $(BUILD)/test/fuzz/fuzz_%.o $(BUILD)/test/fuzz/standalone.o $(BUILD)/libqdqopt.a
 	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
 $(BUILD)/test/run_generate: $(BUILD)/test/gen/generate.o
@@ -114,6 +117,8 @@ $(BUILD)/test/fake/libcuda.so.1: $(BUILD)/test/fake/driver.o $(BUILD)/test/fake/
 $(BUILD)/test/fake/old/libcuda.so.1: $(BUILD)/test/fake/old.o
 	@mkdir -p $(@D)
 	$(CC) $(SAN) -shared -o $@ $^
+$(BUILD)/test/fake/run_exec: $(EXEC_OBJ) $(BUILD)/test/fake/images.o $(BUILD)/libqdqopt.a
+	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
 $(BUILD)/test/fake/run_%: $(BUILD)/test/%.o $(BUILD)/test/fixture.o $(BUILD)/test/fake/images.o $(BUILD)/libqdqopt.a
 	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
 .SECONDARY:
@@ -199,9 +204,9 @@ bench: all $(PYTHON) $(BUILD)/test/run_generate $(BUILD)/test/bench/session ## t
 # What a machine with a GPU needs, and nothing else: programs, the shared libraries that it may lack, and models.
 GPU_LIBS := -Wl,-Bstatic -lprotobuf-c -Wl,-Bdynamic -lm -lpthread -ldl
 GPU_MODELS = $(wildcard $(addprefix $(MODELS)/,$(addsuffix .onnx,resnet50.trt mobilenet_v2.u8 digits_qat_relu yolo_n.trt unet.s8) exporters/*.onnx))
-gpu-bundle: $(BUILD)/test/exec.o $(BUILD)/test/fixture.o $(BUILD)/test/bench/gpu.o $(BUILD)/libqdqopt.a $(CLI_OBJ) ## build/gpu: programs and models for a machine with a GPU
+gpu-bundle: $(EXEC_OBJ) $(BUILD)/test/bench/gpu.o $(BUILD)/libqdqopt.a $(CLI_OBJ) ## build/gpu: programs and models for a machine with a GPU
 	rm -rf build/gpu && mkdir -p build/gpu/models build/gpu/lib
-	$(CC) -o build/gpu/run_exec $(BUILD)/test/exec.o $(BUILD)/test/fixture.o $(BUILD)/libqdqopt.a $(GPU_LIBS)
+	$(CC) -o build/gpu/run_exec $(EXEC_OBJ) $(BUILD)/libqdqopt.a $(GPU_LIBS)
 	$(CC) -o build/gpu/gpu $(BUILD)/test/bench/gpu.o $(BUILD)/libqdqopt.a $(GPU_LIBS)
 	$(CC) -o build/gpu/qdqopt $(CLI_OBJ) $(BUILD)/libqdqopt.a $(GPU_LIBS) -Wl,-rpath,'$$ORIGIN/lib' $(shell pkg-config --libs libzip)
 	cp $$(ldd build/gpu/qdqopt | awk '$$1 ~ /^lib(zip|z|bz2|lzma|zstd|crypto)\.so/ { print $$3 }') build/gpu/lib/
@@ -216,7 +221,7 @@ wc: ## lines of code by folder
 	@for d in lib/* passes include examples test; do printf '%-12s %6d\n' $$d $$(find $$d -name '*.[ch]' -o -name '*.def' -o -name '*.py' | xargs -r cat | wc -l); done
 
 EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard examples/*.c))
-PACKAGES := libprotobuf-c-dev protobuf-c-compiler libcjson-dev libzip-dev check pkg-config python3-venv
+PACKAGES := libprotobuf-c-dev protobuf-c-compiler libcjson-dev libzip-dev libopenblas0-pthread check pkg-config python3-venv
 
 .PHONY: examples demo deps install
 $(BUILD)/examples/%: examples/%.c $(BUILD)/libqdqopt.a

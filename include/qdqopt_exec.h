@@ -13,7 +13,13 @@
  *	qdq_session_free(s);
  *
  * Fused operators run in integers; their results are the same bits on every machine and with any number of threads.
- * What is left as floats runs node by node in the reference evaluator, which is right but slow.
+ * What is left as floats runs node by node: contractions through OpenBLAS where libopenblas.so.0 can be loaded (a note is
+ * given where it cannot), everything else in the reference evaluator, which is right but slow.
+ *
+ * Contractions of floats are the only results that are not the same bits on every machine. They are within the bound of
+ * sums in float32 of the exact result: so many roundings as a sum has terms, each of 2^-24 of the sum of the absolute
+ * values of all terms. On one machine they depend neither on the number of threads nor on the batch. OpenBLAS is called
+ * from the session's own threads, never for a task that it would divide, and none of its settings is touched.
  *
  * A session belongs to the thread that its model's context belongs to; sessions of different contexts run in parallel.
  */
@@ -50,10 +56,10 @@ typedef struct qdq_difference {
 typedef struct qdq_kernel_profile {
 	const char *node,
 	    *op; /* the operator that it is a part of; of a fused one what it was fused around. "": a copy of an input */
-	const char
-	    *kernel;   /* "contract", "depthwise", "load", "mul", "max", "mean"; "node": the reference evaluator; cuda:
+	const char *kernel; /* "contract", "depthwise", "load", "mul", "max", "mean"; "sgemm": OpenBLAS; "node": the
+				  reference evaluator; cuda:
 				  the function on the device, as "contract_128x64" */
-	int elsewhere; /* cuda: it ran on the CPU, and the time includes copies there and back */
+	int elsewhere;	    /* cuda: it ran on the CPU, and the time includes copies there and back */
 	double microseconds;
 	uint64_t operations; /* two for each multiply-accumulate; 0: none, or not known */
 	uint64_t bytes;	     /* that it must move at least: inputs, weights and outputs once, without padding */

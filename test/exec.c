@@ -5,24 +5,23 @@
  * First a few hundred seeded random regions (convolutions of any geometry, products, pools, additions, Concat; zero points
  * and codes at their extremes), then every model of the folders. Each is optimized and run: every element of a fused
  * operator must be what its Q/DQ nodes give, or one step off; and all instruction sets and numbers of threads must give
- * the same bytes. With --device the CPU's bytes are compared with the device's instead, for several of its tactics.
+ * the same bytes. Contractions of floats are held to the bound of float sums. With --device the CPU's bytes are compared with the device's instead, for several of its tactics.
  */
 #include <stdarg.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../include/qdqopt_exec.h"
 #include "../lib/exec/cuda/driver.h"
-#include "fixture.h"
+#include "exec.h"
 
 static int passed, failed;
 static const char *device; /* beside the CPU; NULL: none */
 static bool cancelling;	   /* messages that say so are expected */
 static bool evaluated;	   /* the last run had nodes that the reference evaluator ran, which is slow */
-static uint64_t state;
+uint64_t state;
 
-static void verdict(bool good, const char *what, const char *why)
+void verdict(bool good, const char *what, const char *why)
 {
 	passed += good;
 	failed += !good;
@@ -30,22 +29,18 @@ static void verdict(bool good, const char *what, const char *why)
 		printf("%s: %s\n", what, why);
 }
 
-static uint32_t draw(uint32_t below)
+uint32_t draw(uint32_t below)
 {
 	state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
 	return (uint32_t)(state >> 33) % below;
 }
 
-static float draw_float(float low, float high)
+float draw_float(float low, float high)
 {
 	return low + (high - low) * (float)draw(1u << 20) / (float)(1u << 20);
 }
 
 /* ---- running one model ---- */
-
-typedef struct check {
-	unsigned differences, large, far; /* elements; of those, by more than a step, not at a tie */
-} check;
 
 static void count_difference(void *user, const qdq_difference *d)
 {
@@ -129,8 +124,8 @@ static qdq_status run_with_options(qdq_model *m, const qdq_binding *in, size_t n
 	return status;
 }
 
-static qdq_status run_once(qdq_model *m, const qdq_binding *in, size_t n, const char *instructions, int threads,
-			   check *c, text *out)
+qdq_status run_once(qdq_model *m, const qdq_binding *in, size_t n, const char *instructions, int threads, check *c,
+		    text *out)
 {
 	qdq_session_options o = {.version = QDQ_SESSION_OPTIONS_VERSION,
 				 .check = c != NULL ? count_difference : NULL,
@@ -168,7 +163,7 @@ static void compare_devices(qdq_model *m, const qdq_binding *in, size_t n, const
 	}
 }
 
-static void compare_ways(qdq_model *m, const qdq_binding *in, size_t n, const text *first, const char *what)
+void compare_ways(qdq_model *m, const qdq_binding *in, size_t n, const text *first, const char *what)
 {
 	static const char *const sets[] = {"c", "avx2", "vnni"};
 	static const int threads[] = {1, 2, 7};
@@ -336,9 +331,7 @@ static bool run_text(const char *source, size_t size, const char *what, int64_t 
 
 /* ---- random regions ---- */
 
-static void say(text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void say(text *t, const char *format, ...)
+void say(text *t, const char *format, ...)
 {
 	char line[512];
 	va_list args;
@@ -381,14 +374,7 @@ static void say_params(text *t, const char *name, bool is_signed, float scale)
 	say(t, "float %s_s = {%.9g}, %s %s_z = {%d}", name, (double)scale, is_signed ? "int8" : "uint8", name, zero);
 }
 
-typedef struct geometry {
-	uint32_t n, c, h, w, k, kh, kw, sh, sw, dh, dw, pads[4], groups;
-	bool x_signed, w_signed, per_channel, int_bias, float_bias, relu, pair, to_float;
-	uint32_t residual; /* 0: none, 1: codes, 2: floats */
-	bool ties;	   /* every other accumulator lies between two codes */
-} geometry;
-
-static geometry draw_geometry(void)
+geometry draw_geometry(void)
 {
 	geometry g = {
 	    .n = 1 + draw(3), .groups = 1, .kh = 1 + draw(4), .kw = 1 + draw(4), .sh = 1 + draw(3), .sw = 1 + draw(3)};
@@ -769,6 +755,7 @@ int main(int argc, char **argv)
 		product_of_ties(false);
 		product_of_ties(true);
 		run_out_of_memory();
+		products_of_floats(few ? 20 : 200);
 	}
 	for (int i = first; i < argc; i++) {
 		each_file(argv[i], ".onnx", run_file);

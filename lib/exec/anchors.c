@@ -67,6 +67,47 @@ static void window_of(const qdq_node *n, const qdq_shape *x, const qdq_shape *y,
 			    .left = pad[1]};
 }
 
+/* The padding that a transposed convolution takes away in front: what its output lacks of all that it could have. */
+static int64_t transposed_pad(const qdq_node *n, size_t axis, size_t axes, int64_t in, int64_t out, int64_t window,
+			      int64_t stride)
+{
+	size_t count = 0;
+	qdq_bytes mode = qdq_attr_string(n, "auto_pad", "NOTSET");
+	int64_t total = (in - 1) * stride + window + int_at(n, "output_padding", axis, 0) - out;
+	bool same = mode.size >= 4 && memcmp(mode.data, "SAME", 4) == 0;
+
+	if (!same && (qdq_attr_ints(n, "output_shape", &count) == NULL || count == 0))
+		return pad_before(n, axis, axes, in, out, window, stride);
+	if (total < 0)
+		total = 0;
+	return mode.size >= 10 && memcmp(mode.data, "SAME_UPPER", 10) == 0 ? total / 2 : total - total / 2;
+}
+
+void qdq_conv_window(const qdq_node *n, const qdq_shape *x, const qdq_shape *y, const int64_t *kernel, qdq_conv *g)
+{
+	size_t axes = (size_t)x->rank - 2;
+	qdq_window w;
+
+	window_of(n, x, y, kernel, &w);
+	if (qdq_is(n, QDQ_OP_ConvTranspose)) {
+		w.top = axes == 2 ? transposed_pad(n, 0, axes, w.h, w.oh, (w.kh - 1) * w.dh + 1, w.sh) : 0;
+		w.left = transposed_pad(n, axes - 1, axes, w.w, w.ow, (w.kw - 1) * w.dw + 1, w.sw);
+	}
+	*g = (qdq_conv){.n = w.n,
+			.h = w.h,
+			.w = w.w,
+			.oh = w.oh,
+			.ow = w.ow,
+			.kh = w.kh,
+			.kw = w.kw,
+			.sh = w.sh,
+			.sw = w.sw,
+			.dh = w.dh,
+			.dw = w.dw,
+			.top = w.top,
+			.left = w.left};
+}
+
 static bool image(const qdq_value *v)
 {
 	return v != NULL && qdq_shape_known(v->shape) && v->shape->rank >= 3 && v->shape->rank <= 4;
@@ -86,34 +127,20 @@ static bool conv_geometry(lowering *l, const qdq_node *n, const qdq_value *x, co
 {
 	const qdq_value *y = n->outputs[0];
 	int64_t kernel[2] = {1, 1};
-	qdq_window window;
 	qdq_conv *g = &l->k.conv;
 
 	if (!image(x) || w->rank != x->shape->rank || !qdq_shape_known(y->shape))
 		return false;
 	for (int32_t i = 2; i < w->rank; i++)
 		kernel[i - 2] = w->dims[i];
-	window_of(n, x->shape, y->shape, kernel, &window);
-	*g = (qdq_conv){.n = window.n,
-			.h = window.h,
-			.w = window.w,
-			.c = x->shape->dim[1],
-			.oh = window.oh,
-			.ow = window.ow,
-			.k = w->dims[0],
-			.kh = window.kh,
-			.kw = window.kw,
-			.sh = window.sh,
-			.sw = window.sw,
-			.dh = window.dh,
-			.dw = window.dw,
-			.top = window.top,
-			.left = window.left,
-			.groups = qdq_attr_int(n, "group", 1),
-			.weights = w->data,
-			.by_k = w->dims[1] * window.kh * window.kw,
-			.by_c = window.kh * window.kw,
-			.by_tap = 1};
+	qdq_conv_window(n, x->shape, y->shape, kernel, g);
+	g->c = x->shape->dim[1];
+	g->k = w->dims[0];
+	g->groups = qdq_attr_int(n, "group", 1);
+	g->weights = w->data;
+	g->by_k = w->dims[1] * g->kh * g->kw;
+	g->by_c = g->kh * g->kw;
+	g->by_tap = 1;
 	return g->groups > 0 && g->c % g->groups == 0 && g->k % g->groups == 0 && w->dims[1] == g->c / g->groups;
 }
 

@@ -189,7 +189,9 @@ qdq_kernel_profile qdq_describe_kernel(const qdq_plan *p, const qdq_kernel *k)
 
 	return (qdq_kernel_profile){.node = k->node != NULL ? k->node->name : "",
 				    .op = operator_of(k->node),
-				    .kernel = depthwise ? "depthwise" : names[k->anchor],
+				    .kernel = depthwise		   ? "depthwise"
+					      : k->product != NULL ? "sgemm"
+								   : names[k->anchor],
 				    .operations = 2 * kernel_macs(k),
 				    .bytes = kernel_bytes(p, k)};
 }

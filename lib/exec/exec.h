@@ -12,6 +12,7 @@
 #include "../eval/eval.h"
 #include "../ir/ir.h"
 #include "cpu/cpu.h"
+#include "cpu/product.h"
 #include "steps.h"
 
 #define QDQ_EXEC_RANK 8
@@ -57,7 +58,7 @@ typedef struct qdq_step {
 } qdq_step;
 
 typedef enum qdq_anchor {
-	QDQ_ANCHOR_NODE, /* lib/eval runs the node */
+	QDQ_ANCHOR_NODE, /* the node as it is: OpenBLAS runs float contractions, lib/eval everything else */
 	QDQ_ANCHOR_CONTRACT,
 	QDQ_ANCHOR_LOAD, /* register = operand */
 	QDQ_ANCHOR_MUL,	 /* register = product of two operands' codes, exact, times ratio */
@@ -75,7 +76,8 @@ typedef struct qdq_kernel {
 	qdq_node *node; /* where it comes from */
 	int64_t pixels, channels, spatial;
 	qdq_operand in[2];
-	float ratio; /* of MUL and MEAN */
+	float ratio;		    /* of MUL and MEAN */
+	const qdq_product *product; /* of NODE: a float contraction; NULL: lib/eval runs it */
 	qdq_conv conv;
 	const int32_t *bias;		  /* k; NULL: none. Part of the accumulator */
 	const float *multiplier, *addend; /* k; of the accumulator */
@@ -89,6 +91,7 @@ typedef struct qdq_plan {
 	qdq_arena *arena;
 	qdq_arena *scratch;		    /* while it is made */
 	int64_t (*pitch)(int64_t channels); /* of ROWS; see backend.h */
+	qdq_blas *blas;			    /* looked for where it is needed */
 	uint32_t *buffer_of;		    /* by id of a value: 1 + its buffer */
 	QDQ_VEC(qdq_buffer) buffers;
 	QDQ_VEC(qdq_kernel) kernels;
@@ -96,7 +99,7 @@ typedef struct qdq_plan {
 } qdq_plan;
 
 /* plan.c: a plan for m, whose shapes are all known, with ROWS of this pitch; throws QDQ_EMODEL that names the first nodes that nothing covers. */
-qdq_plan *qdq_plan_make(qdq_arena *a, qdq_model *m, int64_t (*pitch)(int64_t channels));
+qdq_plan *qdq_plan_make(qdq_arena *a, qdq_model *m, int64_t (*pitch)(int64_t channels), qdq_blas *blas);
 /* The buffer of a value, made where there is none yet; its shape is known. */
 uint32_t qdq_plan_buffer(qdq_plan *p, const qdq_value *v);
 /* The same in ROWS: itself, or a copy that a kernel makes. */
@@ -104,5 +107,7 @@ uint32_t qdq_plan_rows(qdq_plan *p, const qdq_value *v);
 
 /* lower.c: appends the kernels of n and returns true, or leaves the plan as it was and returns false. */
 bool qdq_lower(qdq_plan *p, qdq_node *n);
+/* product.c: is n a float contraction that cpu/product.c can run? All but `multiply` is filled in. */
+bool qdq_lower_product(qdq_plan *p, const qdq_node *n, qdq_product *out);
 
 #endif

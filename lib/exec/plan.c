@@ -155,6 +155,27 @@ static bool shapes_known(const qdq_node *n)
 	return true;
 }
 
+/* Without OpenBLAS lib/eval does it, which is said once. */
+static const qdq_product *product_of(qdq_plan *p, const qdq_node *n)
+{
+	bool looked = p->blas->looked;
+	qdq_product *made, product = {.multiply = NULL};
+
+	if (!qdq_lower_product(p, n, &product))
+		return NULL;
+	if (!qdq_blas_open(p->blas)) {
+		if (!looked)
+			qdq_diag(p->m->ctx, QDQ_NOTE,
+				 &(qdq_where){.file = p->m->path, .node = n->name, .op = n->op_type},
+				 "there is no OpenBLAS (libopenblas.so.0): contractions of floats are slow");
+		return NULL;
+	}
+	made = qdq_new(p->arena, qdq_product);
+	*made = product;
+	made->multiply = p->blas->multiply;
+	return made;
+}
+
 static void add_node(qdq_plan *p, qdq_node *n)
 {
 	for (uint32_t i = 0; i < n->n_inputs; i++)
@@ -163,7 +184,8 @@ static void add_node(qdq_plan *p, qdq_node *n)
 	for (uint32_t i = 0; i < n->n_outputs; i++)
 		if (n->outputs[i] != NULL)
 			(void)qdq_plan_buffer(p, n->outputs[i]);
-	*qdq_push(p->scratch, &p->kernels) = (qdq_kernel){.anchor = QDQ_ANCHOR_NODE, .node = n};
+	*qdq_push(p->scratch, &p->kernels) =
+	    (qdq_kernel){.anchor = QDQ_ANCHOR_NODE, .node = n, .product = product_of(p, n)};
 }
 
 /* ---- all of them ---- */
@@ -333,11 +355,11 @@ static void make(void *arg, qdq_arena *scratch)
 	p->scratch = NULL;
 }
 
-qdq_plan *qdq_plan_make(qdq_arena *a, qdq_model *m, int64_t (*pitch)(int64_t channels))
+qdq_plan *qdq_plan_make(qdq_arena *a, qdq_model *m, int64_t (*pitch)(int64_t channels), qdq_blas *blas)
 {
 	struct making job = {qdq_new(a, qdq_plan)};
 
-	*job.p = (qdq_plan){.m = m, .arena = a, .pitch = pitch};
+	*job.p = (qdq_plan){.m = m, .arena = a, .pitch = pitch, .blas = blas};
 	qdq_with_scratch(m->ctx, make, &job);
 	return job.p;
 }

@@ -196,6 +196,41 @@ static void run_node(void *arg, qdq_arena *a)
 			keep_result(j, n, n->outputs[i], out[i]);
 }
 
+/* ---- contractions of floats ---- */
+
+static const float *floats_of(const job *j, const qdq_value *v)
+{
+	uint32_t index = v == NULL ? 0 : j->p->buffer_of[v->id];
+
+	if (index != 0 && j->data[index - 1] != NULL)
+		return (const float *)(const void *)j->data[index - 1];
+	return v == NULL ? NULL : v->tensor->data; /* a constant, or an input with a default */
+}
+
+struct product_job {
+	const qdq_product *product;
+	qdq_product_data data;
+	char **scratch;
+};
+
+static void product_part(void *user, int64_t i, int thread)
+{
+	const struct product_job *j = user;
+
+	qdq_product_run(j->product, &j->data, i, (float *)(void *)j->scratch[thread]);
+}
+
+static void run_product(const job *j)
+{
+	const qdq_node *n = j->k->node;
+	struct product_job product = {.product = j->k->product, .scratch = j->scratch};
+
+	product.data = (qdq_product_data){
+	    .a = floats_of(j, qdq_in(n, 0)), .b = floats_of(j, qdq_in(n, 1)), .add = floats_of(j, qdq_in(n, 2))};
+	product.data.y = (float *)(void *)j->data[j->p->buffer_of[n->outputs[0]->id] - 1];
+	qdq_threads_run(j->d->threads, qdq_product_parts(j->k->product), product_part, &product);
+}
+
 /* ---- plans ---- */
 
 /* On the CPU what a filter begins with depends on the input's codes too. */
@@ -230,6 +265,8 @@ static void *prepare(qdq_device *base, const qdq_plan *p)
 		size_t needed;
 
 		ready->registers = k->n_registers > ready->registers ? k->n_registers : ready->registers;
+		if (k->product != NULL && qdq_product_scratch(k->product) > ready->scratch)
+			ready->scratch = qdq_product_scratch(k->product);
 		if (k->anchor != QDQ_ANCHOR_CONTRACT)
 			continue;
 		ready->filters[i] = filter_of(d, &k->conv);
@@ -278,7 +315,9 @@ static void run_one(job *j, size_t i)
 {
 	j->k = &j->p->kernels.items[i];
 	j->filter = j->ready->filters[i];
-	if (j->k->anchor == QDQ_ANCHOR_NODE)
+	if (j->k->product != NULL)
+		run_product(j);
+	else if (j->k->anchor == QDQ_ANCHOR_NODE)
 		qdq_with_scratch(j->p->m->ctx, run_node, j);
 	else
 		run_kernel(j);

@@ -23,6 +23,7 @@ struct qdq_session {
 	qdq_arena arena;
 	qdq_device *device;
 	qdq_device *cpu; /* beside another device; or NULL */
+	qdq_blas blas;
 	variant *variants;
 	const variant *last;
 	qdq_call hooks; /* the caller's callbacks, and nothing else */
@@ -130,6 +131,7 @@ void qdq_session_free(qdq_session *s)
 	for (size_t i = 0; s->held != NULL && i < s->m->graph->outputs.count; i++)
 		if (s->held[i] != NULL)
 			qdq_ctx_release(s->ctx, s->held[i], s->held_size[i]);
+	qdq_blas_close(&s->blas);
 	qdq_arena_free(&s->arena);
 	s->ctx->options.alloc(s->ctx->options.alloc_user, s, sizeof *s, 0);
 }
@@ -266,7 +268,7 @@ static void make_variant(call *c)
 			x->shape = qdq_shape_new(v->m, x->tensor->rank, x->tensor->dims);
 	}
 	qdq_graph_infer(v->m->graph);
-	v->plan = qdq_plan_make(&s->arena, v->m, s->device->backend->pitch);
+	v->plan = qdq_plan_make(&s->arena, v->m, s->device->backend->pitch, &s->blas);
 	v->prepared = s->device->backend->prepare(s->device, v->plan);
 	c->v = v;
 }
@@ -393,7 +395,7 @@ qdq_status qdq_session_get_facts(qdq_session_facts *out, const qdq_session *s)
 	p = s->last->plan;
 	out->kernels = p->kernels.count;
 	for (size_t i = 0; i < p->kernels.count; i++)
-		out->evaluated += p->kernels.items[i].anchor == QDQ_ANCHOR_NODE;
+		out->evaluated += p->kernels.items[i].anchor == QDQ_ANCHOR_NODE && p->kernels.items[i].product == NULL;
 	out->arena = p->size;
 	out->largest_live = p->largest_live;
 	out->device = s->device->backend->name;
