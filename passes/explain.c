@@ -146,6 +146,25 @@ static void explain_between(qdq_run *r, const qdq_node *n)
 	}
 }
 
+/* Integer forms that stayed what they are. */
+static void explain_form(qdq_run *r, const qdq_node *n)
+{
+	const qdq_value *y = qdq_out(n, 0);
+	qdq_reason why = {0};
+
+	if (from_dynamic(qdq_in(n, 0)))
+		say(r, n, QDQ_REASON_DYNAMIC_QUANTIZE, qdq_in(n, 0), qdq_in(n, 0)->def, NULL);
+	else if (n->op->id == QDQ_OP_ms_DynamicQuantizeMatMul)
+		say(r, n, QDQ_REASON_DYNAMIC_QUANTIZE, qdq_in(n, 0), NULL, NULL);
+	else if (n->op->id == QDQ_OP_ms_MatMulNBits)
+		say(r, n, QDQ_REASON_WEIGHT_ONLY, qdq_in(n, 1), NULL, NULL);
+	else if ((n->op->id == QDQ_OP_ConvInteger || n->op->id == QDQ_OP_MatMulInteger) &&
+		 !qdq_integer_reads(n, &why) && why.code != QDQ_REASON_NONE)
+		qdq_declined(r, "explain.reason", n->origin, &why);
+	else if (y != NULL && !qdq_type_is_int8(y->type))
+		say(r, n, QDQ_REASON_OUTPUT_FLOAT, y, float_reader(y), NULL);
+}
+
 static void explain_node(qdq_run *r, const qdq_node *n)
 {
 	qdq_reason why = {0};
@@ -161,10 +180,7 @@ static void explain_node(qdq_run *r, const qdq_node *n)
 			qdq_declined(r, "explain.reason", n->origin, &why);
 		}
 	} else if (n->op->cls == QDQ_CLASS_QFORM) {
-		if (from_dynamic(qdq_in(n, 0)))
-			say(r, n, QDQ_REASON_DYNAMIC_QUANTIZE, qdq_in(n, 0), qdq_in(n, 0)->def, NULL);
-		else if (n->n_outputs > 0 && n->outputs[0] != NULL && !qdq_type_is_int8(n->outputs[0]->type))
-			say(r, n, QDQ_REASON_OUTPUT_FLOAT, n->outputs[0], float_reader(n->outputs[0]), NULL);
+		explain_form(r, n);
 	} else if (on_codes(n)) {
 		return;
 	} else if (has_int8_form(n) && n->n_outputs > 0) {

@@ -50,6 +50,10 @@ int64_t qdq_params_reach(const qdq_params *p);
  * bias is no int32 constant. (passes/contract.c) */
 bool qdq_bias_scale_fits(const qdq_node *n);
 
+/* Can this ConvInteger or MatMulInteger be read as Q/DQ around the float operator? Else why not.
+ * (passes/read_integer.c) */
+bool qdq_integer_reads(const qdq_node *n, qdq_reason *why);
+
 /* Evaluates n, all of whose inputs are constants, at once: its outputs become initializers and n goes. False: it stays.
  * (passes/fold.c) */
 bool qdq_fold_node(qdq_run *r, qdq_node *n);

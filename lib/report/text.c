@@ -264,6 +264,7 @@ static void put_rewrites(qdq_writer *w, const qdq_report *r)
 	} kinds[] = {
 	    {"inline_functions.", "call inlined", "calls inlined"},
 	    {"read_qlinear.", "integer form read as Q/DQ", "integer forms read as Q/DQ"},
+	    {"read_integer.", "integer product read as Q/DQ", "integer products read as Q/DQ"},
 	    {"fold.", "constant computed", "constants computed"},
 	    {"fold_bn.", "BatchNormalization folded", "BatchNormalizations folded"},
 	    {"repair_weights.", "weight quantized", "weights quantized"},
