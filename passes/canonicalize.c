@@ -63,21 +63,30 @@ static void drop_identity(qdq_run *r, qdq_node *n)
 
 /* ---- quantization ---- */
 
+/* Are all dimensions numbers? Scales need not be constants yet: arithmetic that computes them is folded later. */
+static bool is_known(const qdq_shape *s)
+{
+	for (int32_t i = 0; s != NULL && i < s->rank; i++)
+		if (s->dim[i] < 0)
+			return false;
+	return s != NULL;
+}
+
 /* An integer zero of the scale's shape as third operand. */
 static void add_zero_point(qdq_run *r, qdq_node *n)
 {
-	const qdq_tensor *scale = qdq_value_constant(qdq_in(n, 1));
+	const qdq_shape *scale = qdq_in(n, 1) != NULL ? qdq_in(n, 1)->shape : NULL;
 	const char *base = *n->name != '\0' ? n->name : n->outputs[0]->name;
 	qdq_model *m = r->model;
 	qdq_name name;
 	qdq_params p;
 
-	if (qdq_in(n, 2) != NULL || scale == NULL || !qdq_params_of(n, &p) || !qdq_type_is_int8(p.codes))
+	if (qdq_in(n, 2) != NULL || !is_known(scale) || !qdq_params_of(n, &p) || !qdq_type_is_int8(p.codes))
 		return;
 	name = qdq_unique_name(&m->names, qdq_format(&r->scratch, "%s_zero_point", base));
 	qdq_node_resize_inputs(n, 3);
 	qdq_use_set(&n->inputs[2],
-		    qdq_graph_add_constant(n->graph, name, qdq_tensor_new(m, p.codes, scale->rank, scale->dims)));
+		    qdq_graph_add_constant(n->graph, name, qdq_tensor_new(m, p.codes, scale->rank, scale->dim)));
 	qdq_changed(r);
 }
 
@@ -86,20 +95,21 @@ static void to_standard(qdq_run *r, qdq_node *n, qdq_op_id op)
 {
 	int opset = r->model->opset;
 	qdq_params p;
-	bool wide, half;
+	bool wide, half, per_tensor;
 
-	if (!qdq_params_of(n, &p) || !p.constant)
+	if (!qdq_params_of(n, &p) || !is_known(p.scale->shape))
 		return;
 	half = p.real == QDQ_TYPE_FLOAT16 && p.scale->type == QDQ_TYPE_FLOAT16;
 	if (!half && (p.real != QDQ_TYPE_FLOAT || p.scale->type != QDQ_TYPE_FLOAT))
 		return;
 	if (half && (opset < 19 || (op == QDQ_OP_QuantizeLinear && opset >= 23)))
 		return; /* from opset 23 on ai.onnx divides in float16 */
+	per_tensor = p.scale->shape->rank == 0 || (p.scale->shape->rank == 1 && p.scale->shape->dim[0] == 1);
 	wide = !qdq_type_is_int8(p.codes) && p.codes != QDQ_TYPE_INT32;
-	if (opset < 10 || (wide && opset < 21) || (!p.per_tensor && (opset < 13 || qdq_attr_find(n, "axis") == NULL)))
+	if (opset < 10 || (wide && opset < 21) || (!per_tensor && (opset < 13 || qdq_attr_find(n, "axis") == NULL)))
 		return;
 	qdq_node_set_op(n, op);
-	if (p.per_tensor)
+	if (per_tensor)
 		qdq_attr_remove(n, "axis");
 	add_zero_point(r, n);
 	qdq_changed(r);
@@ -165,6 +175,7 @@ static void run(qdq_run *r)
 {
 	qdq_node *next;
 
+	qdq_drop_dead(r); /* what nobody reads is no reader: nothing need stay for it */
 	for (qdq_node *n = r->graph->first; n != NULL; n = next) {
 		next = qdq_after(n);
 		switch (n->op->id) {

@@ -26,7 +26,7 @@ static bool is_dead(const qdq_node *n)
 }
 
 /* From the end, so that one sweep takes whole chains. */
-static void drop_dead(qdq_run *r)
+void qdq_drop_dead(qdq_run *r)
 {
 	qdq_node *previous;
 
@@ -158,11 +158,11 @@ static void run(qdq_run *r)
 {
 	uint64_t before;
 
-	drop_dead(r);
+	qdq_drop_dead(r);
 	before = r->changes;
 	merge_equal(r);
 	if (r->changes != before)
-		drop_dead(r);
+		qdq_drop_dead(r);
 	qdq_graph_drop_constants(r->graph);
 }
 

@@ -11,7 +11,7 @@
  *   Keeps   every DequantizeLinear (a weight stays in codes), graph outputs
  *   Exact   EXACT for what is exactly rounded by definition, else STEP1 (tanh, exp, sums of floats, Q of float16)
  *   Needs   types, shapes, contents         Breaks  nothing
- *   After   canonicalize                    Before  fold_bn, sink_dq
+ *   After   canonicalize                    Before  read_qlinear, fold_bn, sink_dq
  *   Tests   test/golden/fold/               Ref     constant folding, any compiler textbook
  */
 #include "../lib/eval/eval.h"

@@ -71,15 +71,31 @@ static bool is_dequantized(const qdq_value *v)
 	return qdq_def(v, QDQ_OP_DequantizeLinear) != NULL;
 }
 
-static bool worthwhile(const qdq_node *n, bool on_codes)
+static bool worthwhile(const qdq_node *n, const qdq_params *p, bool on_codes);
+
+/* Will a Q with parameters p go over the operator that defines x too? */
+static bool goes_on(const qdq_value *x, const qdq_params *p)
+{
+	const qdq_node *n = x->def;
+	qdq_params inner;
+	qdq_reason why;
+	bool on_codes;
+
+	if (n == NULL || qdq_is_clamp(n) || (n->op->cls != QDQ_CLASS_MOVE && n->op->cls != QDQ_CLASS_MONO) ||
+	    qdq_only_use(x) == NULL || !qdq_passes_operator(n, p, false, &inner, &why))
+		return false;
+	on_codes = qdq_runs_on_codes(n, &inner);
+	return (on_codes || qdq_params_round_trip(&inner)) && worthwhile(n, &inner, on_codes);
+}
+
+static bool worthwhile(const qdq_node *n, const qdq_params *p, bool on_codes)
 {
 	if (n->op->family == QDQ_FAMILY_CONCAT)
 		return any_input(n, can_write_codes);
 	if (any_input(n, is_dequantized))
 		return false; /* DQ -- n -- Q is a unit, or sink_dq has taken it */
 	if (qdq_is_clamp(n))  /* an epilogue's business, unless a move stands between it and the epilogue */
-		return on_codes && qdq_in(n, 0)->def != NULL && !qdq_is_clamp(qdq_in(n, 0)->def) &&
-		       (qdq_in(n, 0)->def->op->cls == QDQ_CLASS_MOVE || qdq_in(n, 0)->def->op->cls == QDQ_CLASS_MONO);
+		return on_codes && goes_on(qdq_in(n, 0), p);
 	return on_codes || any_input(n, can_write_codes);
 }
 
@@ -184,7 +200,7 @@ static void hoist(struct hoisting *h, qdq_node *q)
 	on_codes = qdq_runs_on_codes(n, &inner);
 	if (!on_codes && !qdq_params_round_trip(&inner))
 		return;
-	if (!worthwhile(n, on_codes) || qdq_map_get(&h->stuck, x) != NULL)
+	if (!worthwhile(n, &inner, on_codes) || qdq_map_get(&h->stuck, x) != NULL)
 		return;
 	if (!alone(q, &p) || !others_alike(n, &p, &several) || (several && !on_codes)) {
 		qdq_map_set(&h->stuck, x, x);

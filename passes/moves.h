@@ -58,4 +58,7 @@ bool qdq_integer_reads(const qdq_node *n, qdq_reason *why);
  * (passes/fold.c) */
 bool qdq_fold_node(qdq_run *r, qdq_node *n);
 
+/* Nodes that nothing reads go. (passes/cleanup.c) */
+void qdq_drop_dead(qdq_run *r);
+
 #endif

@@ -15,7 +15,7 @@
  *   Keeps   names of the node and of y; all attributes that the float operator has
  *   Exact   STEP1: what the form computes is defined by the integer kernel's order of rounding
  *   Needs   types; shapes (scales per channel)      Breaks  nothing
- *   After   canonicalize                            Before  sink_dq
+ *   After   canonicalize, fold                      Before  sink_dq
  *   Tests   test/golden/read_qlinear/               Ref     ONNX QLinearConv; ONNX Runtime, ContribOperators.md
  */
 #include "qlinear_forms.h"

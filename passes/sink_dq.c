@@ -190,6 +190,7 @@ static void sink(qdq_run *r, qdq_node *n)
 	}
 	if (qdq_is_clamp(n) && swap_clamp(n)) {
 		qdq_applied(r, "sink_dq.clamp", QDQ_EXACT, 0, origin);
+		sink(r, n); /* another pair may stand in front of it now */
 	} else if (qdq_is_clamp(n) && only_quantized(n->outputs[0])) {
 		return; /* DQ -- clamp -- Q is a unit already */
 	} else if (n->op->family == QDQ_FAMILY_CONCAT && only_quantized(n->outputs[0])) {

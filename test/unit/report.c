@@ -78,7 +78,7 @@ static const char network[] = HEAD
     "  [conv] c = Conv <group = 2, pads = [1, 1, 1, 1]> (d, dw) [relu] r = Relu(c)\n"
     "  [qc] qc = QuantizeLinear(r, s, zp) e = DequantizeLinear(qc, s, zp)\n"
     "  [flat] f = Flatten(e) dv = DequantizeLinear(v, s, zp) [gemm] y = Gemm <transB = 1> (f, dv)\n"
-    "  [act] a = Sigmoid(x) [odd] o = Mul(k, k) [lost] l = Tanh(o) [plain] z = Conv(a, u) }\n";
+    "  [act] a = Sigmoid(x) [odd] o = Mul(k, k) [lost] l = Tanh(o) [plain] z = Conv(a, u, o) }\n";
 
 START_TEST(test_verdicts)
 {
@@ -96,7 +96,7 @@ START_TEST(test_verdicts)
 	ck_assert_str_eq(op("plain").code, "not-quantized");
 	ck_assert_str_eq(op("plain").node, "act");
 	ck_assert_str_eq(op("odd").code, "computed-at-build");
-	ck_assert_str_eq(op("lost").code, "computed-at-build");
+	ck_assert_str_eq(op("lost").code, "unused");
 	ck_assert_uint_eq(qdq_report_op_count(t.r), 7);
 	qdq_report_get_counts(&c, t.r);
 	ck_assert_uint_eq(c.weighted, 3);
