@@ -312,7 +312,7 @@ static void quiet(void *user, const qdq_diagnostic *d)
 		printf("  %s: %s\n", d->node != NULL ? d->node : "-", d->message);
 }
 
-static bool run_text(const char *source, size_t size, const char *what, int64_t batch, bool must)
+bool run_text(const char *source, size_t size, const char *what, int64_t batch, bool must)
 {
 	qdq_options o = {.version = QDQ_OPTIONS_VERSION, .log = quiet, .log_user = &must};
 	qdq_ctx *ctx;
@@ -333,14 +333,22 @@ static bool run_text(const char *source, size_t size, const char *what, int64_t 
 
 void say(text *t, const char *format, ...)
 {
-	char line[512];
-	va_list args;
+	char line[512], *more = line;
+	va_list args, again;
 	int n;
 
 	va_start(args, format);
+	va_copy(again, args);
 	n = vsnprintf(line, sizeof line, format, args);
+	if (n >= (int)sizeof line) {
+		more = malloc((size_t)n + 1);
+		vsnprintf(more, (size_t)n + 1, format, again);
+	}
+	text_add(t, more, (size_t)n);
+	if (more != line)
+		free(more);
+	va_end(again);
 	va_end(args);
-	text_add(t, line, (size_t)n);
 }
 
 static void say_codes(text *t, bool is_signed, uint32_t count)
@@ -477,6 +485,14 @@ static void say_conv(text *t, const geometry *g)
 			   : "  v4 = QuantizeLinear(v3, q_s, q_z)\n  y = DequantizeLinear(v4, q_s, q_z)\n}\n");
 }
 
+void show_failed(const text *t)
+{
+	if (failed == 0 || getenv("SHOW") == NULL)
+		return;
+	fwrite(t->data, 1, t->size, stdout);
+	exit(1);
+}
+
 static void random_convs(unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
@@ -489,10 +505,7 @@ static void random_convs(unsigned count)
 		say_conv(&t, &g);
 		snprintf(what, sizeof what, "random region %u", i);
 		run_text(t.data, t.size, what, 1, true);
-		if (failed != 0 && getenv("SHOW") != NULL) {
-			fputs(t.data, stdout);
-			exit(1);
-		}
+		show_failed(&t);
 		text_free(&t);
 	}
 }
@@ -751,6 +764,7 @@ int main(int argc, char **argv)
 	wide_strides();
 	codes_given();
 	random_convs(few ? 12 : device != NULL ? 150 : 300);
+	random_regions(few ? 12 : device != NULL ? 150 : 300);
 	if (device == NULL) {
 		product_of_ties(false);
 		product_of_ties(true);

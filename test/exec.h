@@ -43,6 +43,13 @@ qdq_status run_once(qdq_model *m, const qdq_binding *in, size_t n, const char *i
 /* All instruction sets and numbers of threads give the bytes of `first`. */
 void compare_ways(qdq_model *m, const qdq_binding *in, size_t n, const text *first, const char *what);
 
+/* Optimizes a model and runs it in every way; must: it is a failure where that cannot be. */
+bool run_text(const char *source, size_t size, const char *what, int64_t batch, bool must);
+/* With SHOW set: prints what failed, and ends. */
+void show_failed(const text *t);
+
+/* exec_regions.c: random fused operators */
+void random_regions(unsigned count);
 /* exec_products.c: random contractions of floats */
 void products_of_floats(unsigned count);
 

@@ -93,6 +93,7 @@ typedef struct qdq_plan {
 	int64_t (*pitch)(int64_t channels); /* of ROWS; see backend.h */
 	qdq_blas *blas;			    /* looked for where it is needed */
 	uint32_t *buffer_of;		    /* by id of a value: 1 + its buffer */
+	size_t n_buffer_of;
 	QDQ_VEC(qdq_buffer) buffers;
 	QDQ_VEC(qdq_kernel) kernels;
 	uint64_t size, largest_live; /* of the arena, in bytes */
@@ -102,11 +103,16 @@ typedef struct qdq_plan {
 qdq_plan *qdq_plan_make(qdq_arena *a, qdq_model *m, int64_t (*pitch)(int64_t channels), qdq_blas *blas);
 /* The buffer of a value, made where there is none yet; its shape is known. */
 uint32_t qdq_plan_buffer(qdq_plan *p, const qdq_value *v);
+void qdq_plan_grow(qdq_plan *p); /* after values were made */
 /* The same in ROWS: itself, or a copy that a kernel makes. */
 uint32_t qdq_plan_rows(qdq_plan *p, const qdq_value *v);
 
 /* lower.c: appends the kernels of n and returns true, or leaves the plan as it was and returns false. */
 bool qdq_lower(qdq_plan *p, qdq_node *n);
+/* split.c: dissolves a region into smaller ones and nodes, in its place; the first of them. */
+qdq_node *qdq_split(qdq_plan *p, qdq_node *region);
+/* The DQ of a constant becomes a constant, if n is one that only nodes read. */
+bool qdq_fold_weights(qdq_plan *p, qdq_node *n);
 /* product.c: is n a float contraction that cpu/product.c can run? All but `multiply` is filled in. */
 bool qdq_lower_product(qdq_plan *p, const qdq_node *n, qdq_product *out);
 

@@ -74,6 +74,19 @@ static void set_place(qdq_plan *p, qdq_buffer *b, const qdq_value *v)
 	}
 }
 
+void qdq_plan_grow(qdq_plan *p)
+{
+	uint32_t *grown;
+
+	if (p->n_buffer_of >= p->m->n_values)
+		return;
+	grown = qdq_array(p->scratch, uint32_t, 2 * p->m->n_values);
+	if (p->n_buffer_of != 0)
+		memcpy(grown, p->buffer_of, p->n_buffer_of * sizeof *grown);
+	p->buffer_of = grown;
+	p->n_buffer_of = 2 * p->m->n_values;
+}
+
 uint32_t qdq_plan_buffer(qdq_plan *p, const qdq_value *v)
 {
 	qdq_buffer b = {.value = v, .first = UINT32_MAX};
@@ -202,15 +215,29 @@ static void refuse(qdq_plan *p, const qdq_node *n, int nth)
 					 : "the shape of an operand is not known before it runs");
 }
 
+/* Are the shapes inside a region known too, so that its nodes can stand alone? */
+static bool can_be_split(const qdq_node *n)
+{
+	if (n->region == NULL)
+		return false;
+	for (const qdq_node *inner = n->region->body->first; inner != NULL; inner = inner->next)
+		if (inner->n_outputs == 0 || !shapes_known(inner))
+			return false;
+	return true;
+}
+
 static void add_all(qdq_plan *p)
 {
 	int refused = 0;
 
-	for (qdq_node *n = p->m->graph->first; n != NULL; n = n->next) {
+	for (qdq_node *n = p->m->graph->first, *next; n != NULL; n = next) {
+		next = n->next;
 		if (!shapes_known(n) || n->n_outputs == 0)
 			refuse(p, n, refused++);
-		else if (refused != 0 || qdq_lower(p, n))
+		else if (refused != 0 || qdq_fold_weights(p, n) || qdq_lower(p, n))
 			continue;
+		else if (can_be_split(n))
+			next = qdq_split(p, n);
 		else if (eval_covers(n))
 			add_node(p, n);
 		else
@@ -339,7 +366,7 @@ static void make(void *arg, qdq_arena *scratch)
 	qdq_kernel *kernels;
 
 	p->scratch = scratch;
-	p->buffer_of = qdq_array(scratch, uint32_t, p->m->n_values);
+	qdq_plan_grow(p);
 	add_all(p);
 	drop_copies(p);
 	set_lives(p);

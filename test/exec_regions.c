@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * exec_regions.c -- random fused operators as a file has them: an anchor, and behind it any graph of pointwise operators
+ *
+ *      x --- DQ --.
+ *      w --- DQ --+-- Conv --+-- Sigmoid --.                (or a load of codes or floats, or a pool)
+ *                            `-------------+-- Mul -- Q -- y
+ *
+ * Written as functions of the domain qdqopt, so that they do not depend on what the passes fuse. Some operators no kernel
+ * knows: then the region is split, and must still mean the same.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "exec.h"
+
+enum { NUMBERS = 8, STEPS = 8, UNKNOWN = 5 };
+
+typedef struct region {
+	text body;
+	uint32_t n, c, k, h, w;
+	uint32_t values; /* v0, v1 …: of the result's shape */
+	bool is_signed[4];
+} region;
+
+/* The last ones no kernel knows. */
+static const char *const unary[] = {
+    "Sigmoid(%s)",
+    "Tanh(%s)",
+    "Relu(%s)",
+    "HardSigmoid<alpha = 0.2, beta = 0.4>(%s)",
+    "HardSwish(%s)",
+    "LeakyRelu<alpha = 0.1>(%s)",
+    "LeakyRelu<alpha = 1.3>(%s)",
+    "Elu<alpha = 0.8>(%s)",
+    "Erf(%s)",
+    "Mish(%s)",
+    "Gelu(%s)",
+    "Gelu<approximate = \"tanh\">(%s)",
+    "Abs(%s)",
+    "Neg(%s)",
+    "Softplus(%s)",
+    "Sin(%s)",
+    "Softsign(%s)",
+    "Cos(%s)",
+    "Softmax<axis = 1>(%s)",
+    "Transpose<perm = [0, 1, 2, 3]>(%s)",
+};
+
+/* ---- the body ---- */
+
+static void add_unary(region *r, const char *v)
+{
+	uint32_t kinds = sizeof unary / sizeof *unary - (draw(3) == 0 ? 0 : UNKNOWN);
+	char line[80];
+
+	snprintf(line, sizeof line, unary[draw(kinds)], v);
+	say(&r->body, "  v%u = %s\n", r->values, line);
+}
+
+static void add_binary(region *r, const char *v)
+{
+	static const char *const of_two[] = {"Add", "Sub", "Mul", "Max", "Min"};
+	static const char *const with_number[] = {"Add", "Sub", "Mul", "Div", "PRelu"};
+	uint32_t kind = draw(4);
+
+	if (kind == 0)
+		say(&r->body, "  v%u = %s(%s, v%u)\n", r->values, of_two[draw(5)], v, draw(r->values));
+	else if (kind == 1)
+		say(&r->body, "  v%u = %s(k%u, %s)\n", r->values, with_number[draw(3)], draw(NUMBERS), v);
+	else
+		say(&r->body, "  v%u = %s(%s, %c%u)\n", r->values, with_number[draw(5)], v, "kc"[draw(2)],
+		    draw(NUMBERS));
+}
+
+static void add_step(region *r)
+{
+	char v[16];
+	uint32_t q = draw(3);
+
+	snprintf(v, sizeof v, "v%u", draw(3) == 0 ? draw(r->values) : r->values - 1);
+	switch (draw(8)) {
+	case 0:
+	case 1:
+		say(&r->body, "  p%u = QuantizeLinear(%s, q%u, z%u)\n  v%u = DequantizeLinear(p%u, q%u, z%u)\n",
+		    r->values, v, q, q, r->values, r->values, q, q);
+		break;
+	case 2:
+		say(&r->body, "  v%u = Clip(%s, low, k%u)\n", r->values, v, draw(NUMBERS));
+		break;
+	case 3:
+	case 4:
+		add_binary(r, v);
+		break;
+	default:
+		add_unary(r, v);
+	}
+	r->values++;
+}
+
+/* Another tensor: of the same shape, or one number for each channel of an image; codes or floats. */
+static void add_other(region *r)
+{
+	static const char *const names[] = {"o", "oc", "g", "gc"};
+	uint32_t kind = draw(6);
+
+	if (kind >= 4)
+		return;
+	if (kind < 2)
+		say(&r->body, "  od = DequantizeLinear(%s, x_s, x_z)\n", names[kind]);
+	say(&r->body, "  v%u = %s(v%u, %s)\n", r->values, draw(2) != 0 ? "Add" : "Mul", r->values - 1,
+	    kind < 2 ? "od" : names[kind]);
+	r->values++;
+}
+
+static void add_anchor(region *r, uint32_t kind)
+{
+	static const char *const anchors[] = {
+	    "  wd = DequantizeLinear<axis = 0>(w, w_s)\n  v0 = Conv(xd, wd)\n",
+	    "  v0 = Identity(xd)\n",
+	    "  v0 = Relu(f)\n",
+	    "  v0 = AveragePool<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>(xd)\n",
+	};
+
+	if (kind == 1)
+		say(&r->body, "  v0 = DequantizeLinear(x, x_s, x_z)\n");
+	else if (kind == 2)
+		say(&r->body, "%s", anchors[2]);
+	else
+		say(&r->body, "  xd = DequantizeLinear(x, x_s, x_z)\n%s", anchors[kind]);
+	r->values = 1;
+}
+
+/* ---- the file ---- */
+
+static void say_list(text *t, uint32_t count, float low, float high)
+{
+	for (uint32_t i = 0; i < count; i++)
+		say(t, "%s%.9g", i == 0 ? "" : ", ", (double)draw_float(low, high));
+	say(t, "}");
+}
+
+static void say_constants(text *t, region *r)
+{
+	say(t, "  float x_s = {0.03}, int8 x_z = {%d}, float low = {-2.5}, float[%u] w_s = {", (int)draw(100) - 50,
+	    r->k);
+	say_list(t, r->k, 0.001F, 0.01F);
+	say(t, ",\n  int8[%u,%u,1,1] w = {", r->k, r->c);
+	for (uint32_t i = 0; i < r->k * r->c; i++)
+		say(t, "%s%d", i == 0 ? "" : ", ", (int)draw(256) - 128);
+	say(t, "}");
+	for (uint32_t i = 0; i < NUMBERS; i++) {
+		say(t, ",\n  float k%u = {", i);
+		say_list(t, 1, i < 4 ? -1 : 0.6F, 1.4F);
+		say(t, ", float[%u,1,1] c%u = {", r->k, i);
+		say_list(t, r->k, 0.6F, 1.4F);
+	}
+	for (uint32_t i = 0; i < 4; i++) {
+		r->is_signed[i] = draw(2) != 0;
+		say(t, ",\n  float q%u = {%.9g}, %s z%u = {%d}", i, (double)draw_float(0.01F, 0.06F),
+		    r->is_signed[i] ? "int8" : "uint8", i, (int)draw(100) - (r->is_signed[i] ? 50 : 0));
+	}
+}
+
+static void say_region(text *t, region *r)
+{
+	static const char ports[] = "x, x_s, x_z, w, w_s, f, o, oc, g, gc, low, k0, k1, k2, k3, k4, k5, k6, k7, c0, "
+				    "c1, c2, c3, c4, c5, c6, c7, "
+				    "q0, z0, q1, z1, q2, z2, q3, z3";
+	uint32_t kind = draw(4), steps = 1 + draw(STEPS);
+	bool codes = draw(4) != 0, second = draw(3) == 0;
+	text head = {0};
+
+	*r = (region){.n = 1 + draw(3), .c = 1 + draw(40), .h = 1 + draw(7), .w = 1 + draw(9)};
+	r->k = kind == 0 ? 1 + draw(40) : r->c;
+	say_constants(&head, r);
+	add_anchor(r, kind);
+	for (uint32_t i = 0; i < steps; i++) {
+		if (i == steps / 2)
+			add_other(r);
+		add_step(r);
+	}
+	say(&r->body, codes ? "  y = QuantizeLinear(v%u, q3, z3)\n" : "  y = Neg(v%u)\n", r->values - 1);
+	if (second)
+		say(&r->body, "  z = QuantizeLinear(v%u, q3, z3)\n", draw(r->values));
+	say(t,
+	    "<ir_version: 10, opset_import: [\"\" : 20, \"qdqopt\" : 1]>\ng (float[%u,%u,%u,%u] xf, float[%u,%u,%u,%u] "
+	    "f, "
+	    "float[%u,%u,%u,%u] g, float[%u,%u,1,1] gc) => (%s[%u,%u,%u,%u] y",
+	    r->n, r->c, r->h, r->w, r->n, r->k, r->h, r->w, r->n, r->k, r->h, r->w, r->n, r->k,
+	    codes ? (r->is_signed[3] ? "int8" : "uint8") : "float", r->n, r->k, r->h, r->w);
+	if (second)
+		say(t, ", %s[%u,%u,%u,%u] z", r->is_signed[3] ? "int8" : "uint8", r->n, r->k, r->h, r->w);
+	say(t,
+	    ")\n<\n%.*s\n>\n{\n  x = QuantizeLinear(xf, x_s, x_z)\n  o = QuantizeLinear(g, x_s, x_z)\n"
+	    "  oc = QuantizeLinear(gc, x_s, x_z)\n  y%s = qdqopt.QConv_1(%s)\n}\n",
+	    (int)head.size, head.data, second ? ", z" : "", ports);
+	say(t, "<domain: \"qdqopt\", opset_import: [\"\" : 20]>\nQConv_1 (%s) => (y%s)\n{\n%.*s}\n", ports,
+	    second ? ", z" : "", (int)r->body.size, r->body.data);
+	text_free(&head);
+	text_free(&r->body);
+}
+
+void random_regions(unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		region r;
+		text t = {0};
+		char what[48];
+
+		state = 90000 + i;
+		say_region(&t, &r);
+		snprintf(what, sizeof what, "random fused operator %u", i);
+		run_text(t.data, t.size, what, 1, true);
+		show_failed(&t);
+		text_free(&t);
+	}
+}
