@@ -10,7 +10,13 @@
  *   After   cleanup                         Before  nothing
  *   Tests   test/golden/reasons/            Ref     docs/reasons.md
  */
-#include "moves.h"
+#include "outline.h"
+
+/* A fused operator is known by the user's node that it is about. */
+static const char *label(const qdq_node *n)
+{
+	return qdq_node_label(n->region != NULL && n->region->anchor != NULL ? n->region->anchor : n);
+}
 
 static void say(qdq_run *r, const qdq_node *n, qdq_reason_code code, const qdq_value *operand, const qdq_node *cause,
 		const char *detail)
@@ -20,8 +26,7 @@ static void say(qdq_run *r, const qdq_node *n, qdq_reason_code code, const qdq_v
 	if (operand != NULL)
 		why.operand = operand->name;
 	if (cause != NULL)
-		why.cause = qdq_node_label(
-		    cause->region != NULL && cause->region->anchor != NULL ? cause->region->anchor : cause);
+		why.cause = label(cause);
 	qdq_declined(r, "explain.reason", n->origin, &why);
 }
 
@@ -38,12 +43,48 @@ static const qdq_value *outer_output(const qdq_node *region, size_t i)
 	return region->outputs[i];
 }
 
+/* The first operand of a region's inner node that is no codes; the value outside, where it comes from there. */
+static const qdq_value *float_operand(const qdq_node *region, const qdq_node *n)
+{
+	const qdq_graph *body = region->region->body;
+	const qdq_value *v = qdq_in(n, qdq_def(qdq_in(n, 0), QDQ_OP_DequantizeLinear) == NULL ? 0 : 1);
+
+	for (size_t i = 0; i < body->inputs.count; i++)
+		if (body->inputs.items[i] == v)
+			return region->inputs[i].value;
+	return v;
+}
+
+/* A region that computes from floats: which products and sums do not, and why the others do. */
+static void explain_float(qdq_run *r, const qdq_node *region)
+{
+	for (const qdq_node *n = region->region->body->first; n != NULL; n = qdq_after(n)) {
+		const qdq_value *v;
+
+		if (!is_compute(n))
+			continue;
+		if (n->op->cls == QDQ_CLASS_CONTRACT && qdq_product_of_codes(n)) {
+			say(r, n, QDQ_REASON_OUTPUT_FLOAT, NULL, qdq_reader(n->outputs[0]), NULL);
+		} else if (n->op->cls == QDQ_CLASS_CONTRACT || n->op->id == QDQ_OP_Add) {
+			v = float_operand(region, n);
+			say(r, n, n->op->id == QDQ_OP_Add ? QDQ_REASON_OPERAND_FLOAT : QDQ_REASON_INPUT_FLOAT, v,
+			    v->def, NULL);
+		} else {
+			say(r, n, QDQ_REASON_FLOAT_ONLY, NULL, NULL, n->op_type);
+		}
+	}
+}
+
 static void explain_region(qdq_run *r, const qdq_node *region)
 {
 	const qdq_graph *body = region->region->body;
 	const qdq_value *real = NULL;
 	size_t codes = 0;
 
+	if (!qdq_region_reads_codes(region)) {
+		explain_float(r, region);
+		return;
+	}
 	for (size_t i = 0; i < body->outputs.count; i++) {
 		if (qdq_type_is_int8(body->outputs.items[i]->type))
 			codes++;
@@ -83,7 +124,7 @@ static bool input_reason(const qdq_value *v, qdq_reason *why)
 		return true;
 	}
 	why->operand = v->name;
-	why->cause = v->def != NULL ? qdq_node_label(v->def) : NULL;
+	why->cause = v->def != NULL ? label(v->def) : NULL;
 	why->code = qdq_def(v, QDQ_OP_Cast) != NULL && qdq_def(qdq_in(v->def, 0), QDQ_OP_DequantizeLinear) != NULL
 			? QDQ_REASON_CAST_BETWEEN
 			: QDQ_REASON_INPUT_FLOAT;

@@ -31,8 +31,9 @@ static const qdq_rule rules[] = {
     [QDQ_REGION_MOVE] = {.name = "fuse.move",
 			 .text = "an operator that moves or chooses elements, where codes are not legal"},
     [QDQ_REGION_REQUANTIZE] = {.name = "fuse.requantize", .text = "DQ and Q with different parameters"},
-    [QDQ_REGION_KINDS] = {.name = "fuse.bias",
-			  .text = "an int32 bias inside the integer sum (declined only: it is then a float bias)"},
+    [QDQ_REGION_REQUANTIZE + 1] = {.name = "fuse.bias",
+				   .text =
+				       "an int32 bias inside the integer sum (declined only: it is then a float bias)"},
 };
 
 /* What a region under construction holds. Nodes in an order that is right for the body; a DQ comes with the use that

@@ -257,6 +257,8 @@ typedef enum qdq_region_kind {
 	QDQ_REGION_CONCAT,
 	QDQ_REGION_MOVE,       /* DQ, a MOVE or MONO operator that is not legal on codes, Q */
 	QDQ_REGION_REQUANTIZE, /* nothing but Q and DQ */
+	QDQ_REGION_ATTENTION,  /* two contractions with a Softmax between, and how heads are split and joined */
+	QDQ_REGION_NORM,       /* a normalization, also from its parts, with the sum in front of it */
 	QDQ_REGION_KINDS
 } qdq_region_kind;
 
@@ -560,6 +562,10 @@ void qdq_region_expand(qdq_node *region);
 /* The kind that a body has by its nodes, and its anchor: what loading a fused file uses. */
 qdq_region_kind qdq_region_classify(const qdq_graph *body, qdq_node **anchor);
 extern const char *const qdq_region_kind_names[QDQ_REGION_KINDS]; /* "conv", "gemm" … */
+/* Does a contraction of a body read codes behind DQs? */
+bool qdq_product_of_codes(const qdq_node *n);
+/* Does the region compute from codes: the contractions of an attention, every tensor of a norm? True for other kinds. */
+bool qdq_region_reads_codes(const qdq_node *region);
 #define QDQ_REGION_DOMAIN "qdqopt" /* of the functions that stand for regions in a file */
 
 /* ---- verify.c, infer.c ---------------------------------------------------------------------------------------------

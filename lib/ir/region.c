@@ -12,18 +12,20 @@
 #include "ir.h"
 
 const char *const qdq_region_kind_names[QDQ_REGION_KINDS] = {
-    [QDQ_REGION_CONV] = "conv",	      [QDQ_REGION_GEMM] = "gemm",
-    [QDQ_REGION_MATMUL] = "matmul",   [QDQ_REGION_POOL] = "pool",
-    [QDQ_REGION_ELTWISE] = "eltwise", [QDQ_REGION_CONCAT] = "concat",
-    [QDQ_REGION_MOVE] = "move",	      [QDQ_REGION_REQUANTIZE] = "requantize",
+    [QDQ_REGION_CONV] = "conv",		  [QDQ_REGION_GEMM] = "gemm",
+    [QDQ_REGION_MATMUL] = "matmul",	  [QDQ_REGION_POOL] = "pool",
+    [QDQ_REGION_ELTWISE] = "eltwise",	  [QDQ_REGION_CONCAT] = "concat",
+    [QDQ_REGION_ATTENTION] = "attention", [QDQ_REGION_NORM] = "norm",
+    [QDQ_REGION_MOVE] = "move",		  [QDQ_REGION_REQUANTIZE] = "requantize",
 };
 
 /* What Netron shows: QConv_17. */
 static const char *const op_types[QDQ_REGION_KINDS] = {
-    [QDQ_REGION_CONV] = "QConv",       [QDQ_REGION_GEMM] = "QGemm",
-    [QDQ_REGION_MATMUL] = "QMatMul",   [QDQ_REGION_POOL] = "QPool",
-    [QDQ_REGION_ELTWISE] = "QEltwise", [QDQ_REGION_CONCAT] = "QConcat",
-    [QDQ_REGION_MOVE] = "QMove",       [QDQ_REGION_REQUANTIZE] = "Requantize",
+    [QDQ_REGION_CONV] = "QConv",	   [QDQ_REGION_GEMM] = "QGemm",
+    [QDQ_REGION_MATMUL] = "QMatMul",	   [QDQ_REGION_POOL] = "QPool",
+    [QDQ_REGION_ELTWISE] = "QEltwise",	   [QDQ_REGION_CONCAT] = "QConcat",
+    [QDQ_REGION_ATTENTION] = "QAttention", [QDQ_REGION_NORM] = "QNorm",
+    [QDQ_REGION_MOVE] = "QMove",	   [QDQ_REGION_REQUANTIZE] = "Requantize",
 };
 
 /* ---- ports ---- */
@@ -233,6 +235,41 @@ void qdq_region_expand(qdq_node *region)
 	qdq_node_remove(region);
 }
 
+/* ---- what is read ---- */
+
+bool qdq_product_of_codes(const qdq_node *n)
+{
+	return qdq_def(qdq_in(n, 0), QDQ_OP_DequantizeLinear) != NULL &&
+	       qdq_def(qdq_in(n, 1), QDQ_OP_DequantizeLinear) != NULL;
+}
+
+/* Is v read as anything but a DQ's or Q's parameter? */
+static bool is_data(const qdq_value *v)
+{
+	for (const qdq_use *u = v->uses; u != NULL; u = u->next)
+		if (u->node->op->cls != QDQ_CLASS_QUANT || qdq_use_index(u) == 0)
+			return true;
+	return false;
+}
+
+bool qdq_region_reads_codes(const qdq_node *region)
+{
+	const qdq_graph *body = region->region->body;
+	qdq_region_kind kind = region->region->kind;
+
+	for (const qdq_node *n = body->first; kind == QDQ_REGION_ATTENTION && n != NULL; n = qdq_after(n))
+		if (n->op->cls == QDQ_CLASS_CONTRACT && !qdq_product_of_codes(n))
+			return false;
+	for (size_t i = 0; kind == QDQ_REGION_NORM && i < body->inputs.count; i++) {
+		const qdq_value *v = body->inputs.items[i];
+
+		if (qdq_type_get(v->type)->is_float && qdq_value_constant(region->inputs[i].value) == NULL &&
+		    is_data(v))
+			return false;
+	}
+	return true;
+}
+
 /* ---- classifying what was loaded ---- */
 
 static qdq_region_kind kind_of(const qdq_node *n)
@@ -250,17 +287,30 @@ static qdq_region_kind kind_of(const qdq_node *n)
 	default:
 		break;
 	}
+	if (n->op->cls == QDQ_CLASS_NORM)
+		return QDQ_REGION_NORM;
 	if (n->op->family == QDQ_FAMILY_POOL)
 		return QDQ_REGION_POOL;
 	return n->op->cls == QDQ_CLASS_MOVE ? QDQ_REGION_MOVE : QDQ_REGION_ELTWISE;
 }
 
-/* The anchor is the first node of the strongest class: contraction, pool or Concat, pointwise, move. */
+/* A mean of what the body computes itself, as the variance is. Pools read codes, or what is dequantized. */
+static bool is_inner_mean(const qdq_node *n)
+{
+	const qdq_value *x = qdq_in(n, 0);
+
+	return n->op->cls == QDQ_CLASS_REDUCE && x != NULL && x->def != NULL && x->def->op->cls == QDQ_CLASS_POINTWISE;
+}
+
+/* The anchor is the first node of the strongest class: contraction, normalization, pool or Concat, pointwise, move. A
+ * BatchNormalization is a step of what it follows. */
 static int strength(const qdq_node *n)
 {
 	if (n->op->cls == QDQ_CLASS_QUANT)
 		return 0;
 	if (n->op->cls == QDQ_CLASS_CONTRACT)
+		return 5;
+	if ((n->op->cls == QDQ_CLASS_NORM && n->op->id != QDQ_OP_BatchNormalization) || is_inner_mean(n))
 		return 4;
 	if (n->op->family == QDQ_FAMILY_POOL || n->op->family == QDQ_FAMILY_CONCAT)
 		return 3;
@@ -270,13 +320,19 @@ static int strength(const qdq_node *n)
 qdq_region_kind qdq_region_classify(const qdq_graph *body, qdq_node **anchor)
 {
 	int best = 0;
+	int contractions = 0;
 
 	*anchor = NULL;
 	for (qdq_node *n = body->first; n != NULL; n = qdq_after(n)) {
+		contractions += n->op->cls == QDQ_CLASS_CONTRACT;
 		if (strength(n) > best) {
 			best = strength(n);
 			*anchor = n;
 		}
 	}
+	if (contractions > 1)
+		return QDQ_REGION_ATTENTION;
+	if (*anchor != NULL && is_inner_mean(*anchor))
+		return QDQ_REGION_NORM;
 	return *anchor == NULL ? QDQ_REGION_REQUANTIZE : kind_of(*anchor);
 }

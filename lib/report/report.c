@@ -81,23 +81,41 @@ static qdq_verdict plain_verdict(const qdq_node *n)
 	return is_code(qdq_out(n, 0)) ? QDQ_VERDICT_INT8_INT8 : QDQ_VERDICT_INT8_FLOAT;
 }
 
+/* What a region with an inner product of floats is: such a product is float, and so is what is not a product. */
+static qdq_verdict inner_verdict(const qdq_node *region, const qdq_node *inner, qdq_verdict verdict)
+{
+	if (verdict == QDQ_VERDICT_FLOAT && region->region->kind == QDQ_REGION_ATTENTION &&
+	    inner->op->cls == QDQ_CLASS_CONTRACT && qdq_product_of_codes(inner))
+		return QDQ_VERDICT_INT8_FLOAT;
+	return verdict;
+}
+
+static qdq_verdict region_verdict(const qdq_node *n)
+{
+	if (!qdq_region_reads_codes(n))
+		return QDQ_VERDICT_FLOAT;
+	return writes_codes_only(n->region->body) ? QDQ_VERDICT_INT8_INT8 : QDQ_VERDICT_INT8_FLOAT;
+}
+
 static void add_region(struct making *k, const qdq_node *n)
 {
 	qdq_arena *arena = &k->m->arena;
 	qdq_report_region *region = qdq_push(arena, &k->r->regions);
-	qdq_verdict verdict = writes_codes_only(n->region->body) ? QDQ_VERDICT_INT8_INT8 : QDQ_VERDICT_INT8_FLOAT;
+	qdq_verdict verdict = region_verdict(n);
 	bool symbolic = false;
 
 	*region =
 	    (qdq_report_region){.name = n->name, .kind = qdq_region_kind_names[n->region->kind], .verdict = verdict};
-	if (n->region->anchor != NULL)
+	if (n->region->kind == QDQ_REGION_ATTENTION)
+		region->anchor = region->kind; /* its MatMul alone says little */
+	else if (n->region->anchor != NULL)
 		region->anchor = n->region->anchor->op_type;
 	region->inputs = qdq_type_names(arena, n, false, &region->n_inputs);
 	region->outputs = qdq_type_names(arena, n, true, &region->n_outputs);
 	region->bytes = qdq_node_bytes(n, &symbolic);
 	qdq_map_set(&k->by_region, n->name, (void *)(uintptr_t)k->r->regions.count);
 	for (const qdq_node *inner = n->region->body->first; inner != NULL; inner = inner->next) {
-		put(k, inner, verdict, n->name);
+		put(k, inner, inner_verdict(n, inner, verdict), n->name);
 		region->macs += qdq_node_macs(inner, &symbolic);
 		region->clamps =
 		    region->clamps || (inner != n->region->anchor && inner->op->family == QDQ_FAMILY_ACTIVATION);

@@ -273,6 +273,8 @@ static void put_rewrites(qdq_writer *w, const qdq_report *r)
 	    {"hoist_q.", "Q hoisted", "Q hoisted"},
 	    {"cancel.", "Q or pair cancelled", "Q or pairs cancelled"},
 	    {"fuse.", "region fused", "regions fused"},
+	    {"attention.", "attention fused", "attentions fused"},
+	    {"norm.", "normalization fused", "normalizations fused"},
 	};
 	uint64_t counts[QDQ_COUNTOF(kinds)] = {0}, by_exactness[3] = {0};
 	bool any = false;

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * norm -- a normalization, the sum in front of it and the Q/DQ around it into one region
+ *
+ *   x -- DQ --.
+ *   r -- DQ --+-- Add -- Q --+-- DQ -- LayerNormalization -- Q -- y        x --.           .-- y
+ *                            '-- sum                                  =>   r --+-- [ … ] --+-- sum
+ *
+ *   x --+-- ReduceMean --.
+ *       '----------------+-- Sub --+-- Pow -- ReduceMean -- Add -- Sqrt --.
+ *                                  '--------------------------------------+-- Div -- Mul -- Add -- y   the same, in parts
+ *
+ *   When    LayerNormalization, RMSNormalization, GroupNormalization, InstanceNormalization, Softmax and their kin;
+ *           LayerNorm and RMSNorm from their parts, whose inner values nobody else reads. DQs in front, up to three Adds
+ *           (with their roundings) that no product's epilogue will take, Qs behind. The last sum may have other readers:
+ *           it is a further output
+ *   Keeps   every node and every name; a DQ that others read is cloned
+ *   Exact   EXACT: a region is the very nodes that it replaced
+ *   Needs   nothing                         Breaks  order (restored at the end)
+ *   After   attention                       Before  fuse
+ *   Tests   test/golden/norm/               Ref     Ba et al., Layer normalization, section 3
+ */
+#include "outline.h"
+
+enum { MOST_SUMS = 3, VISITS = 32 };
+
+struct norm {
+	qdq_run *run;
+	qdq_outline out;
+	qdq_node *anchor;
+	qdq_value *x, *y;
+	bool constant;		 /* nothing but x and constants goes in */
+	bool centered;		 /* parts: it begins as a variance does */
+	const qdq_value *shared; /* a value inside that others read as well */
+};
+
+/* ---- from its parts ---- */
+
+static bool is_number(const qdq_value *v, double number)
+{
+	double given;
+
+	return v != NULL && qdq_value_scalar(v, &given) && given == number;
+}
+
+static const qdq_value *square_of(const qdq_node *n)
+{
+	if (qdq_is(n, QDQ_OP_Pow) && is_number(qdq_in(n, 1), 2))
+		return qdq_in(n, 0);
+	if (qdq_is(n, QDQ_OP_Mul) && n->n_inputs == 2 && qdq_in(n, 0) == qdq_in(n, 1))
+		return qdq_in(n, 0);
+	return NULL;
+}
+
+static bool same_list(const int64_t *a, const int64_t *b, size_t count)
+{
+	return count == 0 || memcmp(a, b, count * sizeof *a) == 0;
+}
+
+/* Do two means keep their dimensions, and run over the same axes? */
+static bool means_alike(struct norm *k, const qdq_node *a, const qdq_node *b)
+{
+	const int64_t *in_a = NULL, *in_b = NULL;
+	size_t count_a = 0, count_b = 0;
+	qdq_arena *arena = &k->run->scratch;
+
+	if (qdq_attr_int(a, "keepdims", 1) == 0 || qdq_attr_int(b, "keepdims", 1) == 0)
+		return false;
+	if (qdq_in(a, 1) != NULL || qdq_in(b, 1) != NULL)
+		return qdq_in(a, 1) != NULL && qdq_in(b, 1) != NULL &&
+		       qdq_value_ints(qdq_in(a, 1), arena, &in_a, &count_a) &&
+		       qdq_value_ints(qdq_in(b, 1), arena, &in_b, &count_b) && count_a == count_b &&
+		       same_list(in_a, in_b, count_a);
+	in_a = qdq_attr_ints(a, "axes", &count_a);
+	in_b = qdq_attr_ints(b, "axes", &count_b);
+	return count_a == count_b && same_list(in_a, in_b, count_a);
+}
+
+/* x - mean(x): the mean's node, else NULL. */
+static qdq_node *centering(const qdq_node *sub)
+{
+	qdq_node *mean = qdq_is(sub, QDQ_OP_Sub) ? qdq_def(qdq_in(sub, 1), QDQ_OP_ReduceMean) : NULL;
+
+	return mean != NULL && qdq_in(mean, 0) == qdq_in(sub, 0) ? mean : NULL;
+}
+
+/* The node that reads v alone; where several do, or v is a graph output, that is noted. */
+static qdq_node *next_part(struct norm *k, const qdq_value *v)
+{
+	qdq_node *n = qdq_reader(v);
+
+	if (n == NULL && k->shared == NULL && v->n_uses != 0)
+		k->shared = v;
+	return n != NULL && n->region == NULL && n->n_outputs == 1 && n->outputs[0] != NULL ? n : NULL;
+}
+
+/* n = a op b where a is v and b a constant, or the other way round where `either`. */
+static bool with_constant(const qdq_node *n, qdq_op_id op, const qdq_value *v, bool either)
+{
+	uint32_t other = qdq_in(n, 0) == v ? 1 : 0;
+
+	return n->op->id == op && n->n_inputs == 2 && (either || other == 1) && qdq_in(n, other) != NULL &&
+	       qdq_in(n, other) != v && qdq_is_weight(qdq_in(n, other));
+}
+
+static void take_part(struct norm *k, qdq_node *n)
+{
+	qdq_outline_take(&k->out, n);
+	for (uint32_t i = 0; i < n->n_inputs; i++)
+		if (qdq_in(n, i) != k->x && qdq_in(n, i) != NULL && qdq_is_weight(qdq_in(n, i)))
+			qdq_outline_take_dequantizer(&k->out, qdq_in(n, i));
+}
+
+/* variance + epsilon -- Sqrt -- (Reciprocal): the last of them, NULL where it is another thing. *inverse: 1 / deviation. */
+static qdq_node *take_deviation(struct norm *k, qdq_node *variance, bool *inverse)
+{
+	qdq_node *n = next_part(k, variance->outputs[0]);
+
+	if (n == NULL || !with_constant(n, QDQ_OP_Add, variance->outputs[0], true))
+		return NULL;
+	take_part(k, n);
+	n = next_part(k, n->outputs[0]);
+	if (n == NULL || n->op->id != QDQ_OP_Sqrt)
+		return NULL;
+	take_part(k, n);
+	*inverse = false;
+	if (qdq_reader(n->outputs[0]) != NULL) {
+		qdq_node *next = qdq_reader(n->outputs[0]);
+
+		if (next->op->id == QDQ_OP_Reciprocal ||
+		    (next->op->id == QDQ_OP_Div && qdq_in(next, 1) == n->outputs[0] && is_number(qdq_in(next, 0), 1))) {
+			take_part(k, next);
+			*inverse = true;
+			return next;
+		}
+	}
+	return n;
+}
+
+/* Is v the same x - mean(x) as d? Exporters write it once or twice. */
+static bool same_center(const qdq_value *v, const qdq_value *d)
+{
+	return v == d || (qdq_def(v, QDQ_OP_Sub) != NULL && qdq_def(d, QDQ_OP_Sub) != NULL &&
+			  centering(v->def) != NULL && centering(v->def) == centering(d->def));
+}
+
+/* d / deviation, or d * (1 / deviation): the node, with a second x - mean(x) that it reads. */
+static qdq_node *take_quotient(struct norm *k, const qdq_value *d, const qdq_node *deviation, bool inverse)
+{
+	const qdq_value *v = deviation->outputs[0];
+	qdq_node *n = next_part(k, v);
+	const qdq_value *other;
+
+	if (n == NULL || n->n_inputs != 2 || n->op->id != (inverse ? QDQ_OP_Mul : QDQ_OP_Div) ||
+	    (!inverse && qdq_in(n, 1) != v))
+		return NULL;
+	other = qdq_in(n, qdq_in(n, 1) == v ? 0 : 1);
+	if (other == NULL || !same_center(other, d))
+		return NULL;
+	if (other != d)
+		take_part(k, other->def);
+	take_part(k, n);
+	return n;
+}
+
+/* Gain and shift behind it. */
+static void take_affine(struct norm *k)
+{
+	static const qdq_op_id steps[] = {QDQ_OP_Mul, QDQ_OP_Add};
+
+	for (size_t i = 0; i < QDQ_COUNTOF(steps); i++) {
+		qdq_node *n = qdq_reader(k->y);
+
+		if (n == NULL || n->region != NULL || !with_constant(n, steps[i], k->y, true))
+			continue;
+		take_part(k, n);
+		k->y = n->outputs[0];
+	}
+}
+
+/* What is read beside the members, of the values inside. */
+static void notice_readers(struct norm *k)
+{
+	for (size_t i = 0; i < k->out.nodes.count; i++) {
+		const qdq_node *n = k->out.nodes.items[i];
+
+		if (n->op->cls != QDQ_CLASS_QUANT && n->outputs[0] != k->y && !qdq_outline_holds_readers(&k->out, n) &&
+		    k->shared == NULL)
+			k->shared = n->outputs[0];
+	}
+}
+
+/* Around the mean of squares: x, the parts and y. False: it is none. */
+static bool take_parts(struct norm *k, qdq_node *variance)
+{
+	qdq_node *square = variance->inputs[0].value->def, *mean, *deviation, *quotient;
+	const qdq_value *d = square != NULL && square->graph == k->run->graph ? square_of(square) : NULL;
+	bool inverse;
+
+	if (d == NULL || qdq_out(variance, 0) == NULL)
+		return false;
+	mean = d->def != NULL ? centering(d->def) : NULL;
+	if (!means_alike(k, variance, mean != NULL ? mean : variance))
+		return false;
+	k->x = mean != NULL ? qdq_in(mean, 0) : qdq_in(square, 0);
+	k->anchor = variance;
+	k->constant = true;
+	k->centered = mean != NULL;
+	if (mean != NULL) {
+		take_part(k, mean);
+		take_part(k, d->def);
+	}
+	take_part(k, square);
+	take_part(k, variance);
+	deviation = take_deviation(k, variance, &inverse);
+	quotient = deviation != NULL ? take_quotient(k, d, deviation, inverse) : NULL;
+	if (quotient == NULL)
+		return false;
+	k->y = quotient->outputs[0];
+	take_affine(k);
+	notice_readers(k);
+	return true;
+}
+
+/* ---- an operator ---- */
+
+static void take_operator(struct norm *k, qdq_node *n)
+{
+	k->anchor = n;
+	k->x = qdq_in(n, 0);
+	k->y = n->outputs[0];
+	k->constant = true;
+	qdq_outline_take(&k->out, n);
+	for (uint32_t i = 1; i < n->n_inputs; i++) {
+		if (qdq_in(n, i) == NULL)
+			continue;
+		k->constant = k->constant && qdq_is_weight(qdq_in(n, i));
+		qdq_outline_take_dequantizer(&k->out, qdq_in(n, i));
+	}
+}
+
+/* ---- the sum in front ---- */
+
+/* Will fuse make what v comes from a step behind a product? Then the sum is one too. */
+static bool is_epilogue(const qdq_value *v, int *visits)
+{
+	const qdq_node *n = v->def;
+	qdq_reason why;
+
+	if (n == NULL || n->graph != v->graph || n->region != NULL || qdq_reader(v) == NULL || (*visits)++ == VISITS)
+		return false;
+	if (n->op->cls == QDQ_CLASS_CONTRACT)
+		return qdq_contract_int8(n, &why);
+	if (n->op->cls != QDQ_CLASS_QUANT && n->op->cls != QDQ_CLASS_POINTWISE && !qdq_is_clamp(n) &&
+	    n->op->id != QDQ_OP_BatchNormalization)
+		return false;
+	for (uint32_t i = 0; i < (n->op->cls == QDQ_CLASS_POINTWISE ? n->n_inputs : 1); i++)
+		if (qdq_in(n, i) != NULL && is_epilogue(qdq_in(n, i), visits))
+			return true;
+	return false;
+}
+
+static qdq_node *free_sum(const struct norm *k, const qdq_value *v)
+{
+	qdq_node *n = qdq_def(v, QDQ_OP_Add);
+	int visits = 0;
+
+	if (n == NULL || n->graph != k->run->graph || n->n_inputs != 2 || qdq_in(n, 0) == qdq_in(n, 1) ||
+	    !qdq_type_get(v->type)->is_float)
+		return NULL;
+	for (uint32_t i = 0; i < 2; i++)
+		if (is_epilogue(qdq_in(n, i), &visits))
+			return NULL;
+	return n;
+}
+
+/* The sum behind v, where a pair Q -> DQ or nothing stands between. *q: the Q, *dq: the DQ; NULL: none. */
+static qdq_node *sum_behind(const struct norm *k, const qdq_value *v, qdq_node **q, qdq_node **dq)
+{
+	qdq_params p;
+
+	*dq = qdq_dequantized(v, &p);
+	*q = NULL;
+	if (*dq == NULL)
+		return free_sum(k, v);
+	*q = qdq_def(qdq_in(*dq, 0), QDQ_OP_QuantizeLinear);
+	if (*q == NULL || (*q)->graph != k->run->graph || !qdq_is_rounding(*q))
+		return NULL;
+	return free_sum(k, qdq_in(*q, 0));
+}
+
+/* Sums of sums come in only where nobody else reads the inner one: else what reads it might lead back. */
+static void take_operands(struct norm *k, const qdq_node *sum, int *sums)
+{
+	for (uint32_t i = 0; i < 2; i++) {
+		const qdq_value *v = qdq_in(sum, i);
+		qdq_node *q, *dq, *inner;
+
+		if (qdq_value_constant(v) != NULL)
+			continue;
+		inner = sum_behind(k, v, &q, &dq);
+		qdq_outline_take_dequantizer(&k->out, v);
+		if (inner == NULL || *sums == MOST_SUMS || qdq_reader(v) == NULL ||
+		    (q != NULL && (qdq_reader(q->outputs[0]) == NULL || qdq_reader(inner->outputs[0]) == NULL)))
+			continue;
+		(*sums)++;
+		if (q != NULL)
+			qdq_outline_take(&k->out, q);
+		qdq_outline_take(&k->out, inner);
+		take_operands(k, inner, sums);
+	}
+}
+
+static void take_sum(struct norm *k)
+{
+	qdq_node *q, *dq;
+	qdq_node *sum = k->constant ? sum_behind(k, k->x, &q, &dq) : NULL;
+	int sums = 1;
+
+	qdq_outline_take_dequantizer(&k->out, k->x);
+	if (sum == NULL)
+		return;
+	if (q != NULL)
+		qdq_outline_take(&k->out, q);
+	qdq_outline_take(&k->out, sum);
+	qdq_outline_take_quantizers(&k->out, sum->outputs[0]);
+	take_operands(k, sum, &sums);
+}
+
+/* ---- all of it ---- */
+
+static void fuse(qdq_run *r, qdq_node *n, const uint32_t *places)
+{
+	struct norm k = {.run = r};
+	bool whole = true;
+
+	qdq_outline_init(&k.out, r, places);
+	if (n->op->id != QDQ_OP_ReduceMean)
+		take_operator(&k, n);
+	else
+		whole = take_parts(&k, n);
+	if (k.shared != NULL && (whole || k.centered)) {
+		qdq_reason why = {
+		    .code = QDQ_REASON_INNER_SHARED, .operand = k.shared->name, .detail = "normalization"};
+
+		why.cause = qdq_node_label(k.shared->def);
+		qdq_declined(r, "norm.fuse", n->origin, &why);
+		return;
+	}
+	if (!whole)
+		return;
+	take_sum(&k);
+	qdq_outline_take_quantizers(&k.out, k.y);
+	if (k.out.nodes.count > 1)
+		qdq_outline_commit(&k.out, QDQ_REGION_NORM, k.anchor, "norm.fuse");
+}
+
+static bool is_anchor(const qdq_node *n)
+{
+	return n->region == NULL && qdq_in(n, 0) != NULL && qdq_out(n, 0) != NULL &&
+	       ((n->op->cls == QDQ_CLASS_NORM && n->op->id != QDQ_OP_BatchNormalization) ||
+		(n->op->id == QDQ_OP_ReduceMean && n->inputs[0].value->def != NULL));
+}
+
+static void run(qdq_run *r)
+{
+	QDQ_VEC(qdq_node *) found = {0};
+	const uint32_t *places;
+	uint64_t before = r->changes;
+
+	if (!qdq_model_has(r->model, QDQ_OP_DequantizeLinear) ||
+	    (!qdq_model_has_class(r->model, QDQ_CLASS_NORM) && !qdq_model_has(r->model, QDQ_OP_ReduceMean)))
+		return;
+	for (qdq_node *n = r->graph->first; n != NULL; n = qdq_after(n))
+		if (is_anchor(n))
+			*qdq_push(&r->scratch, &found) = n;
+	if (found.count == 0)
+		return;
+	places = qdq_outline_places(r);
+	for (size_t i = 0; i < found.count; i++)
+		if (found.items[i]->graph == r->graph)
+			fuse(r, found.items[i], places);
+	if (r->changes != before)
+		qdq_outline_sort(r);
+}
+
+static const qdq_rule rules[] = {
+    {.name = "norm.fuse", .text = "a normalization, or its parts, with the sum in front and the Q/DQ around it"},
+};
+
+const qdq_pass qdq_pass_norm = {"norm", "outline normalizations with the sum in front", rules, QDQ_COUNTOF(rules), run,
+				false};

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * outline.c -- a region under construction
+ */
+#include "outline.h"
+
+const uint32_t *qdq_outline_places(qdq_run *r)
+{
+	uint32_t *places = qdq_array(&r->scratch, uint32_t, r->model->n_nodes);
+	uint32_t place = 0;
+
+	for (const qdq_node *n = r->graph->first; n != NULL; n = qdq_after(n))
+		places[n->id] = place++;
+	return places;
+}
+
+void qdq_outline_init(qdq_outline *o, qdq_run *r, const uint32_t *places)
+{
+	*o = (qdq_outline){.run = r, .places = places};
+	qdq_map_init(&o->members, &r->scratch);
+}
+
+void qdq_outline_take(qdq_outline *o, qdq_node *n)
+{
+	if (qdq_outline_has(o, n))
+		return;
+	qdq_map_set(&o->members, n, n);
+	*qdq_push(&o->run->scratch, &o->nodes) = n;
+}
+
+/* Is v read by members alone? A DQ that others read is not: its copy comes in, and it stays. */
+static bool read_inside(const qdq_outline *o, const qdq_value *v)
+{
+	if (v->n_outputs != 0)
+		return false;
+	for (const qdq_use *u = v->uses; u != NULL; u = u->next)
+		if (!qdq_outline_has(o, u->node) ||
+		    (u->node->op->id == QDQ_OP_DequantizeLinear && !read_inside(o, u->node->outputs[0])))
+			return false;
+	return true;
+}
+
+bool qdq_outline_holds_readers(const qdq_outline *o, const qdq_node *n)
+{
+	for (uint32_t i = 0; i < n->n_outputs; i++)
+		if (n->outputs[i] != NULL && !read_inside(o, n->outputs[i]))
+			return false;
+	return true;
+}
+
+bool qdq_is_rounding(const qdq_node *n)
+{
+	qdq_reason why;
+	qdq_params p;
+
+	return qdq_params_of(n, &p) && qdq_params_movable(&p, &why) && p.positive;
+}
+
+bool qdq_is_weight(const qdq_value *v)
+{
+	const qdq_node *n = v->def;
+
+	while (n != NULL && n->op->cls == QDQ_CLASS_QUANT && qdq_in(n, 0) != NULL) {
+		v = qdq_in(n, 0);
+		n = v->def;
+	}
+	return qdq_value_constant(v) != NULL;
+}
+
+qdq_node *qdq_reader(const qdq_value *v)
+{
+	const qdq_use *u = qdq_only_use(v);
+
+	return u != NULL && u->node->graph == v->graph ? u->node : NULL;
+}
+
+bool qdq_outline_take_dequantizer(qdq_outline *o, const qdq_value *v)
+{
+	qdq_params p;
+	qdq_node *dq = v != NULL ? qdq_dequantized(v, &p) : NULL;
+
+	if (dq == NULL || dq->graph != o->run->graph)
+		return false;
+	qdq_outline_take(o, dq);
+	return true;
+}
+
+void qdq_outline_take_quantizers(qdq_outline *o, const qdq_value *v)
+{
+	for (const qdq_use *u = v->uses; u != NULL; u = u->next)
+		if (u->node->graph == o->run->graph && qdq_is(u->node, QDQ_OP_QuantizeLinear) &&
+		    qdq_use_index(u) == 0 && qdq_is_rounding(u->node))
+			qdq_outline_take(o, u->node);
+}
+
+/* A DQ that others read as well stays for them; the members read a copy. */
+static qdq_node *own(const qdq_outline *o, qdq_node *n)
+{
+	qdq_node *copy;
+	qdq_use *next;
+
+	if (n->op->id != QDQ_OP_DequantizeLinear || read_inside(o, n->outputs[0]))
+		return n;
+	copy = qdq_node_clone(n, n->next);
+	for (qdq_use *u = n->outputs[0]->uses; u != NULL; u = next) {
+		next = u->next;
+		if (qdq_outline_has(o, u->node))
+			qdq_use_set(u, copy->outputs[0]);
+	}
+	return copy;
+}
+
+/* In the order of the graph. */
+static void put_in_order(qdq_outline *o)
+{
+	for (size_t i = 1; i < o->nodes.count; i++) {
+		qdq_node *n = o->nodes.items[i];
+		size_t at = i;
+
+		while (at > 0 && o->places[o->nodes.items[at - 1]->id] > o->places[n->id]) {
+			o->nodes.items[at] = o->nodes.items[at - 1];
+			at--;
+		}
+		o->nodes.items[at] = n;
+	}
+}
+
+void qdq_outline_commit(qdq_outline *o, qdq_region_kind kind, qdq_node *anchor, const char *rule)
+{
+	qdq_run *r = o->run;
+	const char *base = *anchor->name != '\0' ? anchor->name : anchor->outputs[0]->name;
+	qdq_name name = qdq_unique_name(&r->model->names, qdq_format(&r->scratch, "%s.fused", base));
+
+	put_in_order(o);
+	for (size_t i = 0; i < o->nodes.count; i++)
+		o->nodes.items[i] = own(o, o->nodes.items[i]);
+	qdq_region_create(r->graph, kind, anchor, o->nodes.items, o->nodes.count, name);
+	qdq_applied(r, rule, QDQ_EXACT, 0, anchor->origin);
+}
+
+void qdq_outline_sort(qdq_run *r)
+{
+	if (!qdq_graph_sort(r->graph))
+		qdq_fail(r->ctx, QDQ_EMODEL, &(qdq_where){.file = r->model->path}, "fusing made a cycle");
+}

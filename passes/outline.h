@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * outline.h -- a region under construction: nodes are taken in, in any order, and become one fused operator
+ */
+#ifndef QDQ_OUTLINE_H
+#define QDQ_OUTLINE_H
+
+#include "moves.h"
+
+typedef struct qdq_outline {
+	qdq_run *run;
+	const uint32_t *places; /* see qdq_outline_places */
+	qdq_map members;	/* of nodes */
+	QDQ_VEC(qdq_node *) nodes;
+} qdq_outline;
+
+/* Where each node stands in the run's graph, by its id: what puts a body in order. Made once for each run of a pass. */
+const uint32_t *qdq_outline_places(qdq_run *r);
+
+void qdq_outline_init(qdq_outline *o, qdq_run *r, const uint32_t *places);
+void qdq_outline_take(qdq_outline *o, qdq_node *n); /* nothing where it is in already */
+static inline bool qdq_outline_has(const qdq_outline *o, const qdq_node *n)
+{
+	return qdq_map_get(&o->members, n) != NULL;
+}
+/* Is every reader of n's outputs a member, and none of them a graph output? */
+bool qdq_outline_holds_readers(const qdq_outline *o, const qdq_node *n);
+/* Takes in the DQ of v, if it is one with movable parameters in this graph. Others may read it: it is cloned then. */
+bool qdq_outline_take_dequantizer(qdq_outline *o, const qdq_value *v);
+/* Takes in the Qs that read v, as further outputs. */
+void qdq_outline_take_quantizers(qdq_outline *o, const qdq_value *v);
+
+/* The members become a region, named after the anchor, and an event tells it under `rule`. They must be convex: what
+ * reads a member's value outside must not lead back to one. The graph has to be sorted when the pass is done. */
+void qdq_outline_commit(qdq_outline *o, qdq_region_kind kind, qdq_node *anchor, const char *rule);
+void qdq_outline_sort(qdq_run *r); /* behind the last one */
+
+/* A Q or DQ that a region can compute: 8 bits, constant, scale > 0. */
+bool qdq_is_rounding(const qdq_node *n);
+
+/* Is v a constant, or what a chain of Qs and DQs makes of one? */
+bool qdq_is_weight(const qdq_value *v);
+
+/* The node that alone reads v, in v's graph; NULL: none, several, or v is a graph output. */
+qdq_node *qdq_reader(const qdq_value *v);
+
+#endif
