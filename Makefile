@@ -66,7 +66,7 @@ $(BUILD)/libqdqopt.so.$(VERSION): $(LIB_OBJ)
 $(BUILD)/libqdqopt.so: $(BUILD)/libqdqopt.so.$(VERSION)
 	ln -sf $(<F) $(BUILD)/libqdqopt.so.$(SOVERSION) && ln -sf $(<F) $@
 $(BUILD)/qdqopt: $(CLI_OBJ) $(BUILD)/libqdqopt.a
-	$(CC) $(SAN) -o $@ $^ $(LDLIBS) $(shell pkg-config --libs libzip)
+	$(CC) $(SAN) -o $@ $^ $(LDLIBS) $(shell pkg-config --libs libzip libcjson)
 
 # ---- tests ----------------------------------------------------------------------------------------------------------
 # Each program's counts are appended to $(RESULTS) by test/count; `check` adds them up.
@@ -208,8 +208,8 @@ gpu-bundle: $(EXEC_OBJ) $(BUILD)/test/bench/gpu.o $(BUILD)/libqdqopt.a $(CLI_OBJ
 	rm -rf build/gpu && mkdir -p build/gpu/models build/gpu/lib
 	$(CC) -o build/gpu/run_exec $(EXEC_OBJ) $(BUILD)/libqdqopt.a $(GPU_LIBS)
 	$(CC) -o build/gpu/gpu $(BUILD)/test/bench/gpu.o $(BUILD)/libqdqopt.a $(GPU_LIBS)
-	$(CC) -o build/gpu/qdqopt $(CLI_OBJ) $(BUILD)/libqdqopt.a $(GPU_LIBS) -Wl,-rpath,'$$ORIGIN/lib' $(shell pkg-config --libs libzip)
-	cp $$(ldd build/gpu/qdqopt | awk '$$1 ~ /^lib(zip|z|bz2|lzma|zstd|crypto)\.so/ { print $$3 }') build/gpu/lib/
+	$(CC) -o build/gpu/qdqopt $(CLI_OBJ) $(BUILD)/libqdqopt.a $(GPU_LIBS) -Wl,-rpath,'$$ORIGIN/lib' $(shell pkg-config --libs libzip libcjson)
+	cp $$(ldd build/gpu/qdqopt | awk '$$1 ~ /^lib(zip|cjson|z|bz2|lzma|zstd|crypto)\.so/ { print $$3 }') build/gpu/lib/
 	cp $(or $(GPU_MODELS),test/models/*.onnx) build/gpu/models/
 	cp $(wildcard $(MODELS)/digits_test.npz) test/bench/gpu.py test/check_gpu test/check_digits.py build/gpu/
 	strip build/gpu/run_exec build/gpu/gpu build/gpu/qdqopt

@@ -198,7 +198,16 @@ QDQ_API qdq_status qdq_save_sink(qdq_model *m, qdq_write_fn *write, void *user, 
 /* ---- optimizing -----------------------------------------------------------------------------------------------------
  */
 
-#define QDQ_OPTIMIZE_OPTIONS_VERSION 1
+/* What operators are to compute in, by the names of the user's file ('*' stands for any characters, '?' for one; "#17"
+ * for the 17th node where it has no name). FLOAT and FLOAT16: it is kept out of INT8, and its Q and DQ stay around it as
+ * they are. INT8: rewrites within a bound that bring it there run for it as with allow_bounded. */
+typedef struct qdq_precision {
+	const char *nodes;
+	qdq_type type;
+} qdq_precision;
+
+/* A caller that was compiled with version 1 (without what is marked) goes on working. */
+#define QDQ_OPTIMIZE_OPTIONS_VERSION 2
 typedef struct qdq_optimize_options {
 	uint32_t version;
 	int exact;	    /* not 0: only rewrites that change no result by any bit */
@@ -208,6 +217,9 @@ typedef struct qdq_optimize_options {
 	/* called after each pass with the number of its changes; a status other than QDQ_OK ends the call */
 	qdq_status (*after_pass)(void *user, const char *pass, uint64_t changes);
 	void *user;
+	/* since version 2 */
+	const qdq_precision *precisions; /* borrowed for the call; of several that match a node the last counts */
+	size_t n_precisions;
 } qdq_optimize_options;
 
 /* Moves, cancels and fuses quantization. QDQ_EUSAGE (an unknown pass), QDQ_EMODEL, QDQ_ENOMEM. */

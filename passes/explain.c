@@ -144,12 +144,6 @@ static bool on_codes(const qdq_node *n)
 	return any && n->n_outputs > 0 && n->outputs[0] != NULL && qdq_type_is_int8(n->outputs[0]->type);
 }
 
-static bool has_int8_form(const qdq_node *n)
-{
-	return n->op->cls == QDQ_CLASS_MONO || n->op->cls == QDQ_CLASS_MOVE || n->op->id == QDQ_OP_Add ||
-	       n->op->id == QDQ_OP_Mul || (n->op->cls == QDQ_CLASS_REDUCE && n->op->family == QDQ_FAMILY_POOL);
-}
-
 static const qdq_node *float_reader(const qdq_value *v)
 {
 	for (const qdq_use *u = v->uses; u != NULL; u = u->next)
@@ -182,6 +176,8 @@ static void explain_between(qdq_run *r, const qdq_node *n)
 		if (quantized != 0 && first.code == QDQ_REASON_INPUT_FLOAT)
 			first.code = QDQ_REASON_OPERAND_FLOAT;
 		qdq_declined(r, "explain.reason", n->origin, &first);
+	} else if (!qdq_precision_int8(n, r->options->target, &why)) {
+		qdq_declined(r, "explain.reason", n->origin, &why);
 	} else if (n->outputs[0] != NULL) {
 		say(r, n, QDQ_REASON_NEEDS_BOTH, n->outputs[0], float_reader(n->outputs[0]), "its output");
 	}
@@ -210,8 +206,11 @@ static void explain_node(qdq_run *r, const qdq_node *n)
 {
 	qdq_reason why = {0};
 
-	if (n->op->cls == QDQ_CLASS_CONTRACT) {
-		if (!qdq_contract_int8(n, &why)) {
+	if (qdq_kept_float(n)) {
+		say(r, n, QDQ_REASON_KEPT_FLOAT, n->n_outputs > 0 ? n->outputs[0] : NULL, NULL,
+		    qdq_type_text(n->wanted));
+	} else if (n->op->cls == QDQ_CLASS_CONTRACT) {
+		if (!qdq_contract_int8(n, &why) || !qdq_precision_int8(n, r->options->target, &why)) {
 			const qdq_node *dq = qdq_def(qdq_in(n, 0), QDQ_OP_DequantizeLinear);
 
 			if (dq != NULL && from_dynamic(qdq_in(dq, 0)))
@@ -224,7 +223,7 @@ static void explain_node(qdq_run *r, const qdq_node *n)
 		explain_form(r, n);
 	} else if (on_codes(n)) {
 		return;
-	} else if (has_int8_form(n) && n->n_outputs > 0) {
+	} else if (qdq_precision_listed(n, r->options->target) && n->n_outputs > 0) {
 		explain_between(r, n);
 	} else {
 		say(r, n, QDQ_REASON_FLOAT_ONLY, n->n_outputs > 0 ? n->outputs[0] : NULL, NULL, n->op_type);

@@ -107,7 +107,7 @@ static qdq_node *reader(const struct builder *b, const qdq_value *v)
 {
 	const qdq_use *u = qdq_only_use(v);
 
-	return u != NULL && u->node->graph == b->graph ? u->node : NULL;
+	return u != NULL && u->node->graph == b->graph && !qdq_kept_float(u->node) ? u->node : NULL;
 }
 
 /* May the step n, which reads v, be part of the epilogue of a contraction? */
@@ -248,7 +248,7 @@ static void fuse_contraction(qdq_run *r, qdq_node *n)
 							    : QDQ_REGION_CONV;
 	qdq_reason why;
 
-	if (!qdq_contract_int8(n, &why))
+	if (qdq_kept_float(n) || !qdq_contract_int8(n, &why) || !qdq_precision_int8(n, r->options->target, &why))
 		return;
 	if (qdq_def(qdq_in(n, 2), QDQ_OP_DequantizeLinear) != NULL && !qdq_bias_scale_fits(n)) {
 		why = (qdq_reason){.code = QDQ_REASON_BIAS_SCALE, .operand = qdq_in(n, 2)->name};
@@ -332,7 +332,9 @@ static void fuse_requantize(qdq_run *r, qdq_node *q)
 
 static void fuse_other(qdq_run *r, qdq_node *n)
 {
-	if (qdq_out(n, 0) == NULL)
+	qdq_reason why;
+
+	if (qdq_out(n, 0) == NULL || qdq_kept_float(n) || !qdq_precision_int8(n, r->options->target, &why))
 		return;
 	if (n->op->family == QDQ_FAMILY_CONCAT && qdq_type_is_int8(n->outputs[0]->type))
 		fuse_code_concat(r, n);

@@ -463,6 +463,8 @@ bool qdq_passes_operator(const qdq_node *n, const qdq_params *p, bool toward_out
 	*why = (qdq_reason){0};
 	if ((n->op->cls != QDQ_CLASS_MOVE && n->op->cls != QDQ_CLASS_MONO) || qdq_out(n, 0) == NULL)
 		return false;
+	if (qdq_kept_float(n))
+		return refuse(why, QDQ_REASON_KEPT_FLOAT, n->outputs[0]->name, qdq_type_text(n->wanted));
 	if (!qdq_params_movable(p, why))
 		return false;
 	if (n->op->cls == QDQ_CLASS_MONO && !p->positive)

@@ -32,6 +32,12 @@ bool qdq_params_movable(const qdq_params *p, qdq_reason *why);
 /* Is v a DequantizeLinear's output with movable parameters? Its node, else NULL. */
 qdq_node *qdq_dequantized(const qdq_value *v, qdq_params *p);
 
+/* May n run in INT8 for this target, with the codes that it reads and those that Qs make of its result? True where the
+ * table has no row for it. What it asks of floats is nothing. (passes/precision.c) */
+bool qdq_precision_int8(const qdq_node *n, qdq_target target, qdq_reason *why);
+/* Has the table a row for n? Else it has no INT8 form of its own. */
+bool qdq_precision_listed(const qdq_node *n, qdq_target target);
+
 /* Can this contraction run in INT8: codes behind all data inputs, scales that can leave the sum, a sum that fits 32
  * bits? (passes/contract.c) */
 bool qdq_contract_int8(const qdq_node *n, qdq_reason *why);

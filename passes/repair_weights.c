@@ -223,6 +223,10 @@ static void complete(qdq_run *r, qdq_node *n, uint32_t index)
 
 	if (w.tensor == NULL || !qdq_contract_operand(n, 1 - index, &x, &why))
 		return;
+	if (!qdq_precision_int8(n, r->options->target, &why)) { /* it would not be INT8 all the same */
+		qdq_declined(r, "repair_weights.complete", n->origin, &why);
+		return;
+	}
 	w.axis = channel_axis(r, n, index);
 	if (r->options->exact) {
 		decline(r, n, index, QDQ_REASON_NOT_EXACT, NULL);
@@ -251,7 +255,7 @@ static void run(qdq_run *r)
 	if (!qdq_model_has_class(r->model, QDQ_CLASS_CONTRACT))
 		return;
 	for (qdq_node *n = r->graph->first; n != NULL; n = qdq_after(n)) {
-		if (n->op->cls != QDQ_CLASS_CONTRACT || qdq_out(n, 0) == NULL)
+		if (n->op->cls != QDQ_CLASS_CONTRACT || qdq_out(n, 0) == NULL || qdq_kept_float(n))
 			continue;
 		complete(r, n, 1);
 		if (n->op->id == QDQ_OP_Gemm || n->op->id == QDQ_OP_MatMul)

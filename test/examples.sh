@@ -184,8 +184,9 @@ library() {
 
 words() { # help, version, wrong words
 	exits 0 "--version" "$qdqopt" --version
-	exits 0 "--list-rules" "$qdqopt" --list-rules
 	says "^qdqopt $version$"
+	exits 0 "--list-rules" "$qdqopt" --list-rules
+	says '^  cancel\.pair '
 	for command in "" inspect explain run compare; do
 		exits 0 "--help $command" "$qdqopt" $command --help
 		says '^usage: qdqopt'
@@ -215,6 +216,14 @@ words() { # help, version, wrong words
 	exits 2 "an unknown target" "$qdqopt" "$cnn" "$work/o.onnx" --target=abacus
 	exits 2 "a report of another kind" "$qdqopt" "$cnn" "$work/o.onnx" --report=o.pdf
 	exits 2 "a percentage above 100" "$qdqopt" "$cnn" "$work/o.onnx" --require-int8 101
+	exits 2 "a precision of no type" "$qdqopt" "$cnn" "$work/o.onnx" --precision "/f/Gemm"
+	exits 2 "a precision of another type" "$qdqopt" "$cnn" "$work/o.onnx" --precision "/f/Gemm=int4"
+	exits 2 "nothing to keep" "$qdqopt" "$cnn" "$work/o.onnx" --keep-float=
+	exits 2 "a file of precisions that is missing" "$qdqopt" "$cnn" "$work/o.onnx" --precision-file "$work/missing.json"
+	echo '["/f/Gemm"]' >"$work/list.json"
+	exits 2 "a file of precisions that is a list" "$qdqopt" "$cnn" "$work/o.onnx" --precision-file "$work/list.json"
+	echo '{"*": "int8", "/f/Gemm": 8}' >"$work/number.json"
+	exits 2 "a file of precisions with a number" "$qdqopt" "$cnn" "$work/o.onnx" --precision-file "$work/number.json"
 	exits 2 "exact and bounded" "$qdqopt" "$cnn" "$work/o.onnx" --exact --allow=bounded
 	exits 2 "a value for --quiet" "$qdqopt" "$cnn" "$work/o.onnx" --quiet=yes
 	exits 2 "an option without its value" "$qdqopt" "$cnn" "$work/o.onnx" --emit
@@ -234,6 +243,14 @@ results() { # what goes well
 	head -n 2 "$work/out" | grep -q '^INT8: 4 of 4 weighted operators, 100 %'
 	verdict $? "the report does not begin with the coverage"
 	same "the same twice" "$work/a.onnx" "$work/b.onnx"
+	echo '{"*": "int8", "/f/*": "fp32"}' >"$work/precisions.json"
+	exits 0 "--precision-file" "$qdqopt" inspect "$cnn" --precision-file "$work/precisions.json"
+	says '^INT8: 3 of 4 weighted'
+	says 'kept-float'
+	exits 0 "--keep-float, then --precision" "$qdqopt" inspect "$cnn" --keep-float '*' --precision '/f/*=int8'
+	says '^INT8: 1 of 4 weighted'
+	exits 0 "--keep-float of nobody" "$qdqopt" inspect "$cnn" --keep-float nobody
+	complains "no operator is called 'nobody'"
 	exits 0 "--report=FILE" "$qdqopt" "$cnn" "$work/b.onnx" --report="$work/r.json"
 	try "the report is JSON" "$PYTHON" -c 'import json, sys; json.load(open(sys.argv[1]))' "$work/r.json"
 	exits 0 "standard input" sh -c "'$qdqopt' - '$work/b.onnx' <'$cnn'"

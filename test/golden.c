@@ -2,7 +2,7 @@
  *
  * golden.c -- graphs and what becomes of them: test/golden/PASS/NAME.onnxtxt
  *
- *   # RUN: --passes=sink_dq,cancel --exact --allow=bounded --target=tensorrt --random        all optional; random: it cannot be compared by running it
+ *   # RUN: --passes=sink_dq,cancel --exact --allow=bounded --target=tensorrt --keep-float=GLOB --precision=GLOB=int8 --random    all optional; random: it cannot be compared by running it
  *   <ir_version: 8 …> g (…) => (…) { … }           the input
  *   # ==>
  *   <ir_version: 8 …> g (…) => (…) { … }           what it is to become
@@ -28,7 +28,7 @@ static bool bless;
 typedef struct golden {
 	const char *path;
 	text file;
-	char passes[512], target[16];
+	char passes[512], target[16], keep[64], precision[64];
 	bool exact, bounded, random;
 	const char *input, *tail; /* NULL: no mark */
 	size_t input_size;
@@ -78,6 +78,8 @@ static void split(golden *c)
 	end = run + strcspn(run, "\n");
 	option_value(run, end, "--passes=", c->passes, sizeof c->passes);
 	option_value(run, end, "--target=", c->target, sizeof c->target);
+	option_value(run, end, "--keep-float=", c->keep, sizeof c->keep);
+	option_value(run, end, "--precision=", c->precision, sizeof c->precision);
 	c->exact = option_given(run, end, "--exact");
 	c->bounded = option_given(run, end, "--allow=bounded");
 	c->random = option_given(run, end, "--random");
@@ -193,9 +195,29 @@ static void write_back(const golden *c, const char *got)
 	fclose(file);
 }
 
+/* Of --keep-float and --precision. */
+static size_t take_precisions(golden *c, qdq_precision *out)
+{
+	char *equals = strrchr(c->precision, '=');
+	size_t count = 0;
+
+	if (c->keep[0] != '\0')
+		out[count++] = (qdq_precision){c->keep, QDQ_TYPE_FLOAT};
+	if (equals != NULL) {
+		*equals = '\0';
+		out[count++] = (qdq_precision){c->precision, strcmp(equals + 1, "int8") == 0   ? QDQ_TYPE_INT8
+							     : strcmp(equals + 1, "fp16") == 0 ? QDQ_TYPE_FLOAT16
+											       : QDQ_TYPE_FLOAT};
+	}
+	return count;
+}
+
 static bool optimize(golden *c)
 {
+	qdq_precision precisions[2];
 	const qdq_optimize_options options = {.version = QDQ_OPTIMIZE_OPTIONS_VERSION,
+					      .precisions = precisions,
+					      .n_precisions = take_precisions(c, precisions),
 					      .exact = c->exact,
 					      .allow_bounded = c->bounded,
 					      .target = c->target[0] != '\0' ? c->target : NULL,

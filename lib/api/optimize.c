@@ -9,6 +9,7 @@
 struct optimize {
 	qdq_model *m;
 	qdq_optimize_options options;
+	qdq_override *overrides;
 };
 
 static double now(void)
@@ -18,6 +19,26 @@ static double now(void)
 	return clock_gettime(CLOCK_MONOTONIC, &t) == 0 ? (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6 : 0;
 }
 
+/* Names and types, copied: events and marks outlive the call. */
+static void check_precisions(struct optimize *o)
+{
+	const qdq_optimize_options *given = &o->options;
+
+	if (given->n_precisions != 0 && given->precisions == NULL)
+		qdq_misuse(o->m, "there are %zu precisions, but the list is NULL", given->n_precisions);
+	o->overrides = qdq_array(&o->m->arena, qdq_override, given->n_precisions);
+	for (size_t i = 0; i < given->n_precisions; i++) {
+		const qdq_precision *p = &given->precisions[i];
+
+		if (p->nodes == NULL || *p->nodes == '\0')
+			qdq_misuse(o->m, "precision %zu names no nodes", i);
+		if (p->type != QDQ_TYPE_FLOAT && p->type != QDQ_TYPE_FLOAT16 && p->type != QDQ_TYPE_INT8)
+			qdq_misuse(o->m, "'%s' cannot be %s: there are float, float16 and int8", p->nodes,
+				   qdq_type_text(p->type));
+		o->overrides[i] = (qdq_override){qdq_copy(&o->m->arena, p->nodes, strlen(p->nodes)), p->type};
+	}
+}
+
 static void optimize(void *arg)
 {
 	struct optimize *o = arg;
@@ -25,23 +46,26 @@ static void optimize(void *arg)
 	qdq_target target = QDQ_TARGET_CUDA;
 	double start = now();
 
-	if (given->version != QDQ_OPTIMIZE_OPTIONS_VERSION)
-		qdq_misuse(o->m, "qdq_optimize_options has version %u, this library knows %d", given->version,
+	if (given->version == 0 || given->version > QDQ_OPTIMIZE_OPTIONS_VERSION)
+		qdq_misuse(o->m, "qdq_optimize_options has version %u, this library knows 1 to %d", given->version,
 			   QDQ_OPTIMIZE_OPTIONS_VERSION);
 	if (given->target != NULL && !qdq_target_find(given->target, &target))
 		qdq_misuse(o->m, "unknown target '%s': there are cuda, tensorrt and ort-cpu", given->target);
 	if (given->exact && given->allow_bounded)
 		qdq_misuse(o->m, "exact and allow_bounded exclude each other");
+	check_precisions(o);
 	qdq_settle(o->m);
 	o->m->target = qdq_target_names[target];
-	qdq_run_passes(
-	    o->m,
-	    &(qdq_driver_options){
-		.pass = {.exact = given->exact != 0, .allow_bounded = given->allow_bounded != 0, .target = target},
-		.passes = given->passes,
-		.after_pass = given->after_pass,
-		.user = given->user,
-	    });
+	qdq_run_passes(o->m, &(qdq_driver_options){
+				 .pass = {.exact = given->exact != 0,
+					  .allow_bounded = given->allow_bounded != 0,
+					  .target = target,
+					  .overrides = o->overrides,
+					  .n_overrides = given->n_precisions},
+				 .passes = given->passes,
+				 .after_pass = given->after_pass,
+				 .user = given->user,
+			     });
 	o->m->milliseconds += now() - start;
 }
 
@@ -49,7 +73,9 @@ qdq_status qdq_optimize(qdq_model *m, const qdq_optimize_options *options)
 {
 	struct optimize o = {.m = m, .options = {.version = QDQ_OPTIMIZE_OPTIONS_VERSION}};
 
-	if (options != NULL)
+	if (options != NULL && options->version == 1) /* shorter: what came later stays as by default */
+		memcpy(&o.options, options, offsetof(qdq_optimize_options, precisions));
+	else if (options != NULL)
 		o.options = *options;
 	return qdq_change(m, optimize, &o);
 }

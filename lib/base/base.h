@@ -99,6 +99,8 @@ qdq_name qdq_find_name(const qdq_names *names, const char *s); /* NULL where s w
 qdq_name qdq_unique_name(qdq_names *names, const char *base);
 void qdq_prefetch_name(const qdq_names *names, const char *s);	 /* it will be interned soon */
 bool qdq_any_name_has(const qdq_names *names, const char *part); /* O(names) */
+/* Does `name` match `pattern`, where * stands for any characters and ? for one? */
+bool qdq_glob(const char *pattern, const char *name);
 uint64_t qdq_hash(const void *data, size_t size, uint64_t seed);
 
 /* ---- map.c: pointer keys (so interned names too) to pointers ------------------------------------------------- */

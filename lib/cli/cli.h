@@ -36,6 +36,8 @@ typedef struct arguments {
 	qdq_emit emit;
 	bool exact, bounded, quiet;
 	const char *passes, *target, *print_after;
+	qdq_precision *precisions;
+	size_t n_precisions;
 	double require;			 /* percent; negative: not given */
 	const char *inputs[MOST_INPUTS]; /* NAME=FILE.npy or FILE.npz */
 	int n_inputs;
@@ -55,6 +57,12 @@ typedef struct arguments {
 
 /* arguments.c: false after a message on stderr. */
 bool parse_arguments(arguments *out, int argc, char **argv);
+/* precisions.c: setters of options, as in arguments.c; what all optimizing commands say to the library */
+bool set_precision(arguments *a, const char *value);
+bool set_keep_float(arguments *a, const char *value);
+bool set_precision_file(arguments *a, const char *value);
+void free_precisions(arguments *a);
+qdq_optimize_options optimize_options(const arguments *a);
 /* help.c */
 void print_help(command c);
 void print_rules(void);

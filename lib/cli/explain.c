@@ -27,13 +27,7 @@ static int explain_code(const char *code)
 
 static qdq_status explain_node(const arguments *a, qdq_ctx *ctx, void **held)
 {
-	qdq_optimize_options o = {
-	    .version = QDQ_OPTIMIZE_OPTIONS_VERSION,
-	    .exact = a->exact,
-	    .allow_bounded = a->bounded,
-	    .passes = a->passes,
-	    .target = a->target,
-	};
+	qdq_optimize_options o = optimize_options(a);
 	const qdq_report *report;
 	qdq_model *m;
 	qdq_status status = load_input(&m, ctx, a->words[0], held);

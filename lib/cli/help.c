@@ -25,6 +25,11 @@ static const char *const texts[] = {
 	"  --allow=bounded         also rewrites that change results within a stated bound\n"
 	"  --require-int8 PERCENT  exit with 6 where fewer multiply-accumulates run in INT8\n"
 	"  --target TARGET         cuda (the default), tensorrt or ort-cpu: whom the result is for\n"
+	"  --keep-float NODE       a name or glob: these operators stay in float, with the Q and DQ around them; may "
+	"be "
+	"repeated\n"
+	"  --precision NODE=TYPE   int8, fp16 or fp32: what they are to compute in; the last that matches counts\n"
+	"  --precision-file FILE   a JSON object of such: {\"/head/*\": \"fp32\"}\n"
 	"  --passes LIST           names with commas between; none; -NAME leaves one out (see below)\n"
 	"  --print-after PASS      print the network to stderr after that pass\n"
 	"  --quiet                 errors only\n"
@@ -32,6 +37,7 @@ static const char *const texts[] = {
 	"  --help, --version\n",
     [COMMAND_INSPECT] =
 	"usage: qdqopt inspect IN [--report=FILE] [--exact] [--allow=bounded] [--passes LIST]\n"
+	"                         [--keep-float NODE] [--precision NODE=TYPE] [--precision-file FILE]\n"
 	"                         [--print-after PASS] [--require-int8 PERCENT] [--target TARGET] [--quiet]\n"
 	"\n"
 	"Optimizes IN in memory and prints the report. Nothing is written, but FILE where it is given\n"

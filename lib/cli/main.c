@@ -4,27 +4,32 @@
  */
 #include "cli.h"
 
-int main(int argc, char **argv)
+static int run_command(const arguments *a)
 {
-	arguments a;
-
-	if (!parse_arguments(&a, argc, argv))
-		return -QDQ_EUSAGE;
-	switch (a.command) {
+	switch (a->command) {
 	case COMMAND_HELP:
 		return -flush_stream(stdout, "standard output");
 	case COMMAND_VERSION:
 		printf("qdqopt %s\n", qdq_version());
 		return -flush_stream(stdout, "standard output");
 	case COMMAND_EXPLAIN:
-		return run_explain(&a);
+		return run_explain(a);
 	case COMMAND_RUN:
-		return run_network(&a);
+		return run_network(a);
 	case COMMAND_COMPARE:
-		return run_compare(&a);
+		return run_compare(a);
 	case COMMAND_BENCH:
-		return run_bench(&a);
+		return run_bench(a);
 	default:
-		return run_optimize(&a);
+		return run_optimize(a);
 	}
+}
+
+int main(int argc, char **argv)
+{
+	arguments a;
+	int status = parse_arguments(&a, argc, argv) ? run_command(&a) : -QDQ_EUSAGE;
+
+	free_precisions(&a);
+	return status;
 }

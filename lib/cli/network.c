@@ -10,11 +10,7 @@
 static qdq_status make_ready(network *n)
 {
 	const arguments *a = n->arguments;
-	qdq_optimize_options how = {.version = QDQ_OPTIMIZE_OPTIONS_VERSION,
-				    .exact = a->exact,
-				    .allow_bounded = a->bounded,
-				    .passes = a->passes,
-				    .target = a->target};
+	qdq_optimize_options how = optimize_options(a);
 	qdq_status status = load_input(&n->model, n->ctx, a->words[0], &n->held);
 
 	if (status == QDQ_OK)

@@ -30,17 +30,11 @@ static qdq_status after_pass(void *user, const char *pass, uint64_t changes)
 static qdq_status optimize(job *j)
 {
 	const arguments *a = j->arguments;
-	qdq_optimize_options o = {
-	    .version = QDQ_OPTIMIZE_OPTIONS_VERSION,
-	    .exact = a->exact,
-	    .allow_bounded = a->bounded,
-	    .passes = a->passes,
-	    .target = a->target,
-	    .after_pass = a->print_after != NULL ? after_pass : NULL,
-	    .user = j,
-	};
+	qdq_optimize_options o = optimize_options(a);
 	qdq_status status = load_input(&j->model, j->ctx, a->words[0], &j->held);
 
+	o.after_pass = a->print_after != NULL ? after_pass : NULL;
+	o.user = j;
 	return status != QDQ_OK ? status : qdq_optimize(j->model, &o);
 }
 

@@ -87,6 +87,7 @@ static void copy_node(struct copy *c, const qdq_node *n, qdq_graph *to)
 	copy->overload = qdq_intern(&c->to->names, n->overload);
 	copy->function = n->function != NULL ? qdq_map_get(&c->functions, n->function) : NULL;
 	copy->origin = n->origin;
+	copy->wanted = n->wanted;
 	copy->foreign = n->foreign;
 	copy_attrs(c, n, copy);
 	if (n->region != NULL) {

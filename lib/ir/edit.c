@@ -181,6 +181,7 @@ qdq_node *qdq_node_clone(qdq_node *n, qdq_node *before)
 			       *n->name == '\0' ? n->name : qdq_unique_name(&m->names, n->name), n->n_inputs, inputs,
 			       n->n_outputs, outputs);
 	copy->overload = n->overload;
+	copy->wanted = n->wanted;
 	copy->attrs = qdq_array(&m->arena, qdq_attr, n->n_attrs);
 	copy->n_attrs = n->n_attrs;
 	if (n->n_attrs != 0)

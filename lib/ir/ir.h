@@ -284,6 +284,7 @@ struct qdq_node {
 	qdq_region *region;		     /* of QDQ_OP_REGION */
 	const struct qdq_function *function; /* of a call of a model-local function */
 	const qdq_origin *origin;
+	qdq_type wanted;     /* what the user wants it to compute in: FLOAT, FLOAT16, INT8; NONE: nothing was said */
 	const void *foreign; /* lib/onnx's NodeProto: doc string, metadata, unknown fields */
 };
 
@@ -456,6 +457,11 @@ static inline qdq_type qdq_value_told_type(const qdq_value *v)
 static inline const qdq_shape *qdq_value_told_shape(const qdq_value *v)
 {
 	return v->declared ? v->said_shape : v->shape;
+}
+/* Has the user excepted n from INT8? */
+static inline bool qdq_kept_float(const qdq_node *n)
+{
+	return n->wanted == QDQ_TYPE_FLOAT || n->wanted == QDQ_TYPE_FLOAT16;
 }
 /* The node that defines v, if it is of this operator. */
 static inline qdq_node *qdq_def(const qdq_value *v, qdq_op_id id)

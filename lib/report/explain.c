@@ -16,30 +16,6 @@ struct index {
 	qdq_map regions; /* name, by its pointer -> region */
 };
 
-/* Does `name` match `pattern`, where * stands for any characters and ? for one? Linear but for the last star. */
-static bool matches(const char *pattern, const char *name)
-{
-	const char *star = NULL, *resume = NULL;
-
-	while (*name != '\0') {
-		if (*pattern == '*') {
-			star = pattern++;
-			resume = name;
-		} else if (*pattern == '?' || *pattern == *name) {
-			pattern++;
-			name++;
-		} else if (star != NULL) {
-			pattern = star + 1;
-			name = ++resume;
-		} else {
-			return false;
-		}
-	}
-	while (*pattern == '*')
-		pattern++;
-	return *pattern == '\0';
-}
-
 static void put_list(qdq_writer *w, const char *const *items, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -172,7 +148,7 @@ static qdq_status put_matches(const struct index *x, const char *node, qdq_write
 		const qdq_origin *o = r->m->origins.items[i];
 		const qdq_report_op *op;
 
-		if (o == NULL || !matches(node, qdq_origin_label(o, room)))
+		if (o == NULL || !qdq_glob(node, qdq_origin_label(o, room)))
 			continue;
 		op = i < r->n_origins && r->op_of[i] != 0 ? &r->ops[r->op_of[i] - 1] : NULL;
 		if (any)

@@ -267,6 +267,7 @@ static void put_rewrites(qdq_writer *w, const qdq_report *r)
 	    {"read_integer.", "integer product read as Q/DQ", "integer products read as Q/DQ"},
 	    {"fold.", "constant computed", "constants computed"},
 	    {"fold_bn.", "BatchNormalization folded", "BatchNormalizations folded"},
+	    {"precision.", "operator set as asked", "operators set as asked"},
 	    {"repair_weights.", "weight quantized", "weights quantized"},
 	    {"absorb_cast.", "Cast absorbed", "Casts absorbed"},
 	    {"sink_dq.", "DQ sunk", "DQ sunk"},

@@ -51,10 +51,18 @@ typedef enum qdq_target {
 extern const char *const qdq_target_names[QDQ_TARGETS]; /* "cuda", "tensorrt", "ort-cpu" */
 bool qdq_target_find(const char *name, qdq_target *out);
 
+/* What operators whose name matches a glob are to compute in: FLOAT, FLOAT16 or INT8. */
+typedef struct qdq_override {
+	const char *glob;
+	qdq_type type;
+} qdq_override;
+
 typedef struct qdq_pass_options {
 	bool exact;	    /* EXACT rewrites only */
 	bool allow_bounded; /* BOUNDED ones too */
 	qdq_target target;
+	const qdq_override *overrides; /* of several that match, the last counts */
+	size_t n_overrides;
 } qdq_pass_options;
 
 /* What a running pass has at hand. */

@@ -120,6 +120,42 @@ START_TEST(inserts_moves_and_removes_pairs)
 }
 END_TEST
 
+/* What the struct was when there was version 1. */
+struct first_options {
+	uint32_t version;
+	int exact, allow_bounded;
+	const char *passes, *target;
+	qdq_status (*after_pass)(void *user, const char *pass, uint64_t changes);
+	void *user;
+};
+
+START_TEST(takes_old_and_new_options)
+{
+	struct first_options *old = calloc(1, sizeof *old); /* of this size: nothing behind it may be read */
+	qdq_precision precision = {"no such node", QDQ_TYPE_FLOAT};
+	qdq_optimize_options o = {.version = QDQ_OPTIMIZE_OPTIONS_VERSION, .precisions = &precision, .n_precisions = 1};
+	size_t before = qdq_diagnostic_count(ctx);
+
+	old->version = 1;
+	old->passes = "none";
+	ck_assert_int_eq(qdq_optimize(m, (const qdq_optimize_options *)(const void *)old), QDQ_OK);
+	free(old);
+	ck_assert_int_eq(qdq_optimize(m, &o), QDQ_OK);
+	ck_assert_uint_eq(qdq_diagnostic_count(ctx), before + 1);
+	ck_assert_ptr_nonnull(strstr(qdq_diagnostic_get(ctx, before)->message, "no operator is called 'no such node'"));
+	precision.type = QDQ_TYPE_INT16;
+	refused(qdq_optimize(m, &o), "cannot be int16");
+	precision.nodes = NULL;
+	refused(qdq_optimize(m, &o), "names no nodes");
+	o.precisions = NULL;
+	refused(qdq_optimize(m, &o), "the list is NULL");
+	o.version = 0;
+	refused(qdq_optimize(m, &o), "version 0");
+	o.version = QDQ_OPTIMIZE_OPTIONS_VERSION + 1;
+	refused(qdq_optimize(m, &o), "this library knows 1 to");
+}
+END_TEST
+
 START_TEST(refuses_wrong_uses)
 {
 	static const int64_t dims[] = {1};
@@ -284,6 +320,7 @@ Suite *api_suite(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, walks_what_was_built);
 	tcase_add_test(t, inserts_moves_and_removes_pairs);
+	tcase_add_test(t, takes_old_and_new_options);
 	tcase_add_test(t, refuses_wrong_uses);
 	tcase_add_test(t, takes_null);
 	tcase_add_test(t, saving_leaves_the_model_as_it_is);
