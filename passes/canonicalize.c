@@ -8,6 +8,8 @@
  *   com.microsoft Q, DQ              =>   ai.onnx Q, DQ           where the opset has the same operator
  *   x -- Q -- Clip(a, b) -- DQ -- y  =>   x -- Clip(DQ(a), DQ(b)) -- Q -- DQ -- y       as Brevitas narrows the codes
  *
+ *   (what nobody reads, and all but one of equal operators, as in cleanup)
+ *
  *   When    always; the Clip of codes only where Q gives its bounds back, and nobody else reads in between
  *   Keeps   names of graph inputs and outputs
  *   Exact   EXACT
@@ -204,6 +206,7 @@ static void run(qdq_run *r)
 			break;
 		}
 	}
+	qdq_merge_equal(r); /* in this form; what reads them is several readers of one tensor, not of two */
 }
 
 static const qdq_rule rules[] = {

@@ -125,7 +125,7 @@ static void merge(qdq_run *r, qdq_node *n, qdq_node *into)
 	qdq_applied(r, "cleanup.merge", QDQ_EXACT, 0, origin);
 }
 
-static void merge_equal(qdq_run *r)
+void qdq_merge_equal(qdq_run *r)
 {
 	int patience; /* nodes that only look alike */
 	qdq_map seen;
@@ -160,7 +160,7 @@ static void run(qdq_run *r)
 
 	qdq_drop_dead(r);
 	before = r->changes;
-	merge_equal(r);
+	qdq_merge_equal(r);
 	if (r->changes != before)
 		qdq_drop_dead(r);
 	qdq_graph_drop_constants(r->graph);

@@ -64,7 +64,8 @@ bool qdq_integer_reads(const qdq_node *n, qdq_reason *why);
  * (passes/fold.c) */
 bool qdq_fold_node(qdq_run *r, qdq_node *n);
 
-/* Nodes that nothing reads go. (passes/cleanup.c) */
+/* Nodes that nothing reads go; of equal operators with equal inputs one stays. (passes/cleanup.c) */
 void qdq_drop_dead(qdq_run *r);
+void qdq_merge_equal(qdq_run *r);
 
 #endif
