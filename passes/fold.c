@@ -232,12 +232,15 @@ static void fold_dimensions(qdq_run *r)
 static void run(qdq_run *r)
 {
 	struct folding f = {.run = r};
+	uint64_t before = r->changes;
 
 	fold_dimensions(r);
 	f.results = qdq_array(&r->scratch, struct folded, r->model->n_values);
 	for (qdq_node *n = r->graph->first; n != NULL; n = qdq_after(n))
 		try_fold(&f, n);
 	settle(&f);
+	if (r->changes != before)
+		qdq_drop_dead(r); /* the Shape behind an operator would be a float reader of its result */
 }
 
 static const qdq_rule rules[] = {

@@ -12,7 +12,7 @@
  *
  *   When    LayerNormalization, RMSNormalization, GroupNormalization, InstanceNormalization, Softmax and their kin;
  *           LayerNorm and RMSNorm from their parts, whose inner values nobody else reads. DQs in front, up to three Adds
- *           (with their roundings) that no product's epilogue will take, Qs behind. The last sum may have other readers:
+ *           (with their roundings) that no product's epilogue will take, rows of embedding tables, Qs behind. The last sum may have other readers:
  *           it is a further output
  *   Keeps   every node and every name; a DQ that others read is cloned
  *   Exact   EXACT: a region is the very nodes that it replaced
@@ -289,6 +289,17 @@ static qdq_node *sum_behind(const struct norm *k, const qdq_value *v, qdq_node *
 	return free_sum(k, qdq_in(*q, 0));
 }
 
+/* The row of an embedding table that v is, as it is or dequantized, if nobody else wants it. */
+static void take_lookup(struct norm *k, const qdq_value *v)
+{
+	qdq_node *dq = qdq_def(v, QDQ_OP_DequantizeLinear);
+	qdq_node *gather = qdq_def(dq != NULL ? qdq_in(dq, 0) : v, QDQ_OP_Gather);
+
+	if (gather != NULL && gather->graph == k->run->graph && qdq_in(gather, 0) != NULL &&
+	    qdq_is_weight(qdq_in(gather, 0)) && qdq_outline_holds_readers(&k->out, gather))
+		qdq_outline_take(&k->out, gather);
+}
+
 /* Sums of sums come in only where nobody else reads the inner one: else what reads it might lead back. */
 static void take_operands(struct norm *k, const qdq_node *sum, int *sums)
 {
@@ -300,6 +311,7 @@ static void take_operands(struct norm *k, const qdq_node *sum, int *sums)
 			continue;
 		inner = sum_behind(k, v, &q, &dq);
 		qdq_outline_take_dequantizer(&k->out, v);
+		take_lookup(k, v);
 		if (inner == NULL || *sums == MOST_SUMS || qdq_reader(v) == NULL ||
 		    (q != NULL && (qdq_reader(q->outputs[0]) == NULL || qdq_reader(inner->outputs[0]) == NULL)))
 			continue;
@@ -318,6 +330,7 @@ static void take_sum(struct norm *k)
 	int sums = 1;
 
 	qdq_outline_take_dequantizer(&k->out, k->x);
+	take_lookup(k, k->x);
 	if (sum == NULL)
 		return;
 	if (q != NULL)

@@ -252,6 +252,15 @@ static bool is_data(const qdq_value *v)
 	return false;
 }
 
+/* Are rows of v looked up? Then it is an activation, though it be constant. */
+static bool is_table(const qdq_value *v)
+{
+	for (const qdq_use *u = v->uses; u != NULL; u = u->next)
+		if (u->node->op->cls == QDQ_CLASS_MOVE && qdq_op_data_input(u->node, qdq_use_index(u)))
+			return true;
+	return false;
+}
+
 bool qdq_region_reads_codes(const qdq_node *region)
 {
 	const qdq_graph *body = region->region->body;
@@ -263,8 +272,8 @@ bool qdq_region_reads_codes(const qdq_node *region)
 	for (size_t i = 0; kind == QDQ_REGION_NORM && i < body->inputs.count; i++) {
 		const qdq_value *v = body->inputs.items[i];
 
-		if (qdq_type_get(v->type)->is_float && qdq_value_constant(region->inputs[i].value) == NULL &&
-		    is_data(v))
+		if (qdq_type_get(v->type)->is_float && is_data(v) &&
+		    (qdq_value_constant(region->inputs[i].value) == NULL || is_table(v)))
 			return false;
 	}
 	return true;

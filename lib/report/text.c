@@ -266,6 +266,7 @@ static void put_rewrites(qdq_writer *w, const qdq_report *r)
 	    {"read_qlinear.", "integer form read as Q/DQ", "integer forms read as Q/DQ"},
 	    {"read_integer.", "integer product read as Q/DQ", "integer products read as Q/DQ"},
 	    {"fold.", "constant computed", "constants computed"},
+	    {"identities.", "operator without effect dropped", "operators without effect dropped"},
 	    {"fold_bn.", "BatchNormalization folded", "BatchNormalizations folded"},
 	    {"precision.", "operator set as asked", "operators set as asked"},
 	    {"repair_weights.", "weight quantized", "weights quantized"},
