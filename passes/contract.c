@@ -174,26 +174,16 @@ static bool finite_scales(const qdq_params *p)
 	return true;
 }
 
-static bool is_dequantized(const qdq_value *v)
-{
-	return qdq_def(v, QDQ_OP_DequantizeLinear) != NULL;
-}
-
 bool qdq_contract_operand(const qdq_node *n, uint32_t index, qdq_params *p, qdq_reason *why)
 {
 	const qdq_value *v = qdq_in(n, index);
 	const qdq_node *dq = qdq_def(v, QDQ_OP_DequantizeLinear);
 
 	if (dq == NULL || !qdq_params_of(dq, p)) {
-		if (v->def != NULL && v->def->op->id == QDQ_OP_NONE)
-			return refuse(why, QDQ_REASON_UNKNOWN_OP, v, v->def->op_type);
 		if (index == 1 && qdq_value_constant(v) != NULL)
 			return refuse(why, QDQ_REASON_WEIGHT_FLOAT, v, NULL);
-		return refuse(why,
-			      qdq_def(v, QDQ_OP_Cast) != NULL && is_dequantized(qdq_in(v->def, 0))
-				  ? QDQ_REASON_CAST_BETWEEN
-				  : QDQ_REASON_INPUT_FLOAT,
-			      v, NULL);
+		qdq_float_reason(v, why);
+		return refuse(why, why->code, v, why->detail);
 	}
 	if (!qdq_params_movable(p, why)) {
 		why->operand = v->name;

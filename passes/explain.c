@@ -123,15 +123,9 @@ static bool input_reason(const qdq_value *v, qdq_reason *why)
 		why->cause = qdq_node_label(dq);
 		return true;
 	}
+	qdq_float_reason(v, why);
 	why->operand = v->name;
 	why->cause = v->def != NULL ? label(v->def) : NULL;
-	why->code = qdq_def(v, QDQ_OP_Cast) != NULL && qdq_def(qdq_in(v->def, 0), QDQ_OP_DequantizeLinear) != NULL
-			? QDQ_REASON_CAST_BETWEEN
-			: QDQ_REASON_INPUT_FLOAT;
-	if (v->def != NULL && v->def->op->id == QDQ_OP_NONE) {
-		why->code = QDQ_REASON_UNKNOWN_OP;
-		why->detail = v->def->op_type;
-	}
 	return true;
 }
 

@@ -8,7 +8,7 @@
  *
  *   When    every input is a constant and lib/eval has the operator; results that are at most a few times as large as
  *           what they are computed from
- *   Keeps   every DequantizeLinear (a weight stays in codes), graph outputs
+ *   Keeps   every DequantizeLinear (a weight stays in codes), fake quantization (read_fake's), graph outputs
  *   Exact   EXACT for what is exactly rounded by definition, else STEP1 (tanh, exp, sums of floats, Q of float16)
  *   Needs   types, shapes, contents         Breaks  nothing
  *   After   canonicalize                    Before  read_qlinear, fold_bn, sink_dq
@@ -66,7 +66,7 @@ static bool divides_by_zero(const qdq_node *n)
 static bool is_candidate(const qdq_node *n)
 {
 	if (n->n_inputs == 0 || qdq_is_dequantizer(n) || n->op->cls == QDQ_CLASS_QFORM || n->region != NULL ||
-	    n->function != NULL || !qdq_eval_known(n) || divides_by_zero(n))
+	    n->function != NULL || !qdq_eval_known(n) || divides_by_zero(n) || qdq_is_fake_quantizer(n))
 		return false;
 	for (uint32_t i = 0; i < n->n_outputs; i++)
 		if (n->outputs[i] != NULL && n->outputs[i]->n_outputs != 0)

@@ -49,6 +49,23 @@ qdq_node *qdq_dequantized(const qdq_value *v, qdq_params *p)
 	return dq != NULL && qdq_params_of(dq, p) && qdq_params_movable(p, &why) ? dq : NULL;
 }
 
+void qdq_float_reason(const qdq_value *v, qdq_reason *why)
+{
+	const qdq_node *n = v->def;
+
+	*why = (qdq_reason){.code = QDQ_REASON_INPUT_FLOAT};
+	if (n == NULL)
+		return;
+	if (qdq_is_fake_quantizer(n)) {
+		if (qdq_fake_reads(n, why))
+			why->code = QDQ_REASON_NOT_EXACT;
+	} else if (n->op->id == QDQ_OP_NONE) {
+		*why = (qdq_reason){.code = QDQ_REASON_UNKNOWN_OP, .detail = n->op_type};
+	} else if (n->op->id == QDQ_OP_Cast && qdq_def(qdq_in(n, 0), QDQ_OP_DequantizeLinear) != NULL) {
+		why->code = QDQ_REASON_CAST_BETWEEN;
+	}
+}
+
 /* ---- constants: bounds and padding values ---- */
 
 /* The code of a real value, if dequantizing it gives exactly the value back; per tensor, or zero points all alike. */

@@ -60,6 +60,12 @@ bool qdq_bias_scale_fits(const qdq_node *n);
  * (passes/read_integer.c) */
 bool qdq_integer_reads(const qdq_node *n, qdq_reason *why);
 
+/* Can this fake quantization be read as Q/DQ of 8 bits? Else why not. (passes/read_fake.c) */
+bool qdq_fake_reads(const qdq_node *n, qdq_reason *why);
+
+/* Why v is no dequantized tensor, by what defines it; without operand and cause. */
+void qdq_float_reason(const qdq_value *v, qdq_reason *why);
+
 /* Evaluates n, all of whose inputs are constants, at once: its outputs become initializers and n goes. False: it stays.
  * (passes/fold.c) */
 bool qdq_fold_node(qdq_run *r, qdq_node *n);

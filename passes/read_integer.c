@@ -11,7 +11,7 @@
  *   Keeps   the name of y, attributes; a float bias stays the Add that it is
  *   Exact   STEP1: the same integers are scaled in another order of rounding
  *   Needs   types, shapes, constant scales  Breaks  nothing
- *   After   fold                            Before  sink_dq
+ *   After   fold, read_fake                 Before  sink_dq
  *   Tests   test/golden/read_integer/       Ref     ONNX ConvInteger, MatMulInteger
  *
  * sx is what a Q or DQ of the same codes says, looked for over operators that only move them. The file knows the

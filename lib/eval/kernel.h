@@ -183,6 +183,6 @@ qdq_eval_fn qdq_eval_conv, qdq_eval_conv_transpose, qdq_eval_conv_integer, qdq_e
     qdq_eval_resize, qdq_eval_layer_norm, qdq_eval_instance_norm, qdq_eval_qlinear_binary, qdq_eval_qlinear_unary,
     qdq_eval_qlinear_pool, qdq_eval_qlinear_global_pool, qdq_eval_qlinear_concat, qdq_eval_qlinear_where,
     qdq_eval_qlinear_reduce_mean, qdq_eval_qlinear_softmax, qdq_eval_top_k, qdq_eval_reverse_sequence,
-    qdq_eval_center_crop_pad, qdq_eval_dynamic_quantize;
+    qdq_eval_center_crop_pad, qdq_eval_dynamic_quantize, qdq_eval_fake_quantize, qdq_eval_quant;
 
 #endif

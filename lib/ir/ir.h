@@ -432,6 +432,12 @@ static inline bool qdq_is_dequantizer(const qdq_node *n)
 {
 	return n->op->id == QDQ_OP_DequantizeLinear || n->op->id == QDQ_OP_ms_DequantizeLinear;
 }
+/* Rounds floats to a grid, as training tools write it (passes/read_fake.c). */
+static inline bool qdq_is_fake_quantizer(const qdq_node *n)
+{
+	return n != NULL && (n->op->id == QDQ_OP_ov_FakeQuantize || n->op->id == QDQ_OP_qonnx_Quant ||
+			     n->op->id == QDQ_OP_brevitas_Quant);
+}
 /* Nothing reads v, and it is no graph output. */
 static inline bool qdq_value_unread(const qdq_value *v)
 {

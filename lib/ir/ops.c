@@ -23,22 +23,28 @@ const qdq_op_info qdq_ops[QDQ_OP_COUNT] = {
 #undef OP
 };
 
-/* The first row of com.microsoft; those before it are ai.onnx's. */
-#define FIRST QDQ_OP_Abs
-#define FIRST_MS QDQ_OP_ms_Attention
+/* The rows of a domain: from its first to where the next begins. */
+static const struct {
+	const char *name;
+	qdq_op_id first, end;
+} domains[] = {
+    {"", QDQ_OP_Abs, QDQ_OP_ms_Attention},
+    {"ai.onnx", QDQ_OP_Abs, QDQ_OP_ms_Attention},
+    {"com.microsoft", QDQ_OP_ms_Attention, QDQ_OP_brevitas_Quant},
+    {"onnx.brevitas", QDQ_OP_brevitas_Quant, QDQ_OP_ov_FakeQuantize},
+    {"org.openvinotoolkit", QDQ_OP_ov_FakeQuantize, QDQ_OP_qonnx_Quant},
+    {"qonnx.custom_op.general", QDQ_OP_qonnx_Quant, QDQ_OP_COUNT},
+};
 
 const qdq_op_info *qdq_op_find(const char *domain, const char *name)
 {
-	size_t low, high;
+	size_t low = 0, high = 0;
 
-	if (*domain == '\0' || strcmp(domain, "ai.onnx") == 0) {
-		low = FIRST;
-		high = FIRST_MS;
-	} else if (strcmp(domain, "com.microsoft") == 0) {
-		low = FIRST_MS;
-		high = QDQ_OP_COUNT;
-	} else {
-		return &qdq_ops[QDQ_OP_NONE];
+	for (size_t i = 0; i < QDQ_COUNTOF(domains) && high == 0; i++) {
+		if (strcmp(domain, domains[i].name) == 0) {
+			low = domains[i].first;
+			high = domains[i].end;
+		}
 	}
 	while (low < high) {
 		size_t middle = (low + high) / 2;

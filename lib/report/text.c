@@ -264,6 +264,7 @@ static void put_rewrites(qdq_writer *w, const qdq_report *r)
 	} kinds[] = {
 	    {"inline_functions.", "call inlined", "calls inlined"},
 	    {"read_qlinear.", "integer form read as Q/DQ", "integer forms read as Q/DQ"},
+	    {"read_fake.", "fake quantization read as Q/DQ", "fake quantizations read as Q/DQ"},
 	    {"read_integer.", "integer product read as Q/DQ", "integer products read as Q/DQ"},
 	    {"fold.", "constant computed", "constants computed"},
 	    {"identities.", "operator without effect dropped", "operators without effect dropped"},

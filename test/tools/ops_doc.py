@@ -34,9 +34,9 @@ def read(path=TABLE):
 
 def render(rows):
     out = [INTRO]
-    for domain, title in (("", "ai.onnx"), ("com.microsoft", "com.microsoft")):
+    for domain in dict.fromkeys(r[2] for r in rows):
         chosen = [r for r in rows if r[2] == domain]
-        out.append("## %s: %d operators\n" % (title, len(chosen)))
+        out.append("## %s: %d operator%s\n" % (domain or "ai.onnx", len(chosen), "s" if len(chosen) != 1 else ""))
         out.append("| operator | versions | class | axis | int8 | uint8 | reported as | folded |")
         out.append("|---|---|---|---|---|---|---|---|")
         for _, name, _, versions, cls, family, axis, s8, u8, _, kernel, _, _, _ in chosen:
