@@ -227,7 +227,7 @@ def close(a, b):
 def compare(what, source, folder):
     """The model in `source` and what read_qlinear makes of it."""
     original, result = os.path.join(folder, "original.onnx"), os.path.join(folder, "result.onnx")
-    for out, passes in ((original, "none"), (result, "read_qlinear")):
+    for out, passes in ((original, "none"), (result, "fold,read_qlinear")):
         done = subprocess.run([QDQOPT, source, out, "--emit", "qdq", "--passes", passes, "--quiet"],
                               capture_output=True, text=True, timeout=60)
         if not check(done.returncode == 0, "%s: %s" % (what, done.stderr)):
