@@ -176,7 +176,11 @@ QDQ_API void qdq_model_free(qdq_model *m); /* with its nodes, values and reports
 
 typedef enum qdq_emit {
 	QDQ_EMIT_FUSED = 0, /* each fused operator is a call of a model-local function that holds the user's nodes */
-	QDQ_EMIT_QDQ = 1    /* plain operators with QuantizeLinear and DequantizeLinear */
+	QDQ_EMIT_QDQ = 1,   /* plain operators with QuantizeLinear and DequantizeLinear */
+	/* the integer operators of ai.onnx and com.microsoft that ONNX Runtime runs on CPUs, and Q/DQ where there is
+	 * none; for networks that were optimized for the target "ort-cpu". What differs from the Q/DQ operators by a
+	 * rounding is reported: make the report, or print it, after saving */
+	QDQ_EMIT_QOPERATOR = 2
 } qdq_emit;
 
 #define QDQ_SAVE_OPTIONS_VERSION 1
@@ -186,6 +190,7 @@ typedef struct qdq_save_options {
 	int consume; /* not 0: the model may be changed by saving (its fused operators dissolved), which spares a copy
 		      */
 	int text;    /* qdq_save_sink only, not 0: ONNX's textual syntax */
+	int exact;   /* QDQ_EMIT_QOPERATOR, not 0: only integer operators that change no result by any bit */
 } qdq_save_options;
 
 /* Writes the file beside its place and renames it: there is the old file or the whole new one. The file that the model
@@ -213,7 +218,8 @@ typedef struct qdq_optimize_options {
 	int exact;	    /* not 0: only rewrites that change no result by any bit */
 	int allow_bounded;  /* not 0: also those that change results within a stated bound */
 	const char *passes; /* names with commas between; "none"; "-name" takes one out of the pipeline; NULL: all */
-	const char *target; /* "cuda" (NULL: this), "tensorrt" or "ort-cpu": whom the result is for */
+	const char *target; /* "cuda" (NULL: this), "tensorrt" or "ort-cpu": whom the result is for. For
+			     * ort-cpu float biases become int32 as it needs them, within a stated bound, unless `exact` */
 	/* called after each pass with the number of its changes; a status other than QDQ_OK ends the call */
 	qdq_status (*after_pass)(void *user, const char *pass, uint64_t changes);
 	void *user;

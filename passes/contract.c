@@ -131,11 +131,10 @@ static int64_t greatest_channel(const qdq_node *n, const qdq_params *p, const qd
 	return most;
 }
 
-/* Does the integer sum fit int32 for every input? First by the number of terms; only if that says no, from the weights.
- */
-static bool sum_fits(const qdq_node *n, const qdq_params *x, const qdq_params *w, qdq_reason *why)
+/* Does the integer sum stay within `limit` for every input? First by the number of terms; only if that says no, from the
+ * weights. */
+static bool sum_fits(const qdq_node *n, const qdq_params *x, const qdq_params *w, int64_t limit, qdq_reason *why)
 {
-	const int64_t limit = INT32_MAX;
 	int64_t length = sum_length(n);
 	int64_t term = qdq_params_reach(x) * qdq_params_reach(w);
 	int64_t bound = length;
@@ -203,6 +202,11 @@ bool qdq_contract_operand(const qdq_node *n, uint32_t index, qdq_params *p, qdq_
 
 bool qdq_contract_int8(const qdq_node *n, qdq_reason *why)
 {
+	return qdq_contract_within(n, INT32_MAX, why);
+}
+
+bool qdq_contract_within(const qdq_node *n, int64_t limit, qdq_reason *why)
+{
 	qdq_reason weight_why;
 	qdq_params x, w;
 	bool input, weight;
@@ -221,7 +225,7 @@ bool qdq_contract_int8(const qdq_node *n, qdq_reason *why)
 	}
 	if ((n->op->id == QDQ_OP_Conv || n->op->id == QDQ_OP_ConvTranspose) && !is_weight(qdq_in(qdq_in(n, 1)->def, 0)))
 		return refuse(why, QDQ_REASON_WEIGHT_DYNAMIC, qdq_in(n, 1), NULL);
-	return sum_fits(n, &x, &w, why);
+	return sum_fits(n, &x, &w, limit, why);
 }
 
 /* float products of the exporter's and ours differ by a rounding or two */

@@ -41,6 +41,8 @@ bool qdq_precision_listed(const qdq_node *n, qdq_target target);
 /* Can this contraction run in INT8: codes behind all data inputs, scales that can leave the sum, a sum that fits 32
  * bits? (passes/contract.c) */
 bool qdq_contract_int8(const qdq_node *n, qdq_reason *why);
+/* The same with another limit for the sum: some of the 32 bits are for a bias. */
+bool qdq_contract_within(const qdq_node *n, int64_t limit, qdq_reason *why);
 
 /* Is operand `index` (0 or 1) dequantized as an integer product needs it? Its parameters, or why not. (passes/contract.c)
  */

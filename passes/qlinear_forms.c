@@ -123,6 +123,45 @@ static void write_axes(qdq_run *r, qdq_node *n)
 		n->graph, qdq_unique_name(&m->names, qdq_format(&r->scratch, "%s_axes", n->outputs[0]->name)), t));
 }
 
+/* ---- writing ---- */
+
+/* The bias counts once, and so does the product: its scale is that of the codes. */
+static bool plain_gemm(const qdq_node *n)
+{
+	return qdq_attr_float(n, "alpha", 1) == 1 && (qdq_in(n, 2) == NULL || qdq_attr_float(n, "beta", 1) == 1);
+}
+
+static void begin_gemm(qdq_run *r, qdq_node *n)
+{
+	(void)r;
+	qdq_attr_remove(n, "beta");
+}
+
+/* Kernels window 1 to 3 dimensions, without gaps. */
+static bool dense_window(const qdq_node *n)
+{
+	size_t count;
+	const int64_t *dilations = qdq_attr_ints(n, "dilations", &count);
+
+	for (size_t i = 0; i < count; i++)
+		if (dilations[i] != 1)
+			return false;
+	return true;
+}
+
+static void begin_pool(qdq_run *r, qdq_node *n)
+{
+	(void)r;
+	qdq_attr_remove(n, "dilations");
+}
+
+/* Whose axis counts from the end, or from the front of a known rank. */
+static void begin_softmax(qdq_run *r, qdq_node *n)
+{
+	qdq_attr_set_int(n, "axis", qdq_attr_int(n, "axis", r->model->opset < 13 ? 1 : -1));
+	qdq_attr_set_int(n, "opset", r->model->opset);
+}
+
 /* ---- the table ---- */
 
 #define NONE QDQ_QLINEAR_NONE
@@ -130,42 +169,49 @@ static void write_axes(qdq_run *r, qdq_node *n)
 #define NO_BIAS .bias = NONE, .real_bias = NONE
 #define UNARY .count = 1, .operands = {{0, 1, 2, 0}}, .scale = 3, .zero = 4, NO_BIAS
 #define BINARY .count = 2, .operands = {{0, 1, 2, 0}, {3, 4, 5, 0}}, .scale = 6, .zero = 7, NO_BIAS
+#define WRITE(name, exact) .write_rule = "write_qlinear." name, .exactness = exact
 #define CONV                                                                                                     \
 	.count = 2, .operands = {{0, 1, 2, 0}, {3, 4, 5, QDQ_QLINEAR_FILTER}}, .scale = 6, .zero = 7, .bias = 8, \
 	.real_bias = NONE, .fits = channels_first, .finish = drop_channels_last
 
-static const qdq_qlinear_form forms[] = {
-    {QDQ_OP_QLinearConv, QDQ_OP_Conv, RULE("QLinearConv"), CONV},
+const qdq_qlinear_form qdq_qlinear_forms[] = {
+    {QDQ_OP_QLinearConv, QDQ_OP_Conv, RULE("QLinearConv"), CONV, WRITE("QLinearConv", QDQ_STEP1)},
     {QDQ_OP_ms_QLinearConv, QDQ_OP_Conv, RULE("QLinearConv"), CONV},
     {QDQ_OP_QLinearMatMul, QDQ_OP_MatMul, RULE("QLinearMatMul"), .count = 2,
-     .operands = {{0, 1, 2, 0}, {3, 4, 5, QDQ_QLINEAR_COLUMN}}, .scale = 6, .zero = 7, NO_BIAS},
+     .operands = {{0, 1, 2, 0}, {3, 4, 5, QDQ_QLINEAR_COLUMN}}, .scale = 6, .zero = 7, NO_BIAS,
+     WRITE("QLinearMatMul", QDQ_STEP1), .scales = true},
     {QDQ_OP_ms_QGemm, QDQ_OP_Gemm, RULE("QGemm"), .count = 2, .operands = {{0, 1, 2, 0}, {3, 4, 5, QDQ_QLINEAR_COLUMN}},
-     .scale = 7, .zero = 8, .float_output = true, .bias = 6, .real_bias = NONE, .fits = has_c},
+     .scale = 7, .zero = 8, .float_output = true, .bias = 6, .real_bias = NONE, .fits = has_c,
+     WRITE("QGemm", QDQ_STEP1), .writes = plain_gemm, .begin = begin_gemm},
     {QDQ_OP_ms_MatMulIntegerToFloat, QDQ_OP_MatMul, RULE("MatMulIntegerToFloat"), .count = 2,
      .operands = {{0, 2, 4, 0}, {1, 3, 5, QDQ_QLINEAR_COLUMN}}, .scale = NONE, .zero = NONE, .float_output = true,
-     .bias = NONE, .real_bias = 6},
-    {QDQ_OP_ms_QLinearAdd, QDQ_OP_Add, RULE("QLinearAdd"), BINARY},
-    {QDQ_OP_ms_QLinearMul, QDQ_OP_Mul, RULE("QLinearMul"), BINARY},
-    {QDQ_OP_ms_QLinearConcat, QDQ_OP_Concat, RULE("QLinearConcat"), .count = 0, .scale = 0, .zero = 1, NO_BIAS},
+     .bias = NONE, .real_bias = 6, WRITE("MatMulIntegerToFloat", QDQ_STEP1), .scales = true},
+    {QDQ_OP_ms_QLinearAdd, QDQ_OP_Add, RULE("QLinearAdd"), BINARY, WRITE("QLinearAdd", QDQ_STEP1)},
+    {QDQ_OP_ms_QLinearMul, QDQ_OP_Mul, RULE("QLinearMul"), BINARY, WRITE("QLinearMul", QDQ_STEP1), .scales = true},
+    {QDQ_OP_ms_QLinearConcat, QDQ_OP_Concat, RULE("QLinearConcat"), .count = 0, .scale = 0, .zero = 1, NO_BIAS,
+     WRITE("QLinearConcat", QDQ_EXACT)},
     {QDQ_OP_ms_QLinearAveragePool, QDQ_OP_AveragePool, RULE("QLinearAveragePool"), UNARY, .fits = channels_first,
-     .finish = drop_channels_last},
+     .finish = drop_channels_last, WRITE("QLinearAveragePool", QDQ_STEP1), .writes = dense_window, .begin = begin_pool},
     {QDQ_OP_ms_QLinearGlobalAveragePool, QDQ_OP_GlobalAveragePool, RULE("QLinearGlobalAveragePool"), UNARY,
-     .fits = channels_first, .finish = drop_channels_last},
-    {QDQ_OP_ms_QLinearLeakyRelu, QDQ_OP_LeakyRelu, RULE("QLinearLeakyRelu"), UNARY},
-    {QDQ_OP_ms_QLinearSigmoid, QDQ_OP_Sigmoid, RULE("QLinearSigmoid"), UNARY},
+     .fits = channels_first, .finish = drop_channels_last, WRITE("QLinearGlobalAveragePool", QDQ_STEP1)},
+    {QDQ_OP_ms_QLinearLeakyRelu, QDQ_OP_LeakyRelu, RULE("QLinearLeakyRelu"), UNARY,
+     WRITE("QLinearLeakyRelu", QDQ_EXACT)},
+    {QDQ_OP_ms_QLinearSigmoid, QDQ_OP_Sigmoid, RULE("QLinearSigmoid"), UNARY, WRITE("QLinearSigmoid", QDQ_STEP1)},
     {QDQ_OP_ms_QLinearSoftmax, QDQ_OP_Softmax, RULE("QLinearSoftmax"), UNARY, .fits = softmax_axis,
-     .finish = write_softmax_axis},
+     .finish = write_softmax_axis, WRITE("QLinearSoftmax", QDQ_STEP1), .begin = begin_softmax},
     {QDQ_OP_ms_QLinearWhere, QDQ_OP_Where, RULE("QLinearWhere"), .plain = 1, .count = 2,
-     .operands = {{1, 2, 3, 0}, {4, 5, 6, 0}}, .scale = 7, .zero = 8, NO_BIAS},
+     .operands = {{1, 2, 3, 0}, {4, 5, 6, 0}}, .scale = 7, .zero = 8, NO_BIAS, WRITE("QLinearWhere", QDQ_EXACT)},
     {QDQ_OP_ms_QLinearReduceMean, QDQ_OP_ReduceMean, RULE("QLinearReduceMean"), UNARY, .fits = reduce_axes,
      .finish = write_axes},
 };
 
+const size_t qdq_n_qlinear_forms = QDQ_COUNTOF(qdq_qlinear_forms);
+
 const qdq_qlinear_form *qdq_qlinear_form_of(const qdq_node *n)
 {
 	if (n->op->cls == QDQ_CLASS_QFORM)
-		for (size_t i = 0; i < QDQ_COUNTOF(forms); i++)
-			if (forms[i].id == n->op->id)
-				return &forms[i];
+		for (size_t i = 0; i < qdq_n_qlinear_forms; i++)
+			if (qdq_qlinear_forms[i].id == n->op->id)
+				return &qdq_qlinear_forms[i];
 	return NULL;
 }

@@ -43,13 +43,6 @@ static bool refuse(reading *c, qdq_reason_code code, const qdq_value *operand, c
 	return false;
 }
 
-static qdq_qlinear_operand operand_at(const reading *c, uint32_t i)
-{
-	if (c->form->count != 0)
-		return c->form->operands[i];
-	return (qdq_qlinear_operand){2 + 3 * i, 3 + 3 * i, 4 + 3 * i, QDQ_QLINEAR_PER_TENSOR};
-}
-
 /* ---- checking ---- */
 
 static bool imports_microsoft(const qdq_model *m)
@@ -128,7 +121,7 @@ static bool read_operands(reading *c)
 		return refuse(c, QDQ_REASON_NONE, NULL, NULL);
 	c->in = qdq_array(&c->r->scratch, qdq_params, c->count);
 	for (uint32_t i = 0; i < c->count; i++) {
-		qdq_qlinear_operand o = operand_at(c, i);
+		qdq_qlinear_operand o = qdq_qlinear_operand_at(c->form, i);
 		qdq_value *v = qdq_in(c->n, o.codes);
 
 		if (v == NULL)
@@ -262,7 +255,7 @@ static void write_inputs(reading *c)
 		inputs[i] = qdq_in(n, i);
 	for (uint32_t i = 0; i < c->count; i++) {
 		settle(c, &c->in[i]);
-		inputs[plain + i] = dequantize(c, qdq_in(n, operand_at(c, i).codes), &c->in[i]);
+		inputs[plain + i] = dequantize(c, qdq_in(n, qdq_qlinear_operand_at(c->form, i).codes), &c->in[i]);
 	}
 	if (c->bias_codes != NULL) {
 		c->bias.scale = bias_scale(c);

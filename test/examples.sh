@@ -202,7 +202,7 @@ words() { # help, version, wrong words
 		sed 's/\\-/-/g' docs/qdqopt.1 | grep -q -- "$option"
 		verdict $? "the man page does not know $option"
 	done
-	try "--help lists passes" test "$(echo "$passes" | wc -w)" -eq "$(grep -c '^PASS(' passes/passes.def)"
+	try "--help lists passes" test "$(echo "$passes" | wc -w)" -eq "$(grep -Ec '^(PASS|ON_REQUEST)[(]' passes/passes.def)"
 	exits 2 "no words" "$qdqopt"
 	exits 2 "no OUT" "$qdqopt" "$cnn"
 	complains 'OUT is missing'

@@ -74,12 +74,17 @@ static qdq_model *load(const subject *s)
 	return m;
 }
 
-static bool optimize(const subject *s, qdq_model *m, const char *passes, bool exact)
+static bool optimize_for(const subject *s, qdq_model *m, const char *passes, bool exact, const char *target)
 {
 	const qdq_optimize_options options = {
-	    .version = QDQ_OPTIMIZE_OPTIONS_VERSION, .passes = passes, .exact = exact};
+	    .version = QDQ_OPTIMIZE_OPTIONS_VERSION, .passes = passes, .exact = exact, .target = target};
 
 	return qdq_optimize(m, &options) == QDQ_OK || check(s, false, "optimizing", passes != NULL ? passes : said(s));
+}
+
+static bool optimize(const subject *s, qdq_model *m, const char *passes, bool exact)
+{
+	return optimize_for(s, m, passes, exact, NULL);
 }
 
 static bool save(const subject *s, qdq_model *m, qdq_emit emit, bool consume, text *out)
@@ -174,7 +179,7 @@ static void one_by_one(const subject *s, const text *once)
 	qdq_model *m = load(s);
 	text single;
 
-	for (size_t i = 0; m != NULL && i < qdq_n_passes; i++)
+	for (size_t i = 0; m != NULL && i < qdq_n_pipeline; i++)
 		if (!optimize(s, m, qdq_passes[i]->name, false))
 			break;
 	if (m != NULL && print(s, m, &single))
@@ -237,13 +242,14 @@ static void some_order(uint32_t number, char *out, size_t room)
 		    (size_t)snprintf(out + used, room - used, "%s%s", i != 0 ? "," : "", qdq_passes[order[i]]->name);
 }
 
-/* Both modes can be written and read, and what was read is run on inputs number `round`: it is what the user gets. */
+/* All modes can be written and read, and what was read is run on inputs number `round`: it is what the user gets. */
 static const char *results(const subject *s, qdq_model *original, qdq_model *m, int round)
 {
 	const char *wrong = NULL;
 
-	for (int emit = QDQ_EMIT_FUSED; emit <= QDQ_EMIT_QDQ && wrong == NULL; emit++) {
-		const qdq_save_options options = {.version = QDQ_SAVE_OPTIONS_VERSION, .emit = (qdq_emit)emit};
+	for (int emit = QDQ_EMIT_FUSED; emit <= QDQ_EMIT_QOPERATOR && wrong == NULL; emit++) {
+		const qdq_save_options options = {
+		    .version = QDQ_SAVE_OPTIONS_VERSION, .emit = (qdq_emit)emit, .exact = 1};
 		text bytes = {0};
 		qdq_model *again = NULL;
 
@@ -267,7 +273,7 @@ static bool only_exact(const qdq_model *m)
 	return true;
 }
 
-/* round: of inputs; negative: it is not run. */
+/* Every third order is for another target. round: of inputs; negative: it is not run. */
 static void random_order(const subject *s, qdq_model *original, uint32_t number, int round)
 {
 	char passes[1024], detail[2048];
@@ -275,7 +281,7 @@ static void random_order(const subject *s, qdq_model *original, uint32_t number,
 	qdq_model *m = load(s);
 
 	some_order(number, passes, sizeof passes);
-	if (m == NULL || !optimize(s, m, passes, true)) {
+	if (m == NULL || !optimize_for(s, m, passes, true, number % 3 == 1 ? "ort-cpu" : NULL)) {
 		qdq_model_free(m);
 		return;
 	}

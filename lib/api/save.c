@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * save.c -- to files and sinks, as fused functions or as plain Q/DQ
+ * save.c -- to files and sinks, as fused functions, as plain Q/DQ or as integer operators
  */
 #include "../onnx/onnx.h"
 #include "api.h"
@@ -14,6 +14,31 @@ struct save {
 	qdq_model *copy; /* what is written instead of m; NULL: m itself */
 };
 
+/* What emitting did to the copy is told of the model. */
+static void tell(qdq_model *m, const qdq_model *copy, size_t known)
+{
+	for (size_t i = known; i < copy->events.count; i++) {
+		qdq_event e = copy->events.items[i];
+
+		e.operand = e.operand != NULL ? qdq_copy(&m->arena, e.operand, strlen(e.operand)) : NULL;
+		e.cause = e.cause != NULL ? qdq_copy(&m->arena, e.cause, strlen(e.cause)) : NULL;
+		e.message = e.message != NULL ? qdq_copy(&m->arena, e.message, strlen(e.message)) : NULL;
+		*qdq_push(&m->arena, &m->events) = e;
+	}
+}
+
+static void emit(struct save *s, qdq_model *m)
+{
+	size_t known = m->events.count;
+
+	if (s->options.emit == QDQ_EMIT_QDQ)
+		qdq_emit_qdq(m);
+	else
+		qdq_emit_qoperator(m, s->options.exact != 0);
+	if (m != s->m)
+		tell(s->m, m, known);
+}
+
 static void write_model(void *arg)
 {
 	struct save *s = arg;
@@ -24,7 +49,7 @@ static void write_model(void *arg)
 	} else {
 		if (!s->options.consume)
 			m = s->copy = qdq_model_copy(m);
-		qdq_emit_qdq(m);
+		emit(s, m);
 	}
 	if (s->path == NULL && s->options.text) {
 		qdq_status status = qdq_text_print(m, s->write, s->user);
@@ -48,7 +73,7 @@ static void save(void *arg)
 	if (s->options.version != QDQ_SAVE_OPTIONS_VERSION)
 		qdq_misuse(s->m, "qdq_save_options has version %u, this library knows %d", s->options.version,
 			   QDQ_SAVE_OPTIONS_VERSION);
-	if (s->options.emit != QDQ_EMIT_FUSED && s->options.emit != QDQ_EMIT_QDQ)
+	if (s->options.emit < QDQ_EMIT_FUSED || s->options.emit > QDQ_EMIT_QOPERATOR)
 		qdq_misuse(s->m, "there is no emit mode %d", (int)s->options.emit);
 	if (s->path == NULL && s->write == NULL)
 		qdq_misuse(s->m, "there is nothing to write to: path or function is NULL");

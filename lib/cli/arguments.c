@@ -46,8 +46,15 @@ static bool set_report(arguments *a, const char *value)
 
 static bool set_emit(arguments *a, const char *value)
 {
-	a->emit = strcmp(value, "qdq") == 0 ? QDQ_EMIT_QDQ : QDQ_EMIT_FUSED;
-	return a->emit == QDQ_EMIT_QDQ || strcmp(value, "fused") == 0 || wrong("--emit", value, "fused or qdq");
+	static const char *const names[] = {
+	    [QDQ_EMIT_FUSED] = "fused", [QDQ_EMIT_QDQ] = "qdq", [QDQ_EMIT_QOPERATOR] = "qoperator"};
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		a->emit = (qdq_emit)i;
+		if (strcmp(value, names[i]) == 0)
+			return true;
+	}
+	return wrong("--emit", value, "fused, qdq or qoperator");
 }
 
 static bool set_exact(arguments *a, const char *value)
@@ -308,7 +315,7 @@ static bool take_option(arguments *a, int argc, char **argv, int *i)
 	return unknown_option(word);
 }
 
-static bool check_words(const arguments *a)
+static bool check_words(arguments *a)
 {
 	static const int least[] = {[COMMAND_OPTIMIZE] = 2, [COMMAND_INSPECT] = 1, [COMMAND_EXPLAIN] = 1,
 				    [COMMAND_RUN] = 1,	    [COMMAND_COMPARE] = 2, [COMMAND_BENCH] = 1};
@@ -323,6 +330,12 @@ static bool check_words(const arguments *a)
 	}
 	if (a->exact && a->bounded) {
 		fprintf(stderr, "qdqopt: --exact and --allow=bounded exclude each other\n");
+		return false;
+	}
+	if (a->emit == QDQ_EMIT_QOPERATOR && a->target == NULL)
+		a->target = "ort-cpu";
+	if (a->emit == QDQ_EMIT_QOPERATOR && strcmp(a->target, "ort-cpu") != 0) {
+		fprintf(stderr, "qdqopt: --emit qoperator is for --target ort-cpu\n");
 		return false;
 	}
 	return true;

@@ -44,6 +44,7 @@ static qdq_status write_model(job *j)
 	    .version = QDQ_SAVE_OPTIONS_VERSION,
 	    .emit = j->arguments->emit,
 	    .consume = 1,
+	    .exact = j->arguments->exact,
 	};
 	const char *path = j->arguments->words[1];
 	qdq_status status;

@@ -13,6 +13,9 @@
 void qdq_emit_fused(qdq_model *m);
 /* Mode `qdq`: expands every region in place. */
 void qdq_emit_qdq(qdq_model *m);
+/* Mode `qoperator`: so too, then operators between DQ and Q become integer forms, with `exact` only those that change no
+ * result by any bit. Adds events. */
+void qdq_emit_qoperator(qdq_model *m, bool exact);
 /* After loading: calls of functions of QDQ_REGION_DOMAIN become region nodes again. */
 void qdq_emit_read(qdq_model *m);
 

@@ -320,6 +320,12 @@ void qdq_value_set_constant(qdq_value *v, const qdq_tensor *t)
 	*qdq_push(&m->arena, &v->graph->constants) = v;
 }
 
+void qdq_constant_set(qdq_value *v, const qdq_tensor *t)
+{
+	v->tensor = t;
+	qdq_value_set_type(v, t->type, qdq_shape_new(v->graph->model, t->rank, t->dims));
+}
+
 void qdq_graph_drop_constants(qdq_graph *g)
 {
 	size_t kept = 0;

@@ -547,6 +547,8 @@ void qdq_value_replace_uses(qdq_value *old, qdq_value *by); /* all uses, not the
 void qdq_value_redefine(qdq_value *v, qdq_node *n, uint32_t i);
 /* v, whatever defined it, becomes an initializer of its graph. */
 void qdq_value_set_constant(qdq_value *v, const qdq_tensor *t);
+/* Other data for v, which is an initializer. */
+void qdq_constant_set(qdq_value *v, const qdq_tensor *t);
 /* Initializers that nothing reads (and that are no graph inputs) go. */
 void qdq_graph_drop_constants(qdq_graph *g);
 void qdq_value_rename(qdq_value *v, qdq_name name);

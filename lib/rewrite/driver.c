@@ -9,12 +9,23 @@
 
 const qdq_pass *const qdq_passes[] = {
 #define PASS(name) &qdq_pass_##name,
+#define ON_REQUEST(name) PASS(name)
 #define ORDER(before, after, why)
 #include "../../passes/passes.def"
 #undef PASS
+#undef ON_REQUEST
 #undef ORDER
 };
 const size_t qdq_n_passes = QDQ_COUNTOF(qdq_passes);
+const size_t qdq_n_pipeline = 0
+#define PASS(name) +1
+#define ON_REQUEST(name)
+#define ORDER(before, after, why)
+#include "../../passes/passes.def"
+#undef PASS
+#undef ON_REQUEST
+#undef ORDER
+    ;
 
 const char *const qdq_target_names[QDQ_TARGETS] = {
     [QDQ_TARGET_CUDA] = "cuda",
@@ -101,7 +112,7 @@ static void choose(qdq_model *m, qdq_arena *arena, const char *text, pass_list *
 
 	if (text != NULL && strcmp(text, "none") == 0)
 		return;
-	for (size_t i = 0; without && i < qdq_n_passes; i++)
+	for (size_t i = 0; without && i < qdq_n_pipeline; i++)
 		*qdq_push(arena, out) = qdq_passes[i];
 	while (text != NULL && *text != '\0') {
 		size_t length = strcspn(text, ",");

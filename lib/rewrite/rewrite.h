@@ -109,12 +109,14 @@ void qdq_declined(qdq_run *r, const char *rule, const qdq_origin *origin, const 
  */
 
 #define PASS(name) extern const qdq_pass qdq_pass_##name;
+#define ON_REQUEST(name) PASS(name)
 #define ORDER(before, after, why)
 #include "../../passes/passes.def"
 #undef PASS
+#undef ON_REQUEST
 #undef ORDER
-extern const qdq_pass *const qdq_passes[];
-extern const size_t qdq_n_passes;
+extern const qdq_pass *const qdq_passes[]; /* the pipeline, then those that run where they are named */
+extern const size_t qdq_n_passes, qdq_n_pipeline;
 
 typedef struct qdq_driver_options {
 	qdq_pass_options pass;

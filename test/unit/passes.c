@@ -23,9 +23,11 @@ static const struct order {
 	const char *before, *after, *why;
 } orders[] = {
 #define PASS(name)
+#define ON_REQUEST(name)
 #define ORDER(before, after, why) {#before, #after, why},
 #include "../../passes/passes.def"
 #undef PASS
+#undef ON_REQUEST
 #undef ORDER
 };
 
@@ -183,7 +185,7 @@ START_TEST(test_selection)
 {
 	char all[1024] = "", most[1024] = "";
 
-	for (size_t i = 0; i < qdq_n_passes; i++) {
+	for (size_t i = 0; i < qdq_n_pipeline; i++) {
 		strcat(strcat(all, i != 0 ? "," : ""), qdq_passes[i]->name);
 		if (strcmp(qdq_passes[i]->name, "fuse") != 0 && strcmp(qdq_passes[i]->name, "fold") != 0)
 			strcat(strcat(most, i != 0 ? "," : ""), qdq_passes[i]->name);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * qoperator.c -- regions as the integer operators that ONNX Runtime runs
+ *
+ * Regions are dissolved, and what they were made of is written form by form (passes/write_qlinear.c): a region of one
+ * kernel there is one integer operator, others are several, and what has no form stays as its Q/DQ nodes. So whatever
+ * regions come to hold, the file means the same.
+ */
+#include "../rewrite/rewrite.h"
+#include "emit.h"
+
+void qdq_emit_qoperator(qdq_model *m, bool exact)
+{
+	const qdq_driver_options options = {
+	    .pass = {.exact = exact, .target = QDQ_TARGET_ORT_CPU},
+	};
+
+	qdq_emit_qdq(m);
+	qdq_run_pass(m, m->graph, &qdq_pass_write_qlinear, &options);
+	qdq_graph_drop_constants(m->graph);
+}

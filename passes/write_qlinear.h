@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * write_qlinear.h -- what write_qlinear.c and integer_float.c share
+ */
+#ifndef QDQ_WRITE_QLINEAR_H
+#define QDQ_WRITE_QLINEAR_H
+
+#include "../lib/rewrite/rewrite.h"
+
+/* Is input `input` of n dequantized with constant 8-bit parameters, scales > 0 and one zero point? */
+bool qdq_integer_operand(const qdq_node *n, uint32_t input, qdq_params *p, qdq_value **codes);
+/* The zero point, made where there is none. */
+qdq_value *qdq_integer_zero(qdq_run *r, const qdq_params *p);
+/* `last`, which read what n writes, goes; n writes what it wrote. */
+void qdq_integer_take_over(qdq_node *n, qdq_node *last);
+/* dq goes if nothing reads it. NULL, gone already or something else: nothing. */
+void qdq_integer_drop_unread(qdq_node *dq);
+
+/* A Conv or Gemm of codes as an integer product whose result stays float. False: nothing was changed; *held_back: only
+ * since it must be exact. (integer_float.c) */
+bool qdq_integer_float(qdq_run *r, qdq_node *n, bool *held_back);
+
+#endif
