@@ -175,7 +175,7 @@ static void look_at(qdq_run *r, qdq_node *n)
 	write(r, n, &b);
 	if (dq != NULL && qdq_node_unread(dq))
 		qdq_node_remove(dq);
-	qdq_applied(r, "bias_codes.int32", QDQ_BOUNDED, b.bound, n->origin);
+	qdq_applied_within(r, "bias_codes.int32", b.bound, n->outputs[0], n->origin);
 }
 
 static void run(qdq_run *r)

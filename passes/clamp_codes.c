@@ -6,8 +6,8 @@
  *   x -- Conv -- Relu -- Q(u8, z) -- y  =>   x -- Conv -- Q(u8, z) -- Clip(z, 255) -- y
  *
  *   When    the target is ort-cpu, whose kernels take one Q behind the operator and no activation; bounds are constants,
- *           the parameters one positive scale; nothing but this Q reads the clamp, nothing but the clamp reads x's
- *           product (where the clamp stays)
+ *           the parameters one positive scale; nothing but this Q reads the clamp, nothing but the clamp reads the
+ *           product (where the clamp stays). Of several clamps one after the other
  *   Keeps   the name of y
  *   Exact   EXACT: Q is monotone, so Q(clip(x, a, b)) = clip(Q(x), Q(a), Q(b))
  *   Needs   types                           Breaks  nothing
@@ -63,11 +63,15 @@ static qdq_node *only_quantizer(const qdq_value *v, qdq_params *p)
 	return u->node;
 }
 
-/* Has the operator that defines x a form that writes codes, and is x for this clamp alone? */
+/* Has the operator that defines x, but for other clamps, a form that writes codes, and is x for this clamp alone? */
 static bool could_write_codes(const qdq_value *x)
 {
 	const qdq_node *n = x->def;
 
+	while (n != NULL && qdq_is_clamp(n) && qdq_only_use(x) != NULL && qdq_in(n, 0) != NULL) {
+		x = qdq_in(n, 0);
+		n = x->def;
+	}
 	return n != NULL && qdq_only_use(x) != NULL &&
 	       (n->op->cls == QDQ_CLASS_CONTRACT || n->op->id == QDQ_OP_Add || n->op->id == QDQ_OP_Mul ||
 		(n->op->cls == QDQ_CLASS_REDUCE && n->op->family == QDQ_FAMILY_POOL));
@@ -136,12 +140,13 @@ static void look_at(qdq_run *r, qdq_node *n)
 
 static void run(qdq_run *r)
 {
-	qdq_node *next;
+	qdq_node *before;
 
 	if (r->options->target != QDQ_TARGET_ORT_CPU)
 		return;
-	for (qdq_node *n = r->graph->first; n != NULL; n = next) {
-		next = qdq_after(n);
+	/* from the end: of several clamps the last goes first, and lets the others */
+	for (qdq_node *n = r->graph->last; n != NULL; n = before) {
+		before = n->prev;
 		if (qdq_is_clamp(n) && qdq_out(n, 0) != NULL)
 			look_at(r, n);
 	}

@@ -19,6 +19,7 @@ from onnx import helper, numpy_helper
 
 QDQOPT = os.environ.get("QDQOPT", "build/qdqopt")
 MODELS = os.environ.get("MODELS", "../shared/models")
+FOR_ORT_CPU = "canonicalize,read_qlinear,fold,sink_dq,to_u8,clamp_codes,bias_codes"
 BEFORE_FUSE = "canonicalize,read_qlinear,fold,fold_bn,sink_dq,repair_weights"
 
 passed = failed = 0
@@ -136,8 +137,8 @@ def rewrite_all(name, model, folder, arguments):
     return onnx.load(out), json.load(open(report))
 
 
-def try_model(name, model, feeds, folder, arguments, at_least=0, most=12):
-    rewritten, report = rewrite_all(name, model, folder, ["--passes=" + BEFORE_FUSE, *arguments])
+def try_model(name, model, feeds, folder, arguments, at_least=0, most=12, passes=BEFORE_FUSE):
+    rewritten, report = rewrite_all(name, model, folder, ["--passes=" + passes, *arguments])
     if rewritten is None:
         return
     found = [r for r in report["rewrites"] if r["exactness"] == "bounded"]
@@ -167,6 +168,7 @@ def main():
         model = onnx.load(path)
         with tempfile.TemporaryDirectory() as folder:
             try_model(name, model, feeds, folder, [])
+            try_model(name + ", int32 biases", model, feeds, folder, ["--target=ort-cpu"], passes=FOR_ORT_CPU)
             bare, count = float_weights(model)
             if count != 0:
                 try_model(name + ", float weights", bare, feeds, folder, [], at_least=count)

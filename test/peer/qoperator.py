@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# qoperator.py -- ONNX Runtime as a judge of --emit qoperator and --target ort-cpu
+#
+# Every model of MODELS: how many weighted operators ONNX Runtime then runs in integers; each operator by itself, fed
+# with what the Q/DQ operators of the same file give, against what they give next; --exact, bit by bit; and read back.
+# Then seeded single operators, where the exact forms must not differ at all.
+import glob
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import TensorProto, helper, numpy_helper
+
+QDQOPT = os.environ.get("QDQOPT", "build/qdqopt")
+MODELS = os.environ.get("MODELS", "../shared/models")
+MS = "com.microsoft"
+INTEGER = {"QLinearConv", "ConvInteger", "QLinearMatMul", "QGemm", "MatMulIntegerToFloat", "MatMulInteger"}
+FLOAT = {"Conv", "ConvTranspose", "Gemm", "MatMul", "FusedConv", "FusedGemm", "FusedMatMul"}
+# weighted operators in integer kernels, of how many; the others have no kernel, or floats on one side
+FLOORS = {
+    "resnet50.trt": (54, 54),
+    "mobilenet_v2.u8": (53, 53),
+    "efficientnet_b0.s8": (82, 82),
+    "yolo_n.trt": (47, 47),
+    "unet.s8": (11, 13),  # no kernel for ConvTranspose
+    "bert_tiny.trt": (16, 16),
+    "vit_tiny.trt": (33, 33),
+    "res_tiny.pt2e": (12, 12),
+    "res_tiny.qoperator": (12, 12),
+}
+FLOAT16 = ("res_tiny.modelopt_fp16",)
+
+passed = failed = 0
+rng = np.random.default_rng(11)
+
+
+def check(good, what):
+    global passed, failed
+    passed, failed = passed + bool(good), failed + (not good)
+    if not good:
+        print("FAILED %s" % what, flush=True)
+    return good
+
+
+def session(model, level=ort.GraphOptimizationLevel.ORT_DISABLE_ALL, save=None):
+    options = ort.SessionOptions()
+    options.graph_optimization_level = level
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 2
+    if save is not None:
+        options.optimized_model_filepath = save
+    source = model if isinstance(model, str) else model.SerializeToString()
+    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def write(what, source, out, *options):
+    done = subprocess.run([QDQOPT, source, out, "--quiet", *options], capture_output=True, text=True, timeout=300)
+    return check(done.returncode == 0, "%s: exit status %d: %s" % (what, done.returncode, done.stderr[:300]))
+
+
+def feeds_of(path):
+    """The reference inputs, else seeded random ones."""
+    reference = path[: -len(".onnx")] + ".ref.npz"
+    inputs = onnx.load(path, load_external_data=False).graph.input
+    if os.path.exists(reference):
+        data = np.load(reference)
+        return {i.name: data["in_" + i.name] for i in inputs if "in_" + i.name in data}
+    dims = {i.name: [d.dim_value or 2 for d in i.type.tensor_type.shape.dim] for i in inputs}
+    return {i.name: np.random.default_rng(1).standard_normal(dims[i.name]).astype(
+        helper.tensor_dtype_to_np_dtype(i.type.tensor_type.elem_type)) for i in inputs}
+
+
+def identical(a, b):
+    return len(a) == len(b) and all(x.dtype == y.dtype and x.shape == y.shape and x.tobytes() == y.tobytes()
+                                    for x, y in zip(a, b))
+
+
+def snr(a, b):
+    signal = sum(float(np.sum(np.square(x, dtype=np.float64))) for x in a)
+    noise = sum(float(np.sum(np.square(x.astype(np.float64) - y))) for x, y in zip(a, b))
+    return float("inf") if noise == 0 else 10 * np.log10(signal / noise)
+
+
+# ---- counting ----
+
+def kernels(path, folder):
+    """Weighted operators that ONNX Runtime runs in integers, and all of them."""
+    saved = os.path.join(folder, "optimized.onnx")
+    session(path, ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED, saved)
+    count = Counter(n.op_type for n in onnx.load(saved).graph.node)
+    integer = sum(count[op] for op in INTEGER)
+    return integer, integer + sum(count[op] for op in FLOAT)
+
+
+# ---- each operator by itself ----
+
+def values_of(model, feeds):
+    """Every tensor of a network."""
+    tapped = onnx.ModelProto()
+    tapped.CopyFrom(model)
+    names = [o for n in model.graph.node for o in n.output if o]
+    del tapped.graph.output[:]
+    tapped.graph.output.extend(helper.make_empty_tensor_value_info(n) for n in names)
+    return dict(zip(names, session(tapped).run(names, feeds)), **feeds)
+
+
+def apart(model, values):
+    """The network cut wherever `values` has a tensor: readers get that one, what is computed is called NAME#."""
+    out = onnx.ModelProto()
+    out.CopyFrom(model)
+    results, read = [], set()
+    for node in out.graph.node:
+        read.update(i for i in node.input if i in values)
+        for i, name in enumerate(node.output):
+            if name in values:
+                node.output[i] = name + "#"
+                results.append(name)
+    del out.graph.input[:], out.graph.output[:], out.graph.value_info[:]
+    out.graph.input.extend(
+        helper.make_tensor_value_info(i, helper.np_dtype_to_tensor_dtype(values[i].dtype), values[i].shape)
+        for i in sorted(read))
+    out.graph.output.extend(helper.make_empty_tensor_value_info(r + "#") for r in results)
+    got = session(out).run([r + "#" for r in results], {i: values[i] for i in read})
+    return dict(zip(results, got))
+
+
+def each_operator(name, path, folder):
+    """Codes at most one step apart, floats by their rounding; with --exact the same bits."""
+    plain, integer = os.path.join(folder, "plain.onnx"), os.path.join(folder, "integer.onnx")
+    for exact in ([], ["--exact"]):
+        if not write(name, path, plain, "--emit=qdq", "--target=ort-cpu", *exact) or \
+                not write(name, path, integer, "--emit=qoperator", *exact):
+            return
+        values = values_of(onnx.load(plain), feeds_of(path))
+        got = apart(onnx.load(integer), values)
+        codes = differ = 0
+        for tensor, result in got.items():
+            wanted = values[tensor]
+            if exact and name not in FLOAT16:  # Casts around float16 depend on what stands beside
+                check(identical([wanted], [result]), "%s: --exact: '%s' differs" % (name, tensor))
+            elif wanted.dtype in (np.uint8, np.int8):
+                steps = np.abs(wanted.astype(int) - result.astype(int))
+                codes, differ = codes + steps.size, differ + int((steps != 0).sum())
+                check(steps.max(initial=0) <= 1, "%s: '%s' is %d steps off" % (name, tensor, steps.max(initial=0)))
+            elif wanted.dtype == np.float32:
+                far = np.abs(wanted - result).max(initial=0)
+                check(far <= 1e-5 * np.abs(wanted).max(initial=0), "%s: '%s' is %g off" % (name, tensor, far))
+            elif wanted.dtype != np.float16:
+                check(identical([wanted], [result]), "%s: '%s' differs" % (name, tensor))
+        if not exact:
+            print("    %d tensors; %d of %d codes are one step off" % (len(got), differ, codes), flush=True)
+
+
+# ---- models ----
+
+def one_model(name, path, folder):
+    out, back, report = (os.path.join(folder, f) for f in ("out.onnx", "back.onnx", "report.json"))
+    feeds = feeds_of(path)
+    original = session(path).run(None, feeds)
+    if not write(name, path, out, "--emit=qoperator", "--report=" + report):
+        return
+    onnx.checker.check_model(onnx.load(out))
+    before, after = kernels(path, folder), kernels(out, folder)
+    print("    integer kernels: %d of %d before, %d of %d after" % (before + after), flush=True)
+    check(after[0] >= before[0], "%s: %d integer kernels, %d without us" % (name, after[0], before[0]))
+    if name in FLOORS:
+        check(after == FLOORS[name], "%s: %s integer kernels, promised %s" % (name, after, FLOORS[name]))
+    result = session(out).run(None, feeds)
+    check(snr(original, result) >= 20, "%s: SNR %.1f dB" % (name, snr(original, result)))
+    rewrites = json.load(open(report))["rewrites"]
+    forms = Counter(n.op_type for n in onnx.load(out).graph.node)
+    told = sum(r["rule"].startswith("write_qlinear.") for r in rewrites)
+    check(told >= sum(forms[op] for op in INTEGER) - before[0], "%s: %d forms are reported" % (name, told))
+    each_operator(name, path, folder)
+    for mode in (["--emit=qoperator"], ["--emit=qdq", "--target=ort-cpu"]):
+        if write(name, path, out, "--exact", *mode):
+            exact = session(out).run(None, feeds)
+            check(identical(original, exact) or (name in FLOAT16 and snr(original, exact) >= 40),
+                  "%s: %s --exact: SNR %.1f dB" % (name, mode, snr(original, exact)))
+    if write(name, path, out, "--emit=qoperator") and write(name, out, back, "--report=" + report):
+        summary = json.load(open(report))["summary"]
+        check(summary["int8_int8"] + summary["int8_float"] >= after[0],
+              "%s: of %d integer operators %d are read back" %
+              (name, after[0], summary["int8_int8"] + summary["int8_float"]))
+
+
+# ---- single operators ----
+
+class Unit:
+    """DQ, one operator, Q: 256 codes through seeded scales."""
+
+    def __init__(self, dtype):
+        self.dtype, self.nodes, self.constants, self.inputs, self.feeds = dtype, [], [], [], {}
+
+    def params(self, name):
+        info = np.iinfo(self.dtype)
+        scale = np.float32(np.exp(rng.uniform(-6, 1)))
+        self.constants += [numpy_helper.from_array(scale, name + "_s"),
+                           numpy_helper.from_array(self.dtype(rng.integers(info.min, info.max + 1)), name + "_z")]
+        return [name + "_s", name + "_z"]
+
+    def operand(self, name, shape, codes=None):
+        info = np.iinfo(self.dtype)
+        if codes is None:
+            codes = rng.integers(info.min, info.max + 1, shape)
+        self.feeds[name] = np.asarray(codes).reshape(shape).astype(self.dtype)
+        self.inputs.append(helper.make_tensor_value_info(
+            name, helper.np_dtype_to_tensor_dtype(np.dtype(self.dtype)), shape))
+        self.nodes.append(helper.make_node("DequantizeLinear", [name] + self.params(name), [name + "_f"]))
+        return name + "_f"
+
+    def every_code(self, name):
+        info = np.iinfo(self.dtype)
+        return self.operand(name, [256], np.arange(info.min, info.max + 1))
+
+    def finish(self, op, inputs, shape, **attributes):
+        self.nodes.append(helper.make_node(op, inputs, ["f"], **attributes))
+        self.nodes.append(helper.make_node("QuantizeLinear", ["f"] + self.params("y"), ["y"]))
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(self.dtype))
+        graph = helper.make_graph(self.nodes, "g", self.inputs, [helper.make_tensor_value_info("y", kind, shape)],
+                                  self.constants)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def leaky_relu(u):
+    return u.finish("LeakyRelu", [u.every_code("x")], [256], alpha=float(rng.uniform(0, 1)))
+
+
+def sigmoid(u):
+    return u.finish("Sigmoid", [u.every_code("x")], [256])
+
+
+def concat(u):
+    return u.finish("Concat", [u.every_code("a"), u.every_code("b")], [512], axis=0)
+
+
+def where(u):
+    u.inputs.append(helper.make_tensor_value_info("p", TensorProto.BOOL, [256]))
+    u.feeds["p"] = rng.integers(0, 2, 256).astype(bool)
+    return u.finish("Where", ["p", u.every_code("a"), u.every_code("b")], [256])
+
+
+def binary(op):
+    def make(u):
+        return u.finish(op, [u.operand("a", [64, 64]), u.operand("b", [64])], [64, 64])
+    return make
+
+
+def average_pool(u):
+    x = u.operand("x", [1, 3, 9, 9])
+    return u.finish("AveragePool", [x], [1, 3, 5, 5], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1],
+                    count_include_pad=int(rng.integers(2)))
+
+
+def global_average_pool(u):
+    return u.finish("GlobalAveragePool", [u.operand("x", [2, 3, 7, 9])], [2, 3, 1, 1])
+
+
+def softmax(u):
+    return u.finish("Softmax", [u.operand("x", [4, 6, 50])], [4, 6, 50], axis=int(rng.choice([1, 2, -1])))
+
+
+EXACT = [leaky_relu, concat, where]
+ROUNDED = [sigmoid, binary("Add"), binary("Mul"), average_pool, global_average_pool, softmax]
+
+
+def single(make, exact, dtype, folder):
+    unit = Unit(dtype)
+    model = make(unit)
+    source, out = os.path.join(folder, "unit.onnx"), os.path.join(folder, "out.onnx")
+    onnx.save(model, source)
+    op = model.graph.node[-2].op_type
+    if not write(op, source, out, "--emit=qoperator", *(["--exact"] if exact else [])):
+        return
+    written = onnx.load(out)
+    if not check([n.op_type for n in written.graph.node] == ["QLinear" + op], "%s is not written as QLinear%s" % (op, op)):
+        return
+    wanted, got = session(model).run(None, unit.feeds)[0], session(written).run(None, unit.feeds)[0]
+    steps = np.abs(wanted.astype(int) - got.astype(int)).max()
+    check(steps <= (0 if exact else 1), "%s of %s: %d steps off" % (op, dtype.__name__, steps))
+
+
+def main():
+    paths = sorted(glob.glob(os.path.join(MODELS, "**", "*.onnx"), recursive=True))
+    if len(paths) < 16:
+        print("%d of 16 models: MODELS=%s does not have the others" % (len(paths), MODELS))
+        paths = paths or sorted(glob.glob("test/models/*.onnx"))
+    for path in paths:
+        name = os.path.basename(path)[: -len(".onnx")]
+        if sys.argv[1:] and name not in sys.argv[1:]:
+            continue
+        print(name, flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            one_model(name, path, folder)
+    with tempfile.TemporaryDirectory() as folder:
+        for makers, exact in ((EXACT, True), (ROUNDED, False)):
+            for make in makers:
+                for turn in range(24):
+                    single(make, exact, [np.uint8, np.int8][turn % 2], folder)
+    print("%d passed, %d failed" % (passed, failed))
+    return failed != 0 or passed == 0
+
+
+sys.exit(main())
