@@ -377,7 +377,7 @@ static bool lower_bn(lowering *l, const qdq_node *n)
 static bool lower_view(lowering *l, const qdq_node *n)
 {
 	const known *k = source(l, qdq_in(n, 0));
-	const qdq_shape *x = k == NULL ? NULL : k->outer->shape, *y = n->outputs[0]->shape;
+	const qdq_shape *x = k == NULL || k->outer == NULL ? NULL : k->outer->shape, *y = n->outputs[0]->shape;
 	uint32_t reg;
 
 	if (k == NULL || k->kind != KNOWN_SOURCE || k->quant.scale != NULL || !qdq_type_is_int8(k->outer->type) ||
