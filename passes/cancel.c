@@ -6,7 +6,8 @@
  *   x --+-- Q -- a                   =>   x -- Q --+-- a
  *       '-- Q -- b                                 '-- b
  *
- *   When    parameters equal as constants, every code tried; never where Q's output is a graph output (its name stays)
+ *   When    parameters equal as constants, every code tried; a graph output keeps its name: whoever makes q makes it, so
+ *           a pair between an input of the graph and an output stays
  *   Keeps   Q -> DQ pairs: they round
  *   Exact   EXACT
  *   Needs   nothing                         Breaks  nothing

@@ -81,8 +81,9 @@ static bool goes_on(const qdq_value *x, const qdq_params *p)
 	qdq_reason why;
 	bool on_codes;
 
-	if (n == NULL || qdq_is_clamp(n) || (n->op->cls != QDQ_CLASS_MOVE && n->op->cls != QDQ_CLASS_MONO) ||
-	    qdq_only_use(x) == NULL || !qdq_passes_operator(n, p, false, &inner, &why))
+	if (n == NULL || qdq_is_clamp(n) || n->n_outputs != 1 ||
+	    (n->op->cls != QDQ_CLASS_MOVE && n->op->cls != QDQ_CLASS_MONO) || qdq_only_use(x) == NULL ||
+	    !qdq_passes_operator(n, p, false, &inner, &why))
 		return false;
 	on_codes = qdq_runs_on_codes(n, &inner);
 	return (on_codes || qdq_params_round_trip(&inner)) && worthwhile(n, &inner, on_codes);

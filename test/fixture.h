@@ -27,7 +27,7 @@ bool print_model(qdq_model *m, text *out);
 /* Runs both main graphs on inputs number `round`: extremes, ties of the network's scales, the floats next to them, whole
  * steps, saturation, zeros, NaN and infinities, then seeded random ones. Outputs must have the same bits (a NaN is a NaN)
  * or, where exact is false, a signal-to-noise ratio of 35 dB. NULL: they do; else what is wrong. */
-#define ROUNDS 12
+#define INPUT_ROUNDS 12
 const char *same_results(qdq_model *a, qdq_model *b, unsigned round, bool exact);
 /* The same, but elements of float outputs may be `within` apart. ROUNDING: as same_results that is not exact. */
 #define ROUNDING (-1.0)

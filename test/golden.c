@@ -175,7 +175,7 @@ static bool check_results(const golden *c)
 		else if (!e->declined && e->exactness == QDQ_STEP1)
 			within = ROUNDING;
 	}
-	for (unsigned round = 0; round < ROUNDS && good; round++) {
+	for (unsigned round = 0; round < INPUT_ROUNDS && good; round++) {
 		const char *difference = results_within(c->before, c->after, round, within);
 
 		if (difference != NULL)

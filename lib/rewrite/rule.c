@@ -282,6 +282,33 @@ static qdq_value *build(struct applying *a, qdq_match *m, const qdq_term *t)
 	return n->outputs[0];
 }
 
+/* Can whoever makes v make what is called `y`, an output of the graph, instead? */
+static bool can_be_called(const qdq_value *v, const qdq_value *y)
+{
+	return v != NULL && v->def != NULL && v->graph == y->graph && v->n_outputs == 0 && !v->not_tensor &&
+	       v->type == y->type;
+}
+
+/* Whatever reads y, the outside too, gets v. */
+static void replace_value(qdq_match *m, qdq_value *y, qdq_value *v)
+{
+	qdq_node *n = v->def;
+
+	if (y->n_outputs == 0) {
+		qdq_value_replace_uses(y, v);
+		return;
+	}
+	for (uint32_t i = 0; i < m->root->n_inputs; i++) /* else it would read what it makes */
+		if (qdq_in(m->root, i) == v)
+			qdq_use_set(&m->root->inputs[i], NULL);
+	for (uint32_t i = 0; i < n->n_outputs; i++) {
+		if (n->outputs[i] == v) {
+			qdq_value_redefine(y, n, i);
+			break;
+		}
+	}
+}
+
 /* The root's result is what was built; what the match leaves without readers goes, from the root down. */
 static void replace_root(struct applying *a, qdq_match *m)
 {
@@ -292,13 +319,13 @@ static void replace_root(struct applying *a, qdq_match *m)
 	if (t->kind == QDQ_TERM_NODE)
 		qdq_value_redefine(old, made->def, 0);
 	else
-		qdq_value_replace_uses(old, made);
+		replace_value(m, old, made);
 	for (int i = 0; i < m->n_nodes; i++)
 		if (m->nodes[i]->graph != NULL && qdq_node_unread(m->nodes[i]))
 			remove_node(a, m->nodes[i]);
 }
 
-/* A variable cannot take the name of a graph output, and only the first output is replaced. */
+/* Only the first output is replaced; a variable must be able to take the name of a graph output. */
 static bool can_replace(const qdq_match *m)
 {
 	const qdq_node *root = m->root;
@@ -310,7 +337,8 @@ static bool can_replace(const qdq_match *m)
 	for (uint32_t i = 1; i < root->n_outputs; i++)
 		if (root->outputs[i] != NULL && !qdq_value_unread(root->outputs[i]))
 			return false;
-	return m->rule->terms[m->rule->build].kind == QDQ_TERM_NODE || root->outputs[0]->n_outputs == 0;
+	return m->rule->terms[m->rule->build].kind == QDQ_TERM_NODE || root->outputs[0]->n_outputs == 0 ||
+	       can_be_called(m->values[m->rule->terms[m->rule->build].variable], root->outputs[0]);
 }
 
 /* ---- refusals ---- */

@@ -153,8 +153,8 @@ class Judge:
     def __init__(self, folder):
         self.folder = folder
         self.counts = Counter()
-        help_text = subprocess.run([QDQOPT, "--help"], capture_output=True, text=True).stdout
-        self.modes = ["qdq", "fused"] + (["qoperator"] if "qoperator" in help_text else [])
+        # plain Q/DQ comes first: it is the reference of what is written otherwise for the same target
+        self.modes = [("qdq", "cuda"), ("fused", "cuda"), ("qdq", "ort-cpu"), ("qoperator", "ort-cpu"), ("qdq", "tensorrt")]
         self.passes = re.findall(r"^(\w+): ", subprocess.run([QDQOPT, "--list-rules"], capture_output=True, text=True).stdout, re.M)
 
     def path(self, name):
@@ -243,7 +243,7 @@ class Judge:
 
     def mode(self, emit, options, seen, names, feeds, wanted):
         """Complaints about one emit mode."""
-        what = " ".join([emit, *options])
+        what = " ".join([emit, *options[1:]])
         data, complaint = self.optimize("in.onnx", "out.onnx", "--emit", emit, *options)
         if data is None:
             yield what, "%s: %s" % (what, complaint)
@@ -252,8 +252,10 @@ class Judge:
         if complaint:
             yield "reason", "%s: %s" % (what, complaint)
             return
-        if emit == "qdq":  # it comes first
+        if emit == "qdq":
             self.reference = onnx.load_model_from_string(data)
+        if emit == "qdq" and options == ["--target", "cuda"]:
+            self.as_run = self.reference
         strict = "--exact" in options or emit != "qoperator" and all(r["exactness"] != "step1" for r in rewrites)
         bounded = any(r["exactness"] == "bounded" for r in rewrites)
         self.counts["bounded" if bounded else "exact" if strict else "not exact"] += 1
@@ -277,8 +279,8 @@ class Judge:
     def modes_of(self, names, feeds, wanted):
         seen = set()
         for options in (["--exact"], [], ["--allow=bounded"]):
-            for emit in self.modes:
-                yield from self.mode(emit, options, seen, names, feeds, wanted)
+            for emit, target in self.modes:
+                yield from self.mode(emit, ["--target", target, *options], seen, names, feeds, wanted)
 
     def exec(self, names, feeds, wanted):
         """qdqopt run, beside ONNX Runtime."""
@@ -295,12 +297,12 @@ class Judge:
         if first_difference(names, wanted, got) is None:
             return None
         self.counts["run within ties"] += 1
-        complaint = outside(self.reference, feeds, names, got)
+        complaint = outside(self.as_run, feeds, names, got)
         return complaint and "run: " + complaint
 
     def judge(self, model, feeds):
         """Complaints (kind, text); None: ONNX Runtime does not run the original."""
-        self.reference = None
+        self.reference = self.as_run = None
         try:
             s = session(model)
             wanted = [s.run(None, f) for f in feeds]
@@ -310,7 +312,7 @@ class Judge:
             file.write(model.SerializeToString())
         names = [o.name for o in model.graph.output]
         found = list(self.modes_of(names, feeds, wanted))
-        if self.reference is not None:
+        if self.as_run is not None:
             complaint = self.exec(names, feeds[0], wanted[0])
             if complaint:
                 found.append(("run", complaint))

@@ -133,12 +133,25 @@ START_TEST(test_shared)
 }
 END_TEST
 
-/* The name of a graph output cannot be given to a variable. */
+/* A graph output keeps its name: whoever makes the variable makes it. An input or another output cannot be called so. */
 START_TEST(test_output_name)
 {
-	load("float[2] x) => (float[2] y", "float k = {1}", "a = Sigmoid(x) b = Neg(a) y = Neg(b)");
+	load("float[2] x) => (float[2] y, float[2] z", "float k = {1}",
+	     "a = Sigmoid(x) b = Neg(a) y = Neg(b) z = Tanh(a)");
 	APPLY(double_negation);
-	ck_assert_str_eq(operators(), "Sigmoid Neg Neg");
+	ck_assert_str_eq(operators(), "Sigmoid Tanh");
+	ck_assert_str_eq(t.m->graph->first->outputs[0]->name, "y");
+	ck_assert_str_eq(qdq_in(t.m->graph->last, 0)->name, "y");
+	ck_assert_uint_eq(t.m->graph->outputs.items[0]->n_outputs, 1);
+}
+END_TEST
+
+START_TEST(test_output_name_taken)
+{
+	load("float[2] x) => (float[2] y, float[2] a, float[2] z", "float k = {1}",
+	     "a = Sigmoid(x) b = Neg(a) y = Neg(b) c = Neg(x) z = Neg(c)");
+	APPLY(double_negation);
+	ck_assert_str_eq(operators(), "Sigmoid Neg Neg Neg Neg");
 	ck_assert_uint_eq(t.run.changes, 0);
 	ck_assert_uint_eq(t.m->events.count, 0);
 }
@@ -573,6 +586,7 @@ Suite *rules_suite(void)
 	tcase_add_test(c, test_fixed_point);
 	tcase_add_test(c, test_shared);
 	tcase_add_test(c, test_output_name);
+	tcase_add_test(c, test_output_name_taken);
 	tcase_add_test(c, test_equal_constants);
 	tcase_add_test(c, test_commutative);
 	tcase_add_test(c, test_class_and_capture);
