@@ -6,19 +6,16 @@
  *   x -- Identity -- y               =>   x                       also Dropout as it is at inference
  *   x -- Q(s) -- q                   =>   x -- Q(s, z = 0) -- q   explicit zero points: uint8 is only Q's default
  *   com.microsoft Q, DQ              =>   ai.onnx Q, DQ           where the opset has the same operator
- *   x -- Q -- Clip(a, b) -- DQ -- y  =>   x -- Clip(DQ(a), DQ(b)) -- Q -- DQ -- y       as Brevitas narrows the codes
  *
  *   (what nobody reads, and all but one of equal operators, as in cleanup)
  *
- *   When    always; the Clip of codes only where Q gives its bounds back, and nobody else reads in between
+ *   When    always
  *   Keeps   names of graph inputs and outputs
  *   Exact   EXACT
  *   Needs   types                           Breaks  nothing
  *   After   inline_functions                Before  read_qlinear, fold
  *   Tests   test/golden/canonicalize/       Ref     ONNX operators: Constant, Dropout, QuantizeLinear
  */
-#include <math.h>
-
 #include "../lib/eval/eval.h"
 #include "moves.h"
 
@@ -114,62 +111,7 @@ static void to_standard(qdq_run *r, qdq_node *n, qdq_op_id op)
 	if (per_tensor)
 		qdq_attr_remove(n, "axis");
 	add_zero_point(r, n);
-	qdq_changed(r);
-}
-
-/* ---- Q -> Clip of codes -> DQ ---- */
-
-/* The bound of the Clip in codes, and that Q gives this code back for what it stands for. */
-static bool code_bound(const qdq_params *p, const qdq_value *bound, bool lower, double *code, double *real)
-{
-	*code = (double)(lower ? qdq_type_min(p->codes) : qdq_type_max(p->codes));
-	if (bound != NULL && !qdq_value_scalar(bound, code))
-		return false;
-	*real = qdq_params_real(p, 0, (int64_t)*code);
-	return isfinite(*real) && qdq_params_gives(p, 0, *real, (int64_t)*code);
-}
-
-static qdq_value *scalar(qdq_graph *g, const char *base, const char *what, qdq_type type, double real)
-{
-	qdq_model *m = g->model;
-	qdq_tensor *t = qdq_tensor_new(m, type, 0, NULL);
-
-	qdq_tensor_set_real(t, 0, real);
-	return qdq_graph_add_constant(g, qdq_unique_name(&m->names, qdq_format(&m->arena, "%s_%s", base, what)), t);
-}
-
-/* Clip moves in front of Q; codes that its bounds leave untouched need none. */
-static void clip_before_q(qdq_run *r, qdq_node *clip)
-{
-	qdq_value *x = qdq_in(clip, 0);
-	qdq_value *y = qdq_out(clip, 0);
-	qdq_node *q = qdq_def(x, QDQ_OP_QuantizeLinear);
-	double low, high;
-	double real_low, real_high;
-	qdq_params p;
-	qdq_value *inputs[3];
-	qdq_node *made;
-
-	if (q == NULL || y == NULL || q->graph != clip->graph || qdq_only_use(x) == NULL || !qdq_params_of(q, &p) ||
-	    qdq_value_constant(qdq_in(q, 0)) != NULL || !qdq_type_is_int8(p.codes) || !p.per_tensor || !p.positive)
-		return;
-	if (!code_bound(&p, qdq_in(clip, 1), true, &low, &real_low) ||
-	    !code_bound(&p, qdq_in(clip, 2), false, &high, &real_high))
-		return;
-	if (low > (double)qdq_type_min(p.codes) || high < (double)qdq_type_max(p.codes)) {
-		const char *base = *clip->name != '\0' ? clip->name : y->name;
-
-		inputs[0] = qdq_in(q, 0);
-		inputs[1] = scalar(q->graph, base, "low", p.real, real_low);
-		inputs[2] = scalar(q->graph, base, "high", p.real, real_high);
-		made = qdq_node_insert(q->graph, q, QDQ_OP_Clip, base, 3, inputs, 1, clip->origin);
-		qdq_value_set_type(made->outputs[0], p.real, x->shape);
-		qdq_use_set(&q->inputs[0], made->outputs[0]);
-	}
-	qdq_use_set(&clip->inputs[0], NULL);
-	qdq_value_redefine(y, q, 0);
-	qdq_applied(r, "canonicalize.clip", QDQ_EXACT, 0, clip->origin);
-	qdq_node_remove(clip);
+	qdq_applied(r, "canonicalize.microsoft", QDQ_EXACT, 0, n->origin);
 }
 
 /* One walk: what a node reads, its parameters too, stands before it and is in its form already. */
@@ -198,10 +140,6 @@ static void run(qdq_run *r)
 		case QDQ_OP_DequantizeLinear:
 			add_zero_point(r, n);
 			break;
-		case QDQ_OP_Clip:
-			if (r->model->opset >= 12)
-				clip_before_q(r, n);
-			break;
 		default:
 			break;
 		}
@@ -210,9 +148,9 @@ static void run(qdq_run *r)
 }
 
 static const qdq_rule rules[] = {
-    {.name = "canonicalize.clip",
+    {.name = "canonicalize.microsoft",
      .exactness = QDQ_EXACT,
-     .text = "a Clip of codes, in front of their DQ, becomes a Clip of what is quantized"},
+     .text = "Q and DQ of com.microsoft become those of ai.onnx, where the opset has the same"},
 };
 
 const qdq_pass qdq_pass_canonicalize = {

@@ -334,11 +334,62 @@ def fake_nodes(folder):
     driver.close()
 
 
+# ---- codes that are not of 8 bits ----
+
+CARRIED = {"INT16": (21, "16-bit-codes"), "UINT16": (21, "16-bit-codes"), "INT4": (21, "4-bit-codes"),
+           "UINT4": (21, "4-bit-codes"), "INT2": (25, "4-bit-codes"), "UINT2": (25, "4-bit-codes"),
+           "FLOAT8E4M3FN": (19, "float8-codes"), "FLOAT8E5M2": (19, "float8-codes"),
+           "FLOAT8E4M3FNUZ": (19, "float8-codes"), "FLOAT8E5M2FNUZ": (19, "float8-codes"),
+           "FLOAT4E2M1": (23, "float8-codes"), "INT8": (21, "blocked-scales")}
+IR = {19: 9, 21: 10, 23: 11, 25: 13}
+
+
+def carried(name, on_weight, blocked, folder):
+    """x - Q - DQ - MatMul, codes of this type on one side: nothing changes, and the MatMul says why."""
+    opset, code = CARRIED[name]
+    kind = getattr(TensorProto, name)
+    if blocked and opset < 21 or name == "INT8" and not (blocked and on_weight):
+        return
+    x_kind, w_kind = (TensorProto.INT8, kind) if on_weight else (kind, TensorProto.INT8)
+    blocked_w = blocked and on_weight
+    dims = [2, 4] if blocked_w else [4]
+    constants = [helper.make_tensor("sx", TensorProto.FLOAT, [], [0.1]), helper.make_tensor("zx", x_kind, [], [0]),
+                 helper.make_tensor("w", w_kind, [8, 4], rng.integers(0, 2, 32).tolist()),
+                 helper.make_tensor("sw", TensorProto.FLOAT, dims, scales(int(np.prod(dims))).tolist()),
+                 helper.make_tensor("zw", w_kind, dims, [0] * int(np.prod(dims)))]
+    along = {"axis": 0, "block_size": 4} if blocked_w else {"axis": 1}
+    nodes = [helper.make_node("QuantizeLinear", ["x", "sx", "zx"], ["q"]),
+             helper.make_node("DequantizeLinear", ["q", "sx", "zx"], ["d"]),
+             helper.make_node("DequantizeLinear", ["w", "sw", "zw"], ["v"], **along),
+             helper.make_node("MatMul", ["d", "v"], ["y"], name="product")]
+    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [3, 8])],
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, [3, 4])], constants)
+    source, out = os.path.join(folder, "in.onnx"), os.path.join(folder, "out.onnx")
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=IR[opset]), source)
+    for arguments in ([], ["--exact"]):
+        what = "%s %s %s %s" % (name, "weight" if on_weight else "input", "blocked" if blocked else "", arguments)
+        report = optimize(source, out, *arguments)
+        if report is None:
+            continue
+        reason = next(op for op in report["ops"] if op["name"] == "product")["reason"]
+        check(reason is not None and reason["code"] == code, "%s: the reason is %s" % (what, reason))
+        check(not report["rewrites"], "%s: %s" % (what, report["rewrites"]))
+        if name == "FLOAT4E2M1":
+            continue  # ONNX Runtime has no kernel
+        feeds = {"x": floats(3, 8)}
+        check(bits(session(source).run(None, feeds)[0]) == bits(session(out).run(None, feeds)[0]),
+              "%s: bits differ" % what)
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         twins(folder)
         for turn in range(36):
             integer_product(turn, folder)
+        for name in CARRIED:
+            for on_weight in (False, True):
+                for blocked in (False, True):
+                    carried(name, on_weight, blocked, folder)
         fake_nodes(folder)
         for turn in range(40):
             fake(turn, folder)
