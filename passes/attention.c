@@ -194,7 +194,7 @@ static int fed_operand(const struct attention *a, const qdq_node *n)
 
 	if (n->op->id == QDQ_OP_DequantizeLinear)
 		return qdq_dequantized(n->outputs[0], &p) != NULL ? 0 : -1;
-	if (!qdq_outline_holds_readers(&a->out, n))
+	if (!qdq_outline_holds_readers(&a->out, n) || qdq_kept_float(n))
 		return -1;
 	if (n->op->id == QDQ_OP_QuantizeLinear)
 		return qdq_is_rounding(n) && rounds_again(n) ? 0 : -1;
@@ -259,7 +259,8 @@ static void take_join(struct attention *a)
 	for (;;) {
 		qdq_node *n = qdq_reader(v);
 
-		if (n == NULL || n->region != NULL || n->n_outputs != 1 || n->outputs[0] == NULL || !joins(n, v))
+		if (n == NULL || n->region != NULL || n->n_outputs != 1 || n->outputs[0] == NULL || qdq_kept_float(n) ||
+		    !joins(n, v))
 			break;
 		qdq_outline_take(&a->out, n);
 		v = n->outputs[0];
@@ -290,7 +291,8 @@ static bool product_ok(struct attention *a, const qdq_node *n)
 	qdq_reason why = {0};
 
 	return qdq_def(qdq_in(n, 0), QDQ_OP_DequantizeLinear) == NULL ||
-	       qdq_def(qdq_in(n, 1), QDQ_OP_DequantizeLinear) == NULL || qdq_contract_int8(n, &why) || refuse(a, &why);
+	       qdq_def(qdq_in(n, 1), QDQ_OP_DequantizeLinear) == NULL ||
+	       (qdq_contract_int8(n, &why) && qdq_precision_int8(n, a->run->options->target, &why)) || refuse(a, &why);
 }
 
 static bool allowed(struct attention *a)
@@ -306,6 +308,8 @@ static bool allowed(struct attention *a)
 		why.cause = qdq_node_label(a->shared->def);
 		return refuse(a, &why);
 	}
+	if (qdq_outline_kept(&a->out, &why))
+		return refuse(a, &why);
 	return product_ok(a, a->scores) && product_ok(a, a->mix);
 }
 
@@ -328,10 +332,12 @@ static void fuse(qdq_run *r, qdq_node *softmax, const uint32_t *places)
 	a.scores = find_scores(&a, qdq_in(softmax, 0));
 	a.visits = 0;
 	a.mix = a.scores != NULL ? find_mix(&a, softmax->outputs[0]) : NULL;
-	if (a.mix == NULL || !allowed(&a))
+	if (a.mix == NULL)
 		return;
 	qdq_outline_take(&a.out, a.scores);
 	qdq_outline_take(&a.out, a.mix);
+	if (!allowed(&a))
+		return;
 	take_heads(&a);
 	take_join(&a);
 	if (any_quantized(&a.out))

@@ -265,8 +265,8 @@ static qdq_node *free_sum(const struct norm *k, const qdq_value *v)
 	qdq_node *n = qdq_def(v, QDQ_OP_Add);
 	int visits = 0;
 
-	if (n == NULL || n->graph != k->run->graph || n->n_inputs != 2 || qdq_in(n, 0) == qdq_in(n, 1) ||
-	    !qdq_type_get(v->type)->is_float)
+	if (n == NULL || n->graph != k->run->graph || qdq_kept_float(n) || n->n_inputs != 2 ||
+	    qdq_in(n, 0) == qdq_in(n, 1) || !qdq_type_get(v->type)->is_float)
 		return NULL;
 	for (uint32_t i = 0; i < 2; i++)
 		if (is_epilogue(qdq_in(n, i), &visits))
@@ -345,6 +345,7 @@ static void take_sum(struct norm *k)
 static void fuse(qdq_run *r, qdq_node *n, const uint32_t *places)
 {
 	struct norm k = {.run = r};
+	qdq_reason why = {0};
 	bool whole = true;
 
 	qdq_outline_init(&k.out, r, places);
@@ -353,15 +354,16 @@ static void fuse(qdq_run *r, qdq_node *n, const uint32_t *places)
 	else
 		whole = take_parts(&k, n);
 	if (k.shared != NULL && (whole || k.centered)) {
-		qdq_reason why = {
-		    .code = QDQ_REASON_INNER_SHARED, .operand = k.shared->name, .detail = "normalization"};
-
+		why =
+		    (qdq_reason){.code = QDQ_REASON_INNER_SHARED, .operand = k.shared->name, .detail = "normalization"};
 		why.cause = qdq_node_label(k.shared->def);
+	} else if (!whole) {
+		return;
+	}
+	if (why.code != QDQ_REASON_NONE || qdq_outline_kept(&k.out, &why)) {
 		qdq_declined(r, "norm.fuse", n->origin, &why);
 		return;
 	}
-	if (!whole)
-		return;
 	take_sum(&k);
 	qdq_outline_take_quantizers(&k.out, k.y);
 	if (k.out.nodes.count > 1)

@@ -93,6 +93,21 @@ void qdq_outline_take_quantizers(qdq_outline *o, const qdq_value *v)
 			qdq_outline_take(o, u->node);
 }
 
+bool qdq_outline_kept(const qdq_outline *o, qdq_reason *why)
+{
+	for (size_t i = 0; i < o->nodes.count; i++) {
+		const qdq_node *n = o->nodes.items[i];
+
+		if (!qdq_kept_float(n))
+			continue;
+		*why = (qdq_reason){.code = QDQ_REASON_KEPT_FLOAT,
+				    .cause = qdq_node_label(n),
+				    .detail = qdq_type_text(n->wanted)};
+		return true;
+	}
+	return false;
+}
+
 /* A DQ that others read as well stays for them; the members read a copy. */
 static qdq_node *own(const qdq_outline *o, qdq_node *n)
 {

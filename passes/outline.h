@@ -30,6 +30,9 @@ bool qdq_outline_take_dequantizer(qdq_outline *o, const qdq_value *v);
 /* Takes in the Qs that read v, as further outputs. */
 void qdq_outline_take_quantizers(qdq_outline *o, const qdq_value *v);
 
+/* Must a member stay what it is, since the user keeps it in float? Then *why says so. */
+bool qdq_outline_kept(const qdq_outline *o, qdq_reason *why);
+
 /* The members become a region, named after the anchor, and an event tells it under `rule`. They must be convex: what
  * reads a member's value outside must not lead back to one. The graph has to be sorted when the pass is done. */
 void qdq_outline_commit(qdq_outline *o, qdq_region_kind kind, qdq_node *anchor, const char *rule);
