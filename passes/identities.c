@@ -79,13 +79,11 @@ static bool turns_nothing(const qdq_node *n)
 	return count != 0 && counts_up(perm, count);
 }
 
-static bool moves_nothing(qdq_run *r, const qdq_match *match, qdq_reason *why)
+bool qdq_moves_nothing(qdq_run *r, const qdq_node *n)
 {
-	const qdq_node *n = qdq_match_root(match);
-	const qdq_value *x = qdq_in(n, 0);
+	const qdq_value *x = qdq_in(n, 0), *y = qdq_out(n, 0);
 
-	(void)why;
-	if (x->type != n->outputs[0]->type || !qdq_shape_equal(x->shape, n->outputs[0]->shape))
+	if (x == NULL || y == NULL || x->type != y->type || !qdq_shape_equal(x->shape, y->shape))
 		return false;
 	switch (n->op->id) {
 	case QDQ_OP_Expand:
@@ -105,6 +103,12 @@ static bool moves_nothing(qdq_run *r, const qdq_match *match, qdq_reason *why)
 }
 
 /* ---- others ---- */
+
+static bool without_effect(qdq_run *r, const qdq_match *match, qdq_reason *why)
+{
+	(void)why;
+	return qdq_moves_nothing(r, qdq_match_root(match));
+}
 
 static bool same_type(qdq_run *r, const qdq_match *match, qdq_reason *why)
 {
@@ -154,14 +158,15 @@ static bool make_shape(qdq_run *r, qdq_match *match)
 	return true;
 }
 
-static bool names_every_dimension(qdq_run *r, const qdq_match *match, qdq_reason *why)
+bool qdq_view_of_view(qdq_run *r, const qdq_node *n)
 {
+	const qdq_value *v = qdq_in(n, 0);
 	const int64_t *items;
 	size_t count;
 
-	(void)why;
-	if (qdq_match_node(match, "view")->op->axis != QDQ_AXIS_VIEW ||
-	    !qdq_value_ints(qdq_in(qdq_match_root(match), 1), &r->scratch, &items, &count))
+	if (n->op->id != QDQ_OP_Reshape || v == NULL || v->def == NULL || v->def->op->axis != QDQ_AXIS_VIEW ||
+	    v->def->graph != n->graph || qdq_only_use(v) == NULL ||
+	    !qdq_value_ints(qdq_in(n, 1), &r->scratch, &items, &count))
 		return false;
 	for (size_t i = 0; i < count; i++)
 		if (items[i] == 0)
@@ -169,23 +174,34 @@ static bool names_every_dimension(qdq_run *r, const qdq_match *match, qdq_reason
 	return true;
 }
 
+void qdq_skip_view(qdq_node *n)
+{
+	qdq_node *view = n->inputs[0].value->def;
+
+	qdq_use_set(&n->inputs[0], qdq_in(view, 0));
+	qdq_node_remove(view);
+}
+
+static bool of_view(qdq_run *r, const qdq_match *match, qdq_reason *why)
+{
+	(void)why;
+	return qdq_view_of_view(r, qdq_match_root(match));
+}
+
 static bool skip_view(qdq_run *r, qdq_match *match)
 {
-	qdq_node *view = qdq_match_node(match, "view");
-
 	(void)r;
-	qdq_use_set(&qdq_match_root(match)->inputs[0], qdq_in(view, 0));
-	qdq_node_remove(view);
+	qdq_skip_view(qdq_match_root(match));
 	return true;
 }
 
 static const qdq_rule rules[] = {
-    {"identities.move", "(@MOVE x _*)", "x", moves_nothing, NULL, QDQ_EXACT,
+    {"identities.move", "(@MOVE x _*)", "x", without_effect, NULL, QDQ_EXACT,
      "what moves, repeats, pads or selects elements goes, where each stays in its place"},
     {"identities.cast", "(Cast x)", "x", same_type, NULL, QDQ_EXACT, "a Cast to the type that it reads goes"},
     {"identities.gather", "(Gather x _)", "(Reshape x shape)", gathers_all, make_shape, QDQ_EXACT,
      "a Gather of the whole axis in its order becomes a Reshape"},
-    {"identities.view", "(Reshape (@MOVE:view x _*) _)", NULL, names_every_dimension, skip_view, QDQ_EXACT,
+    {"identities.view", "(Reshape (@MOVE x _*) _)", NULL, of_view, skip_view, QDQ_EXACT,
      "a Reshape reads what stands in front of another view"},
 };
 

@@ -23,6 +23,13 @@ void qdq_constants_to_codes(qdq_node *n, const qdq_params *p);
 /* Identity, or a Dropout that only hands its input on (not in training). */
 bool qdq_passes_through(const qdq_node *n);
 
+/* Leaves a MOVE operator each element in its place? (passes/identities.c) */
+bool qdq_moves_nothing(qdq_run *r, const qdq_node *n);
+
+/* Does a view read another view that it could skip, since nobody else reads it? (passes/identities.c) */
+bool qdq_view_of_view(qdq_run *r, const qdq_node *n);
+void qdq_skip_view(qdq_node *n);
+
 /* Elementwise and of class MONO: Relu, Clip. */
 bool qdq_is_clamp(const qdq_node *n);
 

@@ -138,14 +138,30 @@ static qdq_node *take_deviation(struct norm *k, qdq_node *variance, bool *invers
 }
 
 /* Is v the same x - mean(x) as d? Exporters write it once or twice. */
-static bool same_center(const qdq_value *v, const qdq_value *d)
+static bool same_center(const qdq_value *v, const qdq_value *d, const qdq_node *mean)
 {
-	return v == d || (qdq_def(v, QDQ_OP_Sub) != NULL && qdq_def(d, QDQ_OP_Sub) != NULL &&
-			  centering(v->def) != NULL && centering(v->def) == centering(d->def));
+	return v == d || (mean != NULL && qdq_def(v, QDQ_OP_Sub) != NULL && centering(v->def) == mean);
+}
+
+/* Is the mean read by nothing but x - mean(x), and that by nothing but its square and a quotient? */
+static bool only_centers(const qdq_node *mean, const qdq_node *sub)
+{
+	const qdq_value *m = mean->outputs[0], *d = sub->outputs[0];
+
+	if (m->n_outputs != 0 || d->n_outputs != 0)
+		return false;
+	for (const qdq_use *u = m->uses; u != NULL; u = u->next)
+		if (centering(u->node) != mean)
+			return false;
+	for (const qdq_use *u = d->uses; u != NULL; u = u->next)
+		if (square_of(u->node) != d && u->node->op->id != QDQ_OP_Div && u->node->op->id != QDQ_OP_Mul)
+			return false;
+	return true;
 }
 
 /* d / deviation, or d * (1 / deviation): the node, with a second x - mean(x) that it reads. */
-static qdq_node *take_quotient(struct norm *k, const qdq_value *d, const qdq_node *deviation, bool inverse)
+static qdq_node *take_quotient(struct norm *k, const qdq_value *d, const qdq_node *mean, const qdq_node *deviation,
+			       bool inverse)
 {
 	const qdq_value *v = deviation->outputs[0];
 	qdq_node *n = next_part(k, v);
@@ -155,7 +171,7 @@ static qdq_node *take_quotient(struct norm *k, const qdq_value *d, const qdq_nod
 	    (!inverse && qdq_in(n, 1) != v))
 		return NULL;
 	other = qdq_in(n, qdq_in(n, 1) == v ? 0 : 1);
-	if (other == NULL || !same_center(other, d))
+	if (other == NULL || !same_center(other, d, mean))
 		return NULL;
 	if (other != d)
 		take_part(k, other->def);
@@ -200,12 +216,14 @@ static bool take_parts(struct norm *k, qdq_node *variance)
 	if (d == NULL || qdq_out(variance, 0) == NULL)
 		return false;
 	mean = d->def != NULL ? centering(d->def) : NULL;
-	if (!means_alike(k, variance, mean != NULL ? mean : variance))
+	k->centered = mean != NULL;
+	if (mean != NULL && (!means_alike(k, variance, mean) || !only_centers(mean, d->def)))
+		mean = NULL; /* it is x of a normalization that does not center */
+	if (!means_alike(k, variance, variance))
 		return false;
 	k->x = mean != NULL ? qdq_in(mean, 0) : qdq_in(square, 0);
 	k->anchor = variance;
 	k->constant = true;
-	k->centered = mean != NULL;
 	if (mean != NULL) {
 		take_part(k, mean);
 		take_part(k, d->def);
@@ -213,7 +231,7 @@ static bool take_parts(struct norm *k, qdq_node *variance)
 	take_part(k, square);
 	take_part(k, variance);
 	deviation = take_deviation(k, variance, &inverse);
-	quotient = deviation != NULL ? take_quotient(k, d, deviation, inverse) : NULL;
+	quotient = deviation != NULL ? take_quotient(k, d, mean, deviation, inverse) : NULL;
 	if (quotient == NULL)
 		return false;
 	k->y = quotient->outputs[0];

@@ -100,9 +100,8 @@ bool qdq_outline_kept(const qdq_outline *o, qdq_reason *why)
 
 		if (!qdq_kept_float(n))
 			continue;
-		*why = (qdq_reason){.code = QDQ_REASON_KEPT_FLOAT,
-				    .cause = qdq_node_label(n),
-				    .detail = qdq_type_text(n->wanted)};
+		*why = (qdq_reason){
+		    .code = QDQ_REASON_KEPT_FLOAT, .cause = qdq_node_label(n), .detail = qdq_type_text(n->wanted)};
 		return true;
 	}
 	return false;

@@ -182,6 +182,8 @@ static void sink(qdq_run *r, qdq_node *n)
 			qdq_declined(r, "sink_dq.move", n->origin, &why);
 		return;
 	}
+	if (qdq_moves_nothing(r, n))
+		return; /* it stands between the names of two graph outputs */
 	origin = n->origin;
 	if (!qdq_passes_operator(n, &in, true, &out, &why)) {
 		if (why.code != QDQ_REASON_NONE)
