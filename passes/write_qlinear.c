@@ -232,6 +232,21 @@ static qdq_value *scaled(writing *c, const qdq_params *p, double factor)
 	    c->r->graph, qdq_unique_name(&m->names, qdq_format(&c->r->scratch, "%s_times", p->scale->name)), to);
 }
 
+/* One number as a scalar: com.microsoft's operators take no tensor of one element in its place. */
+static qdq_value *scalar_of(writing *c, qdq_value *v)
+{
+	const qdq_tensor *t = qdq_value_constant(v);
+	qdq_model *m = c->r->model;
+	qdq_tensor *to;
+
+	if (t == NULL || t->rank == 0 || t->count != 1)
+		return v;
+	to = qdq_tensor_new(m, t->type, 0, NULL);
+	memcpy((void *)(uintptr_t)to->data, t->data, (size_t)to->size);
+	return qdq_graph_add_constant(c->r->graph,
+				      qdq_unique_name(&m->names, qdq_format(&c->r->scratch, "%s_scalar", v->name)), to);
+}
+
 static void put(writing *c, qdq_value **inputs, uint32_t index, qdq_value *v)
 {
 	if (index == QDQ_QLINEAR_NONE || v == NULL)
@@ -252,15 +267,15 @@ static void write_inputs(writing *c)
 		qdq_qlinear_operand o = qdq_qlinear_operand_at(c->form, i);
 
 		put(c, inputs, o.codes, c->codes[i]);
-		put(c, inputs, o.scale, scaled(c, &c->in[i], i == 0 ? c->factor : 1));
-		put(c, inputs, o.zero, qdq_integer_zero(c->r, &c->in[i]));
+		put(c, inputs, o.scale, scalar_of(c, scaled(c, &c->in[i], i == 0 ? c->factor : 1)));
+		put(c, inputs, o.zero, scalar_of(c, qdq_integer_zero(c->r, &c->in[i])));
 	}
 	put(c, inputs, c->form->bias, c->bias);
 	if (c->add != NULL)
 		put(c, inputs, c->form->real_bias, qdq_in(c->add, qdq_value_constant(qdq_in(c->add, 0)) ? 0 : 1));
 	if (c->q != NULL) {
-		put(c, inputs, c->form->scale, c->out.scale);
-		put(c, inputs, c->form->zero, qdq_integer_zero(c->r, &c->out));
+		put(c, inputs, c->form->scale, scalar_of(c, c->out.scale));
+		put(c, inputs, c->form->zero, scalar_of(c, qdq_integer_zero(c->r, &c->out)));
 	}
 	qdq_node_resize_inputs(c->n, c->n_inputs);
 	for (uint32_t i = 0; i < c->n_inputs; i++)
