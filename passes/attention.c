@@ -341,7 +341,7 @@ static void fuse(qdq_run *r, qdq_node *softmax, const uint32_t *places)
 	take_heads(&a);
 	take_join(&a);
 	if (any_quantized(&a.out))
-		qdq_outline_commit(&a.out, QDQ_REGION_ATTENTION, a.scores, "attention.fuse");
+		qdq_outline_commit(&a.out, a.scores, "attention.fuse");
 }
 
 static void run(qdq_run *r)

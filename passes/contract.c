@@ -15,7 +15,7 @@ static bool refuse(qdq_reason *why, qdq_reason_code code, const qdq_value *opera
 {
 	*why = (qdq_reason){.code = code, .operand = operand != NULL ? operand->name : NULL, .detail = detail};
 	if (operand != NULL && operand->def != NULL)
-		why->cause = qdq_node_label(operand->def);
+		why->cause = qdq_node_label(qdq_value_inner(operand)->def);
 	return false;
 }
 
@@ -179,6 +179,7 @@ bool qdq_contract_operand(const qdq_node *n, uint32_t index, qdq_params *p, qdq_
 	const qdq_node *dq = qdq_def(v, QDQ_OP_DequantizeLinear);
 
 	if (dq == NULL || !qdq_params_of(dq, p)) {
+		v = qdq_value_outer(qdq_in(n, index));
 		if (index == 1 && qdq_value_constant(v) != NULL)
 			return refuse(why, QDQ_REASON_WEIGHT_FLOAT, v, NULL);
 		qdq_float_reason(v, why);
@@ -216,7 +217,7 @@ bool qdq_contract_within(const qdq_node *n, int64_t limit, qdq_reason *why)
 	input = qdq_contract_operand(n, 0, &x, why);
 	weight = qdq_contract_operand(n, 1, &w, &weight_why);
 	if (!input && !weight && why->code == QDQ_REASON_INPUT_FLOAT && weight_why.code == QDQ_REASON_WEIGHT_FLOAT)
-		return refuse(why, QDQ_REASON_BOTH_FLOAT, qdq_in(n, 0), NULL);
+		return refuse(why, QDQ_REASON_BOTH_FLOAT, qdq_value_outer(qdq_in(n, 0)), NULL);
 	if (!input)
 		return false;
 	if (!weight) {

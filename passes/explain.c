@@ -10,7 +10,7 @@
  *   After   cleanup                         Before  nothing
  *   Tests   test/golden/reasons/            Ref     docs/reasons.md
  */
-#include "outline.h"
+#include "verdict.h"
 
 /* A fused operator is known by the user's node that it is about. */
 static const char *label(const qdq_node *n)
@@ -37,66 +37,15 @@ static bool is_compute(const qdq_node *n)
 
 /* ---- regions ---- */
 
-/* Port i of the region's node: the value outside. */
-static const qdq_value *outer_output(const qdq_node *region, size_t i)
-{
-	return region->outputs[i];
-}
-
-/* The first operand of a region's inner node that is no codes; the value outside, where it comes from there. */
-static const qdq_value *float_operand(const qdq_node *region, const qdq_node *n)
-{
-	const qdq_graph *body = region->region->body;
-	const qdq_value *v = qdq_in(n, qdq_def(qdq_in(n, 0), QDQ_OP_DequantizeLinear) == NULL ? 0 : 1);
-
-	for (size_t i = 0; i < body->inputs.count; i++)
-		if (body->inputs.items[i] == v)
-			return region->inputs[i].value;
-	return v;
-}
-
-/* A region that computes from floats: which products and sums do not, and why the others do. */
-static void explain_float(qdq_run *r, const qdq_node *region)
-{
-	for (const qdq_node *n = region->region->body->first; n != NULL; n = qdq_after(n)) {
-		const qdq_value *v;
-
-		if (!is_compute(n))
-			continue;
-		if (n->op->cls == QDQ_CLASS_CONTRACT && qdq_product_of_codes(n)) {
-			say(r, n, QDQ_REASON_OUTPUT_FLOAT, NULL, qdq_reader(n->outputs[0]), NULL);
-		} else if (n->op->cls == QDQ_CLASS_CONTRACT || n->op->id == QDQ_OP_Add) {
-			v = float_operand(region, n);
-			say(r, n, n->op->id == QDQ_OP_Add ? QDQ_REASON_OPERAND_FLOAT : QDQ_REASON_INPUT_FLOAT, v,
-			    v->def, NULL);
-		} else {
-			say(r, n, QDQ_REASON_FLOAT_ONLY, NULL, NULL, n->op_type);
-		}
-	}
-}
-
 static void explain_region(qdq_run *r, const qdq_node *region)
 {
-	const qdq_graph *body = region->region->body;
-	const qdq_value *real = NULL;
-	size_t codes = 0;
+	qdq_border border;
+	qdq_reason why;
 
-	if (!qdq_region_reads_codes(region)) {
-		explain_float(r, region);
-		return;
-	}
-	for (size_t i = 0; i < body->outputs.count; i++) {
-		if (qdq_type_is_int8(body->outputs.items[i]->type))
-			codes++;
-		else if (real == NULL)
-			real = outer_output(region, i);
-	}
-	if (real == NULL)
-		return;
-	for (const qdq_node *n = body->first; n != NULL; n = qdq_after(n))
-		if (is_compute(n))
-			say(r, n, codes != 0 ? QDQ_REASON_OUTPUT_SHARED : QDQ_REASON_OUTPUT_FLOAT, real,
-			    real->uses != NULL ? real->uses->node : NULL, NULL);
+	qdq_border_of(region, &border);
+	for (const qdq_node *n = region->region->body->first; n != NULL; n = qdq_after(n))
+		if (is_compute(n) && qdq_verdict_inside(n, region, &border, &why) != QDQ_VERDICT_INT8_INT8)
+			qdq_declined(r, "explain.reason", n->origin, &why);
 }
 
 /* ---- operators that stayed in float ---- */
@@ -104,29 +53,6 @@ static void explain_region(qdq_run *r, const qdq_node *region)
 static bool from_dynamic(const qdq_value *v)
 {
 	return v != NULL && v->def != NULL && v->def->op->id == QDQ_OP_DynamicQuantizeLinear;
-}
-
-/* What keeps the data input v from being codes; false where it is codes behind a DQ. */
-static bool input_reason(const qdq_value *v, qdq_reason *why)
-{
-	const qdq_node *dq = qdq_def(v, QDQ_OP_DequantizeLinear);
-	qdq_params p;
-
-	if (dq != NULL && qdq_params_of(dq, &p)) {
-		if (from_dynamic(qdq_in(dq, 0)))
-			why->code = QDQ_REASON_DYNAMIC_QUANTIZE;
-		else if (qdq_params_movable(&p, why) && p.positive)
-			return false;
-		else if (why->code == QDQ_REASON_NONE)
-			why->code = QDQ_REASON_SCALE_SIGN;
-		why->operand = v->name;
-		why->cause = qdq_node_label(dq);
-		return true;
-	}
-	qdq_float_reason(v, why);
-	why->operand = v->name;
-	why->cause = v->def != NULL ? label(v->def) : NULL;
-	return true;
 }
 
 static bool on_codes(const qdq_node *n)
@@ -160,7 +86,7 @@ static void explain_between(qdq_run *r, const qdq_node *n)
 		if (v == NULL || (n->op->family == QDQ_FAMILY_ELEMENTWISE && qdq_value_constant(v) != NULL))
 			continue;
 		why = (qdq_reason){0};
-		if (!input_reason(v, &why)) {
+		if (!qdq_input_reason(v, &why)) {
 			quantized++;
 		} else if (real++ == 0) {
 			first = why;
@@ -204,15 +130,8 @@ static void explain_node(qdq_run *r, const qdq_node *n)
 		say(r, n, QDQ_REASON_KEPT_FLOAT, n->n_outputs > 0 ? n->outputs[0] : NULL, NULL,
 		    qdq_type_text(n->wanted));
 	} else if (n->op->cls == QDQ_CLASS_CONTRACT) {
-		if (!qdq_contract_int8(n, &why) || !qdq_precision_int8(n, r->options->target, &why)) {
-			const qdq_node *dq = qdq_def(qdq_in(n, 0), QDQ_OP_DequantizeLinear);
-
-			if (dq != NULL && from_dynamic(qdq_in(dq, 0)))
-				why = (qdq_reason){.code = QDQ_REASON_DYNAMIC_QUANTIZE,
-						   .operand = qdq_in(dq, 0)->name,
-						   .cause = qdq_node_label(qdq_in(dq, 0)->def)};
+		if (qdq_contract_reason(n, &why) || !qdq_precision_int8(n, r->options->target, &why))
 			qdq_declined(r, "explain.reason", n->origin, &why);
-		}
 	} else if (n->op->cls == QDQ_CLASS_QFORM) {
 		explain_form(r, n);
 	} else if (on_codes(n)) {

@@ -51,7 +51,7 @@ qdq_node *qdq_dequantized(const qdq_value *v, qdq_params *p)
 
 void qdq_float_reason(const qdq_value *v, qdq_reason *why)
 {
-	const qdq_node *n = v->def;
+	const qdq_node *n = qdq_value_inner(v)->def; /* what a fused operator computes comes from a node inside */
 
 	*why = (qdq_reason){.code = QDQ_REASON_INPUT_FLOAT};
 	if (n == NULL)
@@ -59,7 +59,7 @@ void qdq_float_reason(const qdq_value *v, qdq_reason *why)
 	if (qdq_is_fake_quantizer(n)) {
 		if (qdq_fake_reads(n, why))
 			why->code = QDQ_REASON_NOT_EXACT;
-	} else if (n->op->id == QDQ_OP_NONE) {
+	} else if (n->op->id == QDQ_OP_NONE && n->function == NULL) {
 		*why = (qdq_reason){.code = QDQ_REASON_UNKNOWN_OP, .detail = n->op_type};
 	} else if (n->op->id == QDQ_OP_Cast && qdq_def(qdq_in(n, 0), QDQ_OP_DequantizeLinear) != NULL) {
 		why->code = QDQ_REASON_CAST_BETWEEN;

@@ -385,7 +385,7 @@ static void fuse(qdq_run *r, qdq_node *n, const uint32_t *places)
 	take_sum(&k);
 	qdq_outline_take_quantizers(&k.out, k.y);
 	if (k.out.nodes.count > 1)
-		qdq_outline_commit(&k.out, QDQ_REGION_NORM, k.anchor, "norm.fuse");
+		qdq_outline_commit(&k.out, k.anchor, "norm.fuse");
 }
 
 static bool is_anchor(const qdq_node *n)

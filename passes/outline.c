@@ -139,7 +139,7 @@ static void put_in_order(qdq_outline *o)
 	}
 }
 
-void qdq_outline_commit(qdq_outline *o, qdq_region_kind kind, qdq_node *anchor, const char *rule)
+void qdq_outline_commit(qdq_outline *o, qdq_node *anchor, const char *rule)
 {
 	qdq_run *r = o->run;
 	const char *base = *anchor->name != '\0' ? anchor->name : anchor->outputs[0]->name;
@@ -148,7 +148,7 @@ void qdq_outline_commit(qdq_outline *o, qdq_region_kind kind, qdq_node *anchor, 
 	put_in_order(o);
 	for (size_t i = 0; i < o->nodes.count; i++)
 		o->nodes.items[i] = own(o, o->nodes.items[i]);
-	qdq_region_create(r->graph, kind, anchor, o->nodes.items, o->nodes.count, name);
+	qdq_region_create(r->graph, o->nodes.items, o->nodes.count, name);
 	qdq_applied(r, rule, QDQ_EXACT, 0, anchor->origin);
 }
 

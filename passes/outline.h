@@ -35,7 +35,7 @@ bool qdq_outline_kept(const qdq_outline *o, qdq_reason *why);
 
 /* The members become a region, named after the anchor, and an event tells it under `rule`. They must be convex: what
  * reads a member's value outside must not lead back to one. The graph has to be sorted when the pass is done. */
-void qdq_outline_commit(qdq_outline *o, qdq_region_kind kind, qdq_node *anchor, const char *rule);
+void qdq_outline_commit(qdq_outline *o, qdq_node *anchor, const char *rule);
 void qdq_outline_sort(qdq_run *r); /* behind the last one */
 
 /* A Q or DQ that a region can compute: 8 bits, constant, scale > 0. */

@@ -178,8 +178,8 @@ static void read_regions(void *arg, qdq_arena *scratch)
 		n->op = &qdq_ops[QDQ_OP_REGION];
 		n->region = qdq_new(&m->arena, qdq_region);
 		n->region->body = f->body;
-		n->region->kind = qdq_region_classify(f->body, &n->region->anchor);
 		f->body->parent = n;
+		n->region->kind = qdq_region_classify(f->body, &n->region->anchor);
 	}
 }
 

@@ -124,8 +124,7 @@ static qdq_node *outline(splitting *s, qdq_name name)
 	qdq_node *made;
 
 	to_front(s);
-	made = qdq_region_create(s->g, QDQ_REGION_REQUANTIZE, NULL, s->piece.items, s->piece.count, name);
-	made->region->kind = qdq_region_classify(made->region->body, &made->region->anchor);
+	made = qdq_region_create(s->g, s->piece.items, s->piece.count, name);
 	qdq_plan_grow(s->p);
 	return made;
 }

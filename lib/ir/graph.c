@@ -154,8 +154,37 @@ bool qdq_tensor_equal(const qdq_tensor *a, const qdq_tensor *b)
 	return true;
 }
 
+static bool is_port(const qdq_value *v)
+{
+	return v->is_input && v->graph->parent != NULL && v->graph->parent->region != NULL;
+}
+
+qdq_value *qdq_value_outer(qdq_value *v)
+{
+	const qdq_graph *body = v->graph;
+
+	if (!is_port(v))
+		return v;
+	for (uint32_t i = 0; i < body->inputs.count; i++)
+		if (body->inputs.items[i] == v)
+			return qdq_in(body->parent, i);
+	return NULL;
+}
+
+const qdq_value *qdq_value_inner(const qdq_value *v)
+{
+	const qdq_node *n = v->def;
+
+	for (uint32_t i = 0; n != NULL && n->region != NULL && i < n->n_outputs; i++)
+		if (n->outputs[i] == v)
+			return n->region->body->outputs.items[i];
+	return v;
+}
+
 const qdq_tensor *qdq_value_constant(const qdq_value *v)
 {
+	if (v != NULL && is_port(v))
+		v = qdq_value_outer((qdq_value *)(uintptr_t)v);
 	return v == NULL || v->is_input ? NULL : v->tensor;
 }
 

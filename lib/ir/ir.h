@@ -252,13 +252,14 @@ typedef enum qdq_region_kind {
 	QDQ_REGION_CONV, /* Conv and ConvTranspose */
 	QDQ_REGION_GEMM,
 	QDQ_REGION_MATMUL,
-	QDQ_REGION_POOL,
-	QDQ_REGION_ELTWISE,
+	QDQ_REGION_POOL,    /* and every other reduction */
+	QDQ_REGION_ELTWISE, /* pointwise operators of any number of tensors */
+	QDQ_REGION_LUT,	    /* pointwise operators from one 8-bit tensor to one: a table of 256 codes */
 	QDQ_REGION_CONCAT,
 	QDQ_REGION_MOVE,       /* DQ, a MOVE or MONO operator that is not legal on codes, Q */
 	QDQ_REGION_REQUANTIZE, /* nothing but Q and DQ */
-	QDQ_REGION_ATTENTION,  /* two contractions with a Softmax between, and how heads are split and joined */
 	QDQ_REGION_NORM,       /* a normalization, also from its parts, with the sum in front of it */
+	QDQ_REGION_ATTENTION,  /* two contractions with a Softmax between, and how heads are split and joined */
 	QDQ_REGION_KINDS
 } qdq_region_kind;
 
@@ -388,7 +389,12 @@ void qdq_graph_add_output(qdq_graph *g, qdq_value *v);
 qdq_tensor *qdq_tensor_new(qdq_model *m, qdq_type type, int32_t rank, const int64_t *dims); /* data zeroed, writable */
 bool qdq_tensor_equal(const qdq_tensor *a, const qdq_tensor *b);			    /* type, shape and bytes */
 
-/* The data of a value that is a constant; NULL where it is none (a graph input with a default is none). */
+/* What a port of a region stands for outside (NULL: nothing); v itself where it is no input port. */
+qdq_value *qdq_value_outer(qdq_value *v);
+/* What computes v inside the region that has it as output; v itself where none has. */
+const qdq_value *qdq_value_inner(const qdq_value *v);
+/* The data of a value that is a constant; NULL where it is none (a graph input with a default is none). An input port of
+ * a region is what it stands for. */
 const qdq_tensor *qdq_value_constant(const qdq_value *v);
 /* Element i of a tensor of any integer or any real type; false where it is of another, or has no such element. */
 bool qdq_tensor_int(const qdq_tensor *t, uint64_t i, int64_t *out);
@@ -568,18 +574,20 @@ bool qdq_graph_sort(qdq_graph *g);
 /* ---- region.c ---------------------------------------------------------------------------------------------------- */
 
 /* Outlines `nodes` (of one graph, in order, convex) into a region node named `name`. What they read from outside
- * becomes inputs (each value once), what is read outside (or is a graph output) becomes outputs. */
-qdq_node *qdq_region_create(qdq_graph *g, qdq_region_kind kind, qdq_node *anchor, qdq_node *const *nodes, size_t count,
-			    qdq_name name);
+ * becomes inputs (each value once), what is read outside (or is a graph output) becomes outputs. Its kind and anchor are
+ * what its nodes say. */
+qdq_node *qdq_region_create(qdq_graph *g, qdq_node *const *nodes, size_t count, qdq_name name);
 /* The inverse: the body's nodes go back before the region node, which is removed. */
 void qdq_region_expand(qdq_node *region);
-/* The kind that a body has by its nodes, and its anchor: what loading a fused file uses. */
+/* The kind that a body has by its nodes, and its anchor; the body must know its node, which has its inputs. */
 qdq_region_kind qdq_region_classify(const qdq_graph *body, qdq_node **anchor);
+/* Could n be the anchor of a region rather than `other`? Contractions come first, then norms, then pools and Concat, pointwise
+ * operators, moves; NULL and Q and DQ come last. */
+bool qdq_region_outranks(const qdq_node *n, const qdq_node *other);
+/* Does each element of n's output depend on one element of each input, which may be broadcast: class POINTWISE, Relu,
+ * Clip, Max, Min, and BatchNormalization? */
+bool qdq_is_pointwise(const qdq_node *n);
 extern const char *const qdq_region_kind_names[QDQ_REGION_KINDS]; /* "conv", "gemm" … */
-/* Does a contraction of a body read codes behind DQs? */
-bool qdq_product_of_codes(const qdq_node *n);
-/* Does the region compute from codes: the contractions of an attention, every tensor of a norm? True for other kinds. */
-bool qdq_region_reads_codes(const qdq_node *region);
 #define QDQ_REGION_DOMAIN "qdqopt" /* of the functions that stand for regions in a file */
 
 /* ---- verify.c, infer.c ---------------------------------------------------------------------------------------------

@@ -12,20 +12,18 @@
 #include "ir.h"
 
 const char *const qdq_region_kind_names[QDQ_REGION_KINDS] = {
-    [QDQ_REGION_CONV] = "conv",		  [QDQ_REGION_GEMM] = "gemm",
-    [QDQ_REGION_MATMUL] = "matmul",	  [QDQ_REGION_POOL] = "pool",
-    [QDQ_REGION_ELTWISE] = "eltwise",	  [QDQ_REGION_CONCAT] = "concat",
+    [QDQ_REGION_CONV] = "conv",		  [QDQ_REGION_GEMM] = "gemm",	    [QDQ_REGION_MATMUL] = "matmul",
+    [QDQ_REGION_POOL] = "pool",		  [QDQ_REGION_ELTWISE] = "eltwise", [QDQ_REGION_LUT] = "lut",
+    [QDQ_REGION_CONCAT] = "concat",	  [QDQ_REGION_MOVE] = "move",	    [QDQ_REGION_REQUANTIZE] = "requantize",
     [QDQ_REGION_ATTENTION] = "attention", [QDQ_REGION_NORM] = "norm",
-    [QDQ_REGION_MOVE] = "move",		  [QDQ_REGION_REQUANTIZE] = "requantize",
 };
 
 /* What Netron shows: QConv_17. */
 static const char *const op_types[QDQ_REGION_KINDS] = {
-    [QDQ_REGION_CONV] = "QConv",	   [QDQ_REGION_GEMM] = "QGemm",
-    [QDQ_REGION_MATMUL] = "QMatMul",	   [QDQ_REGION_POOL] = "QPool",
-    [QDQ_REGION_ELTWISE] = "QEltwise",	   [QDQ_REGION_CONCAT] = "QConcat",
+    [QDQ_REGION_CONV] = "QConv",	   [QDQ_REGION_GEMM] = "QGemm",	      [QDQ_REGION_MATMUL] = "QMatMul",
+    [QDQ_REGION_POOL] = "QPool",	   [QDQ_REGION_ELTWISE] = "QEltwise", [QDQ_REGION_LUT] = "QLut",
+    [QDQ_REGION_CONCAT] = "QConcat",	   [QDQ_REGION_MOVE] = "QMove",	      [QDQ_REGION_REQUANTIZE] = "Requantize",
     [QDQ_REGION_ATTENTION] = "QAttention", [QDQ_REGION_NORM] = "QNorm",
-    [QDQ_REGION_MOVE] = "QMove",	   [QDQ_REGION_REQUANTIZE] = "Requantize",
 };
 
 /* ---- ports ---- */
@@ -117,6 +115,129 @@ static void output_port(qdq_graph *body, struct ports *p, qdq_arena *scratch, qd
 	*qdq_push(scratch, &p->outputs) = outer;
 }
 
+/* ---- what a body is ---- */
+
+bool qdq_is_pointwise(const qdq_node *n)
+{
+	if (n->op->cls == QDQ_CLASS_MONO)
+		return n->op->axis == QDQ_AXIS_SAME || n->op->family == QDQ_FAMILY_ELEMENTWISE;
+	return n->op->cls == QDQ_CLASS_POINTWISE || n->op->id == QDQ_OP_BatchNormalization;
+}
+
+/* A mean of what the body computes itself, as the variance is. Pools read codes, or what is dequantized. */
+static bool is_inner_mean(const qdq_node *n)
+{
+	const qdq_value *x = qdq_in(n, 0);
+
+	return n->op->cls == QDQ_CLASS_REDUCE && x != NULL && x->def != NULL && x->def->op->cls == QDQ_CLASS_POINTWISE;
+}
+
+static int strength(const qdq_node *n)
+{
+	if (n == NULL || n->op->cls == QDQ_CLASS_QUANT)
+		return 0;
+	if (n->op->cls == QDQ_CLASS_CONTRACT)
+		return 5;
+	if (qdq_is_pointwise(n))
+		return 2;
+	if (n->op->cls == QDQ_CLASS_NORM || is_inner_mean(n))
+		return 4;
+	if (n->op->cls == QDQ_CLASS_REDUCE || n->op->family == QDQ_FAMILY_POOL || n->op->family == QDQ_FAMILY_CONCAT)
+		return 3;
+	return 1;
+}
+
+bool qdq_region_outranks(const qdq_node *n, const qdq_node *other)
+{
+	return strength(n) > strength(other);
+}
+
+static qdq_region_kind kind_of(const qdq_node *anchor)
+{
+	switch (anchor->op->id) {
+	case QDQ_OP_Conv:
+	case QDQ_OP_ConvTranspose:
+		return QDQ_REGION_CONV;
+	case QDQ_OP_Gemm:
+		return QDQ_REGION_GEMM;
+	case QDQ_OP_MatMul:
+		return QDQ_REGION_MATMUL;
+	default:
+		break;
+	}
+	if (qdq_is_pointwise(anchor))
+		return QDQ_REGION_ELTWISE;
+	if (anchor->op->cls == QDQ_CLASS_NORM || is_inner_mean(anchor))
+		return QDQ_REGION_NORM;
+	if (anchor->op->cls == QDQ_CLASS_REDUCE || anchor->op->family == QDQ_FAMILY_POOL)
+		return QDQ_REGION_POOL;
+	return anchor->op->family == QDQ_FAMILY_CONCAT ? QDQ_REGION_CONCAT : QDQ_REGION_MOVE;
+}
+
+/* Is what a body of pointwise operators computes a table: from one 8-bit tensor to one, with numbers as constants? */
+static bool is_table(const qdq_graph *body, qdq_value *const *outer)
+{
+	size_t data = 0;
+
+	if (body->outputs.count != 1 || !qdq_type_is_int8(body->outputs.items[0]->type))
+		return false;
+	for (size_t i = 0; i < body->inputs.count; i++) {
+		const qdq_tensor *t = qdq_value_constant(outer[i]);
+
+		if (t != NULL ? t->count != 1 : (!qdq_type_is_int8(body->inputs.items[i]->type) || data++ != 0))
+			return false;
+	}
+	for (const qdq_node *n = body->first; n != NULL; n = qdq_after(n))
+		if (strength(n) != 0 && !qdq_is_pointwise(n))
+			return false;
+	return data == 1;
+}
+
+/* outer[i]: what input i of the body stands for. */
+static qdq_region_kind classify(const qdq_graph *body, qdq_value *const *outer, qdq_node **anchor)
+{
+	qdq_region_kind kind;
+	int contractions = 0;
+
+	*anchor = NULL;
+	for (qdq_node *n = body->first; n != NULL; n = qdq_after(n)) {
+		contractions += n->op->cls == QDQ_CLASS_CONTRACT;
+		if (qdq_region_outranks(n, *anchor))
+			*anchor = n;
+	}
+	if (contractions > 1)
+		return QDQ_REGION_ATTENTION;
+	if (*anchor == NULL)
+		return QDQ_REGION_REQUANTIZE;
+	kind = kind_of(*anchor);
+	return kind == QDQ_REGION_ELTWISE && is_table(body, outer) ? QDQ_REGION_LUT : kind;
+}
+
+struct classifying {
+	const qdq_graph *body;
+	qdq_node **anchor;
+	qdq_region_kind kind;
+};
+
+static void classify_loaded(void *arg, qdq_arena *scratch)
+{
+	struct classifying *c = arg;
+	const qdq_node *n = c->body->parent;
+	qdq_value **outer = qdq_array(scratch, qdq_value *, n->n_inputs);
+
+	for (uint32_t i = 0; i < n->n_inputs; i++)
+		outer[i] = qdq_in(n, i);
+	c->kind = classify(c->body, outer, c->anchor);
+}
+
+qdq_region_kind qdq_region_classify(const qdq_graph *body, qdq_node **anchor)
+{
+	struct classifying c = {.body = body, .anchor = anchor};
+
+	qdq_with_scratch(body->model->ctx, classify_loaded, &c);
+	return c.kind;
+}
+
 /* ---- outlining ---- */
 
 /* The first node behind the last of the region that is not of the region itself. */
@@ -146,7 +267,6 @@ static void keep_ports(qdq_graph *body, const struct ports *p)
 
 struct outline {
 	qdq_graph *g;
-	qdq_region_kind kind;
 	qdq_node *const *nodes;
 	size_t count;
 	qdq_name name;
@@ -159,10 +279,10 @@ static void outline(void *arg, qdq_arena *scratch)
 	struct outline *o = arg;
 	qdq_model *m = o->g->model;
 	qdq_node *before = behind(o->nodes, o->count);
-	const char *op_type = qdq_format(scratch, "%s_%u", op_types[o->kind], ++m->n_regions);
+	qdq_region *region = qdq_new(&m->arena, qdq_region);
 	struct ports ports = {0};
+	const char *op_type;
 
-	qdq_prefetch_name(&m->names, op_type);
 	for (size_t i = 0; i < o->count; i++)
 		qdq_node_move(o->nodes[i], o->body, NULL);
 	for (size_t i = 0; i < o->count; i++) {
@@ -181,32 +301,34 @@ static void outline(void *arg, qdq_arena *scratch)
 	for (size_t i = 0; i < ports.outputs.count; i++)
 		ports.outputs.items[i]->graph = o->g;
 	keep_ports(o->body, &ports);
+	*region = (qdq_region){.body = o->body};
+	region->kind = classify(o->body, ports.inputs.items, &region->anchor);
+	op_type = qdq_format(scratch, "%s_%u", op_types[region->kind], ++m->n_regions);
 	o->made = qdq_node_create(o->g, before, QDQ_REGION_DOMAIN, qdq_unique_name(&m->names, op_type), o->name,
 				  (uint32_t)ports.inputs.count, ports.inputs.items, (uint32_t)ports.outputs.count,
 				  ports.outputs.items);
+	o->made->op = &qdq_ops[QDQ_OP_REGION];
+	o->made->region = region;
+	o->body->parent = o->made;
 }
 
-qdq_node *qdq_region_create(qdq_graph *g, qdq_region_kind kind, qdq_node *anchor, qdq_node *const *nodes, size_t count,
-			    qdq_name name)
+qdq_node *qdq_region_create(qdq_graph *g, qdq_node *const *nodes, size_t count, qdq_name name)
 {
 	struct outline o = {
 	    .g = g,
-	    .kind = kind,
 	    .nodes = nodes,
 	    .count = count,
 	    .name = name,
 	    .body = qdq_graph_create(g->model, NULL, name),
 	};
+	const qdq_node *anchor;
 	const qdq_origin *origin = NULL;
 
+	qdq_with_scratch(g->model->ctx, outline, &o);
 	for (size_t i = 0; i < count && origin == NULL; i++)
 		origin = nodes[i]->origin;
-	qdq_with_scratch(g->model->ctx, outline, &o);
-	o.made->op = &qdq_ops[QDQ_OP_REGION];
+	anchor = o.made->region->anchor;
 	o.made->origin = anchor != NULL && anchor->origin != NULL ? anchor->origin : origin;
-	o.made->region = qdq_new(&g->model->arena, qdq_region);
-	*o.made->region = (qdq_region){kind, o.body, anchor};
-	o.body->parent = o.made;
 	return o.made;
 }
 
@@ -233,115 +355,4 @@ void qdq_region_expand(qdq_node *region)
 	while (body->first != NULL)
 		qdq_node_move(body->first, g, region);
 	qdq_node_remove(region);
-}
-
-/* ---- what is read ---- */
-
-bool qdq_product_of_codes(const qdq_node *n)
-{
-	return qdq_def(qdq_in(n, 0), QDQ_OP_DequantizeLinear) != NULL &&
-	       qdq_def(qdq_in(n, 1), QDQ_OP_DequantizeLinear) != NULL;
-}
-
-/* Is v read as anything but a DQ's or Q's parameter? */
-static bool is_data(const qdq_value *v)
-{
-	for (const qdq_use *u = v->uses; u != NULL; u = u->next)
-		if (u->node->op->cls != QDQ_CLASS_QUANT || qdq_use_index(u) == 0)
-			return true;
-	return false;
-}
-
-/* Are rows of v looked up? Then it is an activation, though it be constant. */
-static bool is_table(const qdq_value *v)
-{
-	for (const qdq_use *u = v->uses; u != NULL; u = u->next)
-		if (u->node->op->cls == QDQ_CLASS_MOVE && qdq_op_data_input(u->node, qdq_use_index(u)))
-			return true;
-	return false;
-}
-
-bool qdq_region_reads_codes(const qdq_node *region)
-{
-	const qdq_graph *body = region->region->body;
-	qdq_region_kind kind = region->region->kind;
-
-	for (const qdq_node *n = body->first; kind == QDQ_REGION_ATTENTION && n != NULL; n = qdq_after(n))
-		if (n->op->cls == QDQ_CLASS_CONTRACT && !qdq_product_of_codes(n))
-			return false;
-	for (size_t i = 0; kind == QDQ_REGION_NORM && i < body->inputs.count; i++) {
-		const qdq_value *v = body->inputs.items[i];
-
-		if (qdq_type_get(v->type)->is_float && is_data(v) &&
-		    (qdq_value_constant(region->inputs[i].value) == NULL || is_table(v)))
-			return false;
-	}
-	return true;
-}
-
-/* ---- classifying what was loaded ---- */
-
-static qdq_region_kind kind_of(const qdq_node *n)
-{
-	switch (n->op->id) {
-	case QDQ_OP_Conv:
-	case QDQ_OP_ConvTranspose:
-		return QDQ_REGION_CONV;
-	case QDQ_OP_Gemm:
-		return QDQ_REGION_GEMM;
-	case QDQ_OP_MatMul:
-		return QDQ_REGION_MATMUL;
-	case QDQ_OP_Concat:
-		return QDQ_REGION_CONCAT;
-	default:
-		break;
-	}
-	if (n->op->cls == QDQ_CLASS_NORM)
-		return QDQ_REGION_NORM;
-	if (n->op->family == QDQ_FAMILY_POOL)
-		return QDQ_REGION_POOL;
-	return n->op->cls == QDQ_CLASS_MOVE ? QDQ_REGION_MOVE : QDQ_REGION_ELTWISE;
-}
-
-/* A mean of what the body computes itself, as the variance is. Pools read codes, or what is dequantized. */
-static bool is_inner_mean(const qdq_node *n)
-{
-	const qdq_value *x = qdq_in(n, 0);
-
-	return n->op->cls == QDQ_CLASS_REDUCE && x != NULL && x->def != NULL && x->def->op->cls == QDQ_CLASS_POINTWISE;
-}
-
-/* The anchor is the first node of the strongest class: contraction, normalization, pool or Concat, pointwise, move. A
- * BatchNormalization is a step of what it follows. */
-static int strength(const qdq_node *n)
-{
-	if (n->op->cls == QDQ_CLASS_QUANT)
-		return 0;
-	if (n->op->cls == QDQ_CLASS_CONTRACT)
-		return 5;
-	if ((n->op->cls == QDQ_CLASS_NORM && n->op->id != QDQ_OP_BatchNormalization) || is_inner_mean(n))
-		return 4;
-	if (n->op->family == QDQ_FAMILY_POOL || n->op->family == QDQ_FAMILY_CONCAT)
-		return 3;
-	return n->op->cls == QDQ_CLASS_MOVE ? 1 : 2;
-}
-
-qdq_region_kind qdq_region_classify(const qdq_graph *body, qdq_node **anchor)
-{
-	int best = 0;
-	int contractions = 0;
-
-	*anchor = NULL;
-	for (qdq_node *n = body->first; n != NULL; n = qdq_after(n)) {
-		contractions += n->op->cls == QDQ_CLASS_CONTRACT;
-		if (strength(n) > best) {
-			best = strength(n);
-			*anchor = n;
-		}
-	}
-	if (contractions > 1)
-		return QDQ_REGION_ATTENTION;
-	if (*anchor != NULL && is_inner_mean(*anchor))
-		return QDQ_REGION_NORM;
-	return *anchor == NULL ? QDQ_REGION_REQUANTIZE : kind_of(*anchor);
 }

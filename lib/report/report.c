@@ -6,6 +6,7 @@
  * stands for (its origins) where they are; the events of the pass `explain` tell why. All three are joined by the
  * origin's index.
  */
+#include "../../passes/verdict.h"
 #include "internal.h"
 
 #define DEPTH 100
@@ -58,14 +59,6 @@ static bool is_code(const qdq_value *v)
 	return v != NULL && qdq_type_is_int8(v->type);
 }
 
-static bool writes_codes_only(const qdq_graph *body)
-{
-	for (size_t i = 0; i < body->outputs.count; i++)
-		if (!is_code(body->outputs.items[i]))
-			return false;
-	return true;
-}
-
 /* A node outside regions: integer forms, and what moves or compares codes. */
 static qdq_verdict plain_verdict(const qdq_node *n)
 {
@@ -81,45 +74,34 @@ static qdq_verdict plain_verdict(const qdq_node *n)
 	return is_code(qdq_out(n, 0)) ? QDQ_VERDICT_INT8_INT8 : QDQ_VERDICT_INT8_FLOAT;
 }
 
-/* What a region with an inner product of floats is: such a product is float, and so is what is not a product. */
-static qdq_verdict inner_verdict(const qdq_node *region, const qdq_node *inner, qdq_verdict verdict)
-{
-	if (verdict == QDQ_VERDICT_FLOAT && region->region->kind == QDQ_REGION_ATTENTION &&
-	    inner->op->cls == QDQ_CLASS_CONTRACT && qdq_product_of_codes(inner))
-		return QDQ_VERDICT_INT8_FLOAT;
-	return verdict;
-}
-
-static qdq_verdict region_verdict(const qdq_node *n)
-{
-	if (!qdq_region_reads_codes(n))
-		return QDQ_VERDICT_FLOAT;
-	return writes_codes_only(n->region->body) ? QDQ_VERDICT_INT8_INT8 : QDQ_VERDICT_INT8_FLOAT;
-}
-
 static void add_region(struct making *k, const qdq_node *n)
 {
 	qdq_arena *arena = &k->m->arena;
 	qdq_report_region *region = qdq_push(arena, &k->r->regions);
-	qdq_verdict verdict = region_verdict(n);
+	const qdq_node *anchor = n->region->anchor;
 	bool symbolic = false;
+	qdq_border border;
+	qdq_reason why;
 
-	*region =
-	    (qdq_report_region){.name = n->name, .kind = qdq_region_kind_names[n->region->kind], .verdict = verdict};
-	if (n->region->kind == QDQ_REGION_ATTENTION)
-		region->anchor = region->kind; /* its MatMul alone says little */
-	else if (n->region->anchor != NULL)
-		region->anchor = n->region->anchor->op_type;
+	qdq_border_of(n, &border);
+	*region = (qdq_report_region){.name = n->name, .kind = qdq_region_kind_names[n->region->kind]};
+	region->verdict = border.written == NULL ? QDQ_VERDICT_INT8_INT8 : QDQ_VERDICT_INT8_FLOAT;
+	if (anchor != NULL) {
+		/* of an attention its MatMul alone says little */
+		region->anchor = n->region->kind == QDQ_REGION_ATTENTION ? region->kind : anchor->op_type;
+		region->verdict = qdq_verdict_inside(anchor, n, &border, &why);
+	}
 	region->inputs = qdq_type_names(arena, n, false, &region->n_inputs);
 	region->outputs = qdq_type_names(arena, n, true, &region->n_outputs);
 	region->bytes = qdq_node_bytes(n, &symbolic);
 	qdq_map_set(&k->by_region, n->name, (void *)(uintptr_t)k->r->regions.count);
 	for (const qdq_node *inner = n->region->body->first; inner != NULL; inner = inner->next) {
-		put(k, inner, inner_verdict(n, inner, verdict), n->name);
+		bool listed = inner->op->family != QDQ_FAMILY_NONE && inner != anchor;
+
+		put(k, inner, listed ? qdq_verdict_inside(inner, n, &border, &why) : region->verdict, n->name);
 		region->macs += qdq_node_macs(inner, &symbolic);
-		region->clamps =
-		    region->clamps || (inner != n->region->anchor && inner->op->family == QDQ_FAMILY_ACTIVATION);
-		region->adds = region->adds || (inner != n->region->anchor && inner->op->id == QDQ_OP_Add);
+		region->clamps = region->clamps || (inner != anchor && inner->op->family == QDQ_FAMILY_ACTIVATION);
+		region->adds = region->adds || (inner != anchor && inner->op->id == QDQ_OP_Add);
 		if (n->region->kind == QDQ_REGION_REQUANTIZE) {
 			k->r->counts.q_after += qdq_is_quantizer(inner);
 			k->r->counts.dq_after += qdq_is_dequantizer(inner);

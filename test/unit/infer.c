@@ -332,7 +332,7 @@ START_TEST(looks_into_regions)
 	infer(&s);
 	nodes[0] = m->graph->first->next;
 	nodes[1] = nodes[0]->next;
-	region = qdq_region_create(m->graph, QDQ_REGION_MOVE, nodes[0], nodes, 2, qdq_intern(&m->names, "r"));
+	region = qdq_region_create(m->graph, nodes, 2, qdq_intern(&m->names, "r"));
 	for (uint32_t i = 0; i < region->n_outputs; i++)
 		qdq_value_set_type(region->outputs[i], QDQ_TYPE_NONE, NULL);
 	qdq_value_set_type(region->region->body->first->outputs[0], QDQ_TYPE_NONE, NULL);

@@ -92,7 +92,7 @@ START_TEST(test_verdicts)
 	ck_assert_int_eq(op("gemm").verdict, QDQ_VERDICT_INT8_FLOAT);
 	ck_assert_str_eq(op("gemm").code, "output-float");
 	ck_assert_int_eq(op("act").verdict, QDQ_VERDICT_FLOAT);
-	ck_assert_str_eq(op("act").code, "float-only-op");
+	ck_assert_str_eq(op("act").code, "input-float");
 	ck_assert_str_eq(op("plain").code, "not-quantized");
 	ck_assert_str_eq(op("plain").node, "act");
 	ck_assert_str_eq(op("odd").code, "computed-at-build");
@@ -166,7 +166,7 @@ START_TEST(test_unused)
 	load(HEAD "g (float[2] x) => (float[2] y) { [dead] d = Tanh(x) [live] y = Sigmoid(x) }\n", NULL);
 	ck_assert_str_eq(op("dead").code, "unused");
 	ck_assert_int_eq(op("dead").verdict, QDQ_VERDICT_FLOAT);
-	ck_assert_str_eq(op("live").code, "float-only-op");
+	ck_assert_str_eq(op("live").code, "input-float");
 }
 END_TEST
 
@@ -187,7 +187,9 @@ START_TEST(test_moved)
 	load(HEAD "g (int8[2] q) => (float[2] y)\n"
 		  "<float s = {0.5}, int8 z = {0}> { x = DequantizeLinear(q, s, z) [act] y = Sigmoid(x) }\n",
 	     NULL);
-	ck_assert_int_eq(op("act").verdict, QDQ_VERDICT_FLOAT);
+	ck_assert_int_eq(op("act").verdict, QDQ_VERDICT_INT8_FLOAT);
+	ck_assert_str_eq(op("act").code, "needs-both-sides");
+	ck_assert_str_eq(op("act").fused_into, "act.fused");
 }
 END_TEST
 
@@ -199,7 +201,8 @@ START_TEST(test_function)
 	     NULL);
 	ck_assert_int_eq(op("inside").verdict, QDQ_VERDICT_FLOAT);
 	ck_assert_str_eq(op("inside").code, "in-function");
-	ck_assert_str_eq(op("out").code, "float-only-op");
+	ck_assert_str_eq(op("out").code, "input-float");
+	ck_assert_str_eq(op("out").node, "call");
 }
 END_TEST
 

@@ -596,7 +596,7 @@ START_TEST(test_region)
 	g = parse(&s, HEADER "g (float[2] x) => (float[2] y) { t = Relu(x) y = Neg(t) }")->graph;
 	nodes[0] = g->first;
 	nodes[1] = g->last;
-	qdq_region_create(g, QDQ_REGION_ELTWISE, NULL, nodes, 2, qdq_intern(&s.m->names, "fused"));
+	qdq_region_create(g, nodes, 2, qdq_intern(&s.m->names, "fused"));
 	print(&s);
 	ck_assert_ptr_nonnull(strstr(s.out, "  [fused] y = qdqopt."));
 	ck_assert_ptr_nonnull(strstr(s.out, " <body: graph = "));

@@ -287,7 +287,7 @@ static qdq_node *region_of(qdq_model *m)
 {
 	qdq_node *nodes[] = {node(m, "b")};
 
-	return qdq_region_create(m->graph, QDQ_REGION_ELTWISE, nodes[0], nodes, 1, qdq_intern(&m->names, "r"));
+	return qdq_region_create(m->graph, nodes, 1, qdq_intern(&m->names, "r"));
 }
 
 static void body_without_node(qdq_model *m, qdq_node *region)
