@@ -9,7 +9,9 @@
  *   # REPORT: sink_dq.Transpose node               a rewrite, and the node that it is about
  *   # REPORT: axis-lost node ; cause ; fix         a reason
  *
- * A file not_NAME is a negative twin: its graph must stay as it is, and a REPORT line says why. Both sides are also run
+ * In a folder reasons a file CODE must give that reason, of a rewrite or of an operator in the report, and its twin
+ * not_CODE, which differs in little, must not; each reason has both. Elsewhere
+ * a file not_NAME is a negative twin: its graph must stay as it is, and a REPORT line says why. Both sides are also run
  * by the evaluator on extreme and on seeded inputs, and must agree to the bit where every rewrite was EXACT. Where some
  * are BOUNDED the outputs must be the tensors that they change: they may differ by what is stated, all bounds together.
  * `--bless` writes what comes out now into the files.
@@ -231,10 +233,88 @@ static bool optimize(golden *c)
 	return true;
 }
 
+/* ---- reasons --------------------------------------------------------------------------------------------------------
+ */
+
+/* Reasons that no graph gives, and where they are tested. */
+static const struct {
+	qdq_reason_code code;
+	const char *where;
+} ungiven[] = {
+    {QDQ_REASON_NOT_BOUNDED, "test/unit/rules.c"},
+};
+
+/* The reason that a file of a folder reasons is called after; NONE: another file. */
+static qdq_reason_code reason_of(const char *path, bool *negative)
+{
+	const char *name = strrchr(path, '/'), *folder = "/reasons";
+	size_t length = strlen(folder);
+	char code[128];
+
+	if (name == NULL || (size_t)(name - path) < length || memcmp(name - length, folder, length) != 0)
+		return QDQ_REASON_NONE;
+	*negative = strncmp(++name, "not_", 4) == 0;
+	name += *negative ? 4 : 0;
+	snprintf(code, sizeof code, "%.*s", (int)strcspn(name, "."), name);
+	return qdq_reason_find(code);
+}
+
+static bool gives_reason(const golden *c, qdq_reason_code code)
+{
+	const qdq_report *r;
+	qdq_op_report op;
+
+	for (size_t i = 0; i < c->after->events.count; i++)
+		if (c->after->events.items[i].declined && c->after->events.items[i].reason == (int)code)
+			return true;
+	if (qdq_report_new(&r, c->after, NULL) != QDQ_OK)
+		return false;
+	for (size_t i = 0; i < qdq_report_op_count(r); i++)
+		if (qdq_report_get_op(&op, r, i) == QDQ_OK && op.code != NULL &&
+		    strcmp(op.code, qdq_reasons[code].code) == 0)
+			return true;
+	return false;
+}
+
+static bool check_reason(const golden *c, qdq_reason_code code, bool negative)
+{
+	if (code == QDQ_REASON_NONE || gives_reason(c, code) != negative)
+		return true;
+	return wrong(c, negative ? "it gives the reason" : "it does not give the reason", qdq_reasons[code].code);
+}
+
+/* Has each reason its two files? */
+static void check_reasons(const char *folder)
+{
+	for (int code = QDQ_REASON_NONE + 1; code < QDQ_REASON_COUNT; code++) {
+		size_t i = 0;
+
+		while (i < QDQ_COUNTOF(ungiven) && (int)ungiven[i].code != code)
+			i++;
+		for (int negative = 0; negative < 2 && i == QDQ_COUNTOF(ungiven); negative++) {
+			char path[512];
+			FILE *file;
+
+			snprintf(path, sizeof path, "%s/reasons/%s%s.onnxtxt", folder, negative ? "not_" : "",
+				 qdq_reasons[code].code);
+			file = fopen(path, "rb");
+			if (file != NULL)
+				fclose(file);
+			else
+				printf("FAILED %s: there is no such file; each reason has its case and a twin without "
+				       "it\n",
+				       path);
+			passed += file != NULL;
+			failed += file == NULL;
+		}
+	}
+}
+
 static bool run(golden *c)
 {
 	const char *name = strrchr(c->path, '/');
-	bool negative = strncmp(name != NULL ? name + 1 : c->path, "not_", 4) == 0, good;
+	bool negative = strncmp(name != NULL ? name + 1 : c->path, "not_", 4) == 0, without = false, good;
+	qdq_reason_code reason = reason_of(c->path, &without);
 	text got, same;
 
 	if (!optimize(c))
@@ -243,7 +323,8 @@ static bool run(golden *c)
 	if (!print_model(c->after, &got) || !print_model(c->before, &same))
 		return wrong(c, "it cannot be printed", last_message(c));
 	good = check_rules(c) && (c->random || check_results(c));
-	if (negative)
+	good = check_reason(c, reason, without) && good;
+	if (negative && reason == QDQ_REASON_NONE)
 		good = same_text(c, same.data, got.data) && good;
 	if (bless && good)
 		write_back(c, got.data);
@@ -274,12 +355,16 @@ static void visit(const char *path)
 
 int main(int argc, char **argv)
 {
+	const char *folder = NULL;
+
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--bless") == 0)
 			bless = true;
 		else
-			each_file(argv[i], ".onnxtxt", visit);
+			each_file(argv[i], ".onnxtxt", visit), folder = argv[i];
 	}
+	if (folder != NULL && strstr(folder, "golden/") == NULL) /* all of them */
+		check_reasons(folder);
 	printf("%d passed, %d failed\n", passed, failed + (passed + failed == 0));
 	return failed != 0 || passed == 0;
 }
