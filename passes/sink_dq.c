@@ -168,6 +168,12 @@ static bool reads_constants(const qdq_node *n)
 	return true;
 }
 
+static void drop_pass_through(qdq_node *n)
+{
+	qdq_value_replace_uses(n->outputs[0], qdq_in(n, 0));
+	qdq_node_remove(n);
+}
+
 static void sink(qdq_run *r, qdq_node *n)
 {
 	qdq_params in, out;
@@ -207,7 +213,9 @@ static void sink(qdq_run *r, qdq_node *n)
 
 		onto_codes(n, &in, &out, origin);
 		qdq_applied(r, "sink_dq.move", QDQ_EXACT, 0, origin);
-		if (constant)
+		if (n->op->id == QDQ_OP_Identity) /* between two outputs of the graph; of codes it is nothing */
+			drop_pass_through(n);
+		else if (constant)
 			qdq_fold_node(r, n);
 	} else if (!only_quantized(n->outputs[0]) && wanted(n->outputs[0]) && qdq_params_round_trip(&out)) {
 		make_unit(n, &out, origin);
