@@ -175,8 +175,8 @@ check-examples: all $(PYTHON) ## the examples, a C++ program, and Python's ctype
 check-peer: all $(BUILD)/test/tools/evalrun $(BUILD)/test/tools/dumpvalues $(PYTHON) ## against onnx and ONNX Runtime
 	@status=0; for t in test/peer/*.py; do QDQOPT=$(BUILD)/qdqopt EVALRUN=$(BUILD)/test/tools/evalrun DUMPVALUES=$(BUILD)/test/tools/dumpvalues MODELS=$(or $(MODELS),test/models) \
 		$(COUNT) peer-$$(basename $$t .py) $(PYTHON) $$t || status=1; done; exit $$status
-check-random: all $(PYTHON) ## SEED=1 GRAPHS=2000: random networks, optimized and not, in ONNX Runtime (check-peer has the same 2,000 each time)
-	QDQOPT=$(BUILD)/qdqopt $(COUNT) random $(PYTHON) test/peer/graphs.py $(if $(SEED),--seed $(SEED)) $(if $(GRAPHS),--graphs $(GRAPHS))
+check-random: all $(BUILD)/test/tools/evalrun $(PYTHON) ## SEED=1 GRAPHS=2000: random networks, optimized and not, in ONNX Runtime (check-peer has the same 2,000 each time)
+	QDQOPT=$(BUILD)/qdqopt EVALRUN=$(BUILD)/test/tools/evalrun $(COUNT) random $(PYTHON) test/peer/graphs.py $(if $(SEED),--seed $(SEED)) $(if $(GRAPHS),--graphs $(GRAPHS))
 $(BUILD)/test/tools/%: $(BUILD)/test/tools/%.o $(BUILD)/libqdqopt.a
 	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
 $(BUILD)/test/bench/%: $(BUILD)/test/bench/%.o $(BUILD)/libqdqopt.a

@@ -15,6 +15,8 @@
 # other operator that jumps) is moved by up to 1e-5 of the tensor's largest number, at random, many times, and
 # outputs must lie within what comes out. A code that is wrong by a step, but not at a tie, is outside.
 #
+# Each fifth graph is also looked at in float16, in the reference evaluator.
+#
 # Rewrites within a bound (a float weight becomes codes) are looked at in stages: what the passes in front of the first
 # one make must agree with the original, and what is written with what stands behind the last one, both as above; between
 # the two, a tensor that one of them changes may differ by the bound that the report states.
@@ -28,6 +30,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections import Counter
 
 import numpy as np
@@ -37,6 +40,7 @@ import onnxruntime as ort
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../tools"))
+import evaluator
 import random_graphs
 import shrink_graph
 
@@ -333,6 +337,40 @@ class Judge:
         return found
 
 
+    def judge_half(self, model, feeds):
+        """The same in float16, where ONNX Runtime adds Casts of its own: in the reference evaluator, with --exact."""
+        driver = evaluator.Driver(self.folder)
+        defaults = {i.name: onnx.numpy_helper.to_array(i) for i in model.graph.initializer}
+        narrow = lambda x: x.astype(np.float16) if x.dtype == np.float32 else x
+        feeds = [[narrow(f[i.name]) if i.name in f else defaults[i.name] for i in model.graph.input] for f in feeds]
+        given = [driver.run(model, f) for f in feeds]
+        found = []
+        if any(answer != "ok" for answer, _ in given):
+            driver.close()
+            return None
+        with open(self.path("in.onnx"), "wb") as file:
+            file.write(model.SerializeToString())
+        for emit in ("qdq", "fused"):
+            what = "float16 %s --exact" % emit
+            data, complaint = self.optimize("in.onnx", "out.onnx", "--emit", emit, "--exact")
+            if data is None:
+                found.append((what, "%s: %s" % (what, complaint)))
+                continue
+            again, complaint = self.optimize("out.onnx", "again.onnx", "--emit", emit, "--exact")
+            if emit == "fused" and again != data:
+                found.append((what, "%s: optimizing its output again %s" % (what, complaint or "changes it")))
+            for f, (_, wanted) in zip(feeds, given):
+                answer, got = driver.run(self.path("out.onnx"), f)
+                difference = answer if answer != "ok" else first_difference(
+                    [o.name for o in model.graph.output], *([onnx.numpy_helper.to_array(t) for t in ts] for ts in (wanted, got)))
+                if difference:
+                    found.append((what, "%s: %s" % (what, difference)))
+                    break
+            self.counts["float16"] += 1
+        driver.close()
+        return found
+
+
 def keep(judge, seed, model, kind, feeds):
     """The failing graph, and a small one that fails in the same way, as text."""
     os.makedirs(KEEP, exist_ok=True)
@@ -341,8 +379,7 @@ def keep(judge, seed, model, kind, feeds):
         found = judge.judge(small, given)
         return bool(found) and any(k == kind for k, _ in found)
 
-    small, given = shrink_graph.shrink(model, feeds, run, fails)
-    judge.judge(small, given)  # in.onnx
+    small, given = (model, feeds) if kind.startswith("float16") else shrink_graph.shrink(model, feeds, run, fails)
     for name, m in (("%d.onnx" % seed, model), ("%d.small.onnx" % seed, small)):
         onnx.save(m, os.path.join(KEEP, name))
         judge.tool(os.path.join(KEEP, name), os.path.join(KEEP, name + "txt"), "--passes", "none", "--emit", "qdq", "--quiet")
@@ -352,11 +389,21 @@ def keep(judge, seed, model, kind, feeds):
 
 def one(seed):
     """What is wrong with the graph of a seed, as lines; and counts."""
+    try:
+        return look_at(seed)
+    except Exception:  # whatever it is, it belongs to this graph
+        return ["seed %d: %s" % (seed, traceback.format_exc())], Counter()
+
+
+def look_at(seed):
     with tempfile.TemporaryDirectory() as folder:
         judge = Judge(folder)
         model, inputs = random_graphs.make(seed)
         feeds = [inputs(0), inputs(1)]
         found = judge.judge(model, feeds)
+        half = random_graphs.to_half(model) if seed % 5 == 0 else None
+        if half is not None and not found:
+            found, model = judge.judge_half(half, feeds), half
         counts = judge.counts.copy()
         lines = []
         if found is None:

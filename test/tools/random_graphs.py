@@ -187,7 +187,7 @@ class Graph:
             s = self.node("Abs", [self.constant(-np.abs(scale), "s")])[0] if np.all(scale > 0) else self.constant(scale, "s")
         else:
             s = self.constant(scale, "s")
-            if self.chance(0.01) and self.initializers[-1].name == s:  # an initializer that the caller may replace
+            if self.chance(0.01) and self.initializers and self.initializers[-1].name == s:  # an initializer that the caller may replace
                 self.inputs.append(oh.make_tensor_value_info(s, TensorProto.FLOAT, list(scale.shape)))
         absent = kind == "u8" and not zero.any() and self.chance(0.5)
         z = "" if absent else self.constant(zero if kind in ("s4", "u4") else zero.astype(NUMPY[kind]), "z",
@@ -342,6 +342,31 @@ class Graph:
                 odd = np.array([0, -0.0, 0.5, 1000, -1000, 3e4, 1e-20], np.float32)
                 out[name] = np.where(rng.random(v.shape) < 0.15, odd[rng.integers(0, len(odd), v.shape)], x).astype(np.float32)
         return out
+
+
+def to_half(model):
+    """The same network in float16, scales and all; None: it holds what has no such form."""
+    plain = {"Resize": (1, 2), "If": (), "Loop": ()}  # operands that stay float32
+    kept = {n.input[i] for n in model.graph.node for i in plain.get(n.op_type, ()) if i < len(n.input)}
+    if any(n.op_type in ("If", "Loop") or n.op_type.startswith("QLinear") or n.domain == "my.blocks" or n.op_type == "QGemm" or
+           n.op_type == "DynamicQuantizeLinear" for n in model.graph.node):
+        return None
+    half = onnx.ModelProto.FromString(model.SerializeToString())
+    tensors = [t for t in half.graph.initializer if t.name not in kept]
+    for n in half.graph.node:
+        if n.op_type == "Cast":
+            n.attribute[0].i = TensorProto.FLOAT16
+        tensors += [a.t for a in n.attribute if a.name == "value" and n.output[0] not in kept]
+    for t in tensors:
+        if t.data_type == TensorProto.FLOAT:
+            t.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(t).astype(np.float16), t.name))
+    for v in [*half.graph.input, *half.graph.output]:
+        if v.type.tensor_type.elem_type == TensorProto.FLOAT:
+            v.type.tensor_type.elem_type = TensorProto.FLOAT16
+    for o in half.opset_import:
+        o.version = max(o.version, 19) if o.domain == "" else o.version
+    half.ir_version = max(half.ir_version, 9)
+    return half
 
 
 def make(seed):
