@@ -169,8 +169,33 @@ static void explain_nested(qdq_run *r, const qdq_node *holder)
 	}
 }
 
+/* Where a repair says why an input stayed float, that is the reason. */
+static void prefer_repairs(qdq_run *r, size_t first)
+{
+	qdq_event *events = r->model->events.items;
+	qdq_map by_origin;
+
+	qdq_map_init(&by_origin, &r->scratch);
+	for (size_t i = 0; i < first; i++)
+		if (events[i].declined && strcmp(events[i].pass, "repair_inputs") == 0 && events[i].node != NULL)
+			qdq_map_set(&by_origin, events[i].node, &events[i]);
+	for (size_t i = first; i < r->model->events.count && by_origin.count != 0; i++) {
+		const qdq_event *better = events[i].node != NULL ? qdq_map_get(&by_origin, events[i].node) : NULL;
+
+		if (better == NULL ||
+		    (events[i].reason != QDQ_REASON_INPUT_FLOAT && events[i].reason != QDQ_REASON_OPERAND_FLOAT))
+			continue;
+		events[i].reason = better->reason;
+		events[i].operand = better->operand;
+		events[i].cause = better->cause;
+		events[i].message = better->message;
+	}
+}
+
 static void run(qdq_run *r)
 {
+	size_t first = r->model->events.count;
+
 	for (const qdq_node *n = r->graph->first; n != NULL; n = qdq_after(n)) {
 		if (n->region != NULL)
 			explain_region(r, n);
@@ -178,6 +203,7 @@ static void run(qdq_run *r)
 			explain_node(r, n);
 		explain_nested(r, n);
 	}
+	prefer_repairs(r, first);
 }
 
 static const qdq_rule rules[] = {

@@ -19,8 +19,9 @@ from onnx import helper, numpy_helper
 
 QDQOPT = os.environ.get("QDQOPT", "build/qdqopt")
 MODELS = os.environ.get("MODELS", "../shared/models")
-FOR_ORT_CPU = "canonicalize,read_qlinear,fold,sink_dq,to_u8,clamp_codes,bias_codes"
-BEFORE_FUSE = "canonicalize,read_qlinear,fold,fold_bn,sink_dq,repair_weights"
+FOR_ORT_CPU = "canonicalize,fold,read_qlinear,sink_dq,to_u8,clamp_codes,bias_codes"
+BEFORE = "canonicalize,fold,read_qlinear,read_fake,read_integer,fold_bn,precision"
+REPAIRS = BEFORE + ",repair_pairs,repair_concat,sink_dq,repair_inputs,repair_weights"
 
 passed = failed = 0
 
@@ -69,7 +70,8 @@ def cut_out(model, tensor, known):
         seen.add(name)
         if name in initializers:
             constants[name] = initializers[name]
-        elif name != tensor and name in known:
+        elif name != tensor and name in known and not (
+                name in producers and producers[name].op_type == "QuantizeLinear"):  # its scale may be another
             inputs.add(name)
         elif name in producers:
             nodes.append(producers[name])
@@ -79,18 +81,34 @@ def cut_out(model, tensor, known):
     return sorted(unique.values(), key=lambda n: order[id(n)]), sorted(inputs), constants
 
 
+def dequantized(model, tensor):
+    """What a DQ makes of a Q of this tensor; None: there is none."""
+    q = {n.output[0] for n in model.graph.node if n.op_type == "QuantizeLinear" and n.input[0] == tensor}
+    return next((n.output[0] for n in model.graph.node if n.op_type == "DequantizeLinear" and n.input[0] in q), None)
+
+
+def quantized(model, tensor):
+    """The tensor whose Q the DQ reads that makes this one."""
+    dq = next(n for n in model.graph.node if tensor in n.output)
+    return next(n for n in model.graph.node if dq.input[0] in n.output).input[0]
+
+
 def one_rewrite(name, original, rewritten, rewrite, feeds):
-    tensor = rewrite["tensor"]
+    tensor = target = rewrite["tensor"]
+    if rewrite["pass"] == "repair_inputs":  # what is read in place of the tensor
+        target = dequantized(rewritten, tensor)
+    elif not any(tensor in n.output for n in rewritten.graph.node):  # a pair that is gone without a trace
+        target = quantized(original, tensor)
     known = {o for n in original.graph.node for o in n.output} | {i.name for i in original.graph.input}
-    nodes, inputs, constants = cut_out(rewritten, tensor, known)
+    nodes, inputs, constants = cut_out(rewritten, target, known)
     before = tensors(original, feeds, inputs + [tensor])
     graph = helper.make_graph(
         nodes, "alone",
         [helper.make_tensor_value_info(i, helper.np_dtype_to_tensor_dtype(before[i].dtype), before[i].shape)
          for i in inputs],
-        [helper.make_empty_tensor_value_info(tensor)], list(constants.values()))
+        [helper.make_empty_tensor_value_info(target)], list(constants.values()))
     alone = helper.make_model(graph, opset_imports=rewritten.opset_import, ir_version=rewritten.ir_version)
-    after = session(alone).run([tensor], {i: before[i] for i in inputs})[0].astype(np.float64)
+    after = session(alone).run([target], {i: before[i] for i in inputs})[0].astype(np.float64)
     expected = before[tensor].astype(np.float64)
     furthest = float(np.max(np.abs(after - expected), initial=0))
     noise = (1e-3 if before[tensor].dtype == np.float16 else 2e-6) * float(np.max(np.abs(expected), initial=0))
@@ -137,14 +155,15 @@ def rewrite_all(name, model, folder, arguments):
     return onnx.load(out), json.load(open(report))
 
 
-def try_model(name, model, feeds, folder, arguments, at_least=0, most=12, passes=BEFORE_FUSE):
+def try_model(name, model, feeds, folder, arguments, at_least=0, most=12, passes=REPAIRS):
+    original, _ = rewrite_all(name, model, folder, ["--passes=" + BEFORE])  # integer forms have no floats to compare
     rewritten, report = rewrite_all(name, model, folder, ["--passes=" + passes, *arguments])
-    if rewritten is None:
+    if original is None or rewritten is None:
         return
     found = [r for r in report["rewrites"] if r["exactness"] == "bounded"]
     check(len(found) >= at_least, "%s: %d bounded rewrites, expected %d" % (name, len(found), at_least))
     step = max(1, len(found) // most)
-    tightest = max([one_rewrite(name, model, rewritten, r, feeds) for r in found[::step]], default=0)
+    tightest = max([one_rewrite(name, original, rewritten, r, feeds) for r in found[::step]], default=0)
     print("    %-28s %3d bounded rewrites, the largest change is %.2f of its bound" % (name, len(found), tightest))
 
 
@@ -169,6 +188,8 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             try_model(name, model, feeds, folder, [])
             try_model(name + ", int32 biases", model, feeds, folder, ["--target=ort-cpu"], passes=FOR_ORT_CPU)
+            for target in ("cuda", "tensorrt"):
+                try_model("%s for %s" % (name, target), model, feeds, folder, ["--allow=bounded", "--target=" + target])
             bare, count = float_weights(model)
             if count != 0:
                 try_model(name + ", float weights", bare, feeds, folder, [], at_least=count)
