@@ -176,7 +176,7 @@ static bool finite_scales(const qdq_params *p)
 bool qdq_contract_operand(const qdq_node *n, uint32_t index, qdq_params *p, qdq_reason *why)
 {
 	const qdq_value *v = qdq_in(n, index);
-	const qdq_node *dq = qdq_def(v, QDQ_OP_DequantizeLinear);
+	const qdq_node *dq = qdq_dequantizer(v);
 
 	if (dq == NULL || !qdq_params_of(dq, p)) {
 		v = qdq_value_outer(qdq_in(n, index));
@@ -190,6 +190,8 @@ bool qdq_contract_operand(const qdq_node *n, uint32_t index, qdq_params *p, qdq_
 		why->cause = qdq_node_label(dq);
 		return false;
 	}
+	if (dq->op->id == QDQ_OP_ms_DequantizeLinear && p->real != QDQ_TYPE_FLOAT)
+		return refuse(why, QDQ_REASON_OPSET, v, "a DequantizeLinear of float16 inside a fused operator");
 	if (!finite_scales(p))
 		return refuse(why, QDQ_REASON_SCALE_SIGN, v, NULL);
 	if (!p->per_tensor && p->axis != qdq_free_axis(n, index)) {

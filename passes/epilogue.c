@@ -28,7 +28,7 @@ void qdq_take(qdq_builder *b, qdq_node *n)
 
 bool qdq_take_dequantizer(qdq_builder *b, qdq_use *u)
 {
-	qdq_node *dq = qdq_def(u->value, QDQ_OP_DequantizeLinear);
+	qdq_node *dq = qdq_dequantizer(u->value);
 
 	if (dq == NULL || dq->graph != b->graph)
 		return false;

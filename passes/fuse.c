@@ -43,7 +43,7 @@ static const qdq_rule rules[] = {
 static void take_operands(qdq_builder *b, qdq_node *n)
 {
 	for (uint32_t i = 0; i < n->n_inputs; i++) {
-		qdq_node *dq = qdq_def(qdq_in(n, i), QDQ_OP_DequantizeLinear);
+		qdq_node *dq = qdq_dequantizer(qdq_in(n, i));
 		qdq_node *q = dq != NULL ? qdq_def(qdq_in(dq, 0), QDQ_OP_QuantizeLinear) : NULL;
 
 		if (i == 1 && dq != NULL && dq->graph == n->graph && q != NULL && q->graph == n->graph &&
@@ -61,7 +61,7 @@ static void fuse_int8_contraction(qdq_run *r, qdq_node *n)
 
 	if (qdq_kept_float(n) || !qdq_contract_int8(n, &why) || !qdq_precision_int8(n, r->options->target, &why))
 		return;
-	if (qdq_def(qdq_in(n, 2), QDQ_OP_DequantizeLinear) != NULL && !qdq_bias_scale_fits(n)) {
+	if (qdq_dequantizer(qdq_in(n, 2)) != NULL && !qdq_bias_scale_fits(n)) {
 		why = (qdq_reason){.code = QDQ_REASON_BIAS_SCALE, .operand = qdq_in(n, 2)->name};
 		why.cause = qdq_node_label(qdq_in(n, 2)->def);
 		qdq_declined(r, "fuse.bias", n->origin, &why);

@@ -61,7 +61,7 @@ void qdq_float_reason(const qdq_value *v, qdq_reason *why)
 			why->code = QDQ_REASON_NOT_EXACT;
 	} else if (n->op->id == QDQ_OP_NONE && n->function == NULL) {
 		*why = (qdq_reason){.code = QDQ_REASON_UNKNOWN_OP, .detail = n->op_type};
-	} else if (n->op->id == QDQ_OP_Cast && qdq_def(qdq_in(n, 0), QDQ_OP_DequantizeLinear) != NULL) {
+	} else if (n->op->id == QDQ_OP_Cast && qdq_dequantizer(qdq_in(n, 0)) != NULL) {
 		why->code = QDQ_REASON_CAST_BETWEEN;
 	}
 }

@@ -51,7 +51,7 @@ static void float_reason(const qdq_value *v, qdq_reason *why)
 
 bool qdq_input_reason(const qdq_value *v, qdq_reason *why)
 {
-	const qdq_node *dq = qdq_def(v, QDQ_OP_DequantizeLinear);
+	const qdq_node *dq = qdq_dequantizer(v);
 
 	if (dq != NULL)
 		return codes_reason(dq, why);
@@ -126,7 +126,7 @@ void qdq_border_of(const qdq_node *region, qdq_border *out)
 
 bool qdq_contract_reason(const qdq_node *n, qdq_reason *why)
 {
-	const qdq_node *dq = qdq_def(qdq_in(n, 0), QDQ_OP_DequantizeLinear);
+	const qdq_node *dq = qdq_dequantizer(qdq_in(n, 0));
 
 	return !qdq_contract_int8(n, why) && (dq == NULL || !from_dynamic(qdq_in(dq, 0)) || codes_reason(dq, why));
 }

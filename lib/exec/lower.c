@@ -401,8 +401,10 @@ static bool lower_node(lowering *l, qdq_node *n)
 		return false;
 	switch (n->op->id) {
 	case QDQ_OP_QuantizeLinear:
+	case QDQ_OP_ms_QuantizeLinear:
 		return lower_q(l, n);
 	case QDQ_OP_DequantizeLinear:
+	case QDQ_OP_ms_DequantizeLinear:
 		return lower_dq(l, n);
 	case QDQ_OP_Conv:
 	case QDQ_OP_Gemm:

@@ -41,7 +41,7 @@ static bool is_source(const splitting *s, const qdq_node *n)
 {
 	const qdq_value *x = qdq_in(n, 0);
 
-	return qdq_is(n, QDQ_OP_DequantizeLinear) && x != NULL && (x->def == NULL || !is_member(s, x->def));
+	return qdq_is_dequantizer(n) && x != NULL && (x->def == NULL || !is_member(s, x->def));
 }
 
 /* Every source has one reader of its own. */
@@ -258,7 +258,7 @@ bool qdq_fold_weights(qdq_plan *p, qdq_node *n)
 {
 	const qdq_tensor *in[3] = {NULL}, *out[1] = {NULL};
 
-	if (!qdq_is(n, QDQ_OP_DequantizeLinear) || n->n_inputs > 3 || n->outputs[0]->n_outputs != 0)
+	if (!qdq_is_dequantizer(n) || n->n_inputs > 3 || n->outputs[0]->n_outputs != 0)
 		return false;
 	for (uint32_t i = 0; i < n->n_inputs; i++) {
 		in[i] = qdq_in(n, i) != NULL ? qdq_value_constant(qdq_in(n, i)) : NULL;

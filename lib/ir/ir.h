@@ -486,6 +486,13 @@ static inline qdq_use *qdq_only_use(const qdq_value *v)
 	return v->n_uses == 1 && v->n_outputs == 0 ? v->uses : NULL;
 }
 
+/* The DequantizeLinear that defines v, of ai.onnx or of com.microsoft: what the opset's own cannot say (scales per
+ * channel before opset 13, 16 bits before 21). */
+static inline qdq_node *qdq_dequantizer(const qdq_value *v)
+{
+	return v != NULL && v->def != NULL && qdq_is_dequantizer(v->def) ? v->def : NULL;
+}
+
 /* The graphs that an attribute holds; none where it only names a parameter of a function. */
 static inline size_t qdq_attr_graphs(const qdq_attr *a, qdq_graph *const **out)
 {
