@@ -8,7 +8,7 @@ import subprocess
 import numpy as np
 from onnx import TensorProto, numpy_helper
 
-EVALRUN = os.environ.get("EVALRUN", "build/evalrun")
+EVALRUN = os.environ.get("EVALRUN", "build/test/tools/evalrun")
 
 
 class Driver:

@@ -130,6 +130,30 @@ def attention(g):
 # ---- pointwise -------------------------------------------------------------------------------------------------------
 
 
+def fused_heads(g):
+    """One product for queries, keys and values, split by Gather or Split; the scale stands in front."""
+    x = g.pick(lambda v: v.kind == "f" and len(v.shape) == 3 and v.shape[2] % 2 == 0 and v.shape[2] >= 4)
+    if x is None:
+        return None
+    n, length, width = x.shape
+    x = g.activation(x)
+    w = g.weight((width, 3 * width), 1)
+    y = g.settle(g.result("MatMul", [x.name, w.name], x, (n, length, 3 * width), 1.0))
+    y = g.result("Reshape", [y.name, i64(g, [0, length, 3, 2, width // 2])], y, (n, length, 3, 2, width // 2))
+    y = g.result("Transpose", [y.name], y, (3, n, 2, length, width // 2), perm=[2, 0, 3, 1, 4])
+    if x.batch:
+        y = replace(y, batch=False)
+    parts = [g.result("Gather", [y.name, g.constant(np.array(i, np.int64))], replace(y, batch=x.batch), (n, 2, length, width // 2),
+                      axis=0) for i in range(3)]
+    q, k, v = parts
+    q = g.settle(g.result("Mul", [q.name, g.constant(np.float32(0.5))], q) if g.chance(0.6) else q)
+    k = g.settle(g.result("Transpose", [k.name], k, (n, 2, width // 2, length), perm=[0, 1, 3, 2]))
+    s = softmax_of(g, g.settle(g.result("MatMul", [q.name, k.name], q, (n, 2, length, length), 2.0)))
+    y = g.settle(g.result("MatMul", [g.settle(s).name, g.settle(v).name], v, size=1.0))
+    y = g.result("Transpose", [y.name], y, (n, length, 2, width // 2), perm=[0, 2, 1, 3])
+    return g.result("Reshape", [y.name, i64(g, [0, length, width])], y, (n, length, width))
+
+
 def clip(g):
     v = g.floats()
     low, high = g.rng.choice([(0.0, 6.0), (-1.0, 1.0), (0.0, None), (None, 0.5), (0.03, 0.7), (-0.5, float(g.step(1.0, "s8")) * 64)])
@@ -286,6 +310,21 @@ def batch_norm(g):
     variance = np.ones(channels) if plain else np.abs(g.numbers.standard_normal(channels)) + 0.1
     return g.result("BatchNormalization", [v.name] + [g.constant(a.astype(np.float32)) for a in (scale, shift, mean, variance)], v,
                     size=1.0, epsilon=0.0 if plain else 1e-5)
+
+
+def group_norm(g):
+    """GroupNorm by its parts, as torch writes it."""
+    v = g.floats(4)
+    if v is None or v.shape[1] % 2 or v.shape[2] * v.shape[3] < 2:
+        return None
+    n, c, h, w = v.shape
+    ones, none, scale, shift = (g.constant(a.astype(np.float32)) for a in (
+        np.ones(2), np.zeros(2), g.numbers.standard_normal((c, 1, 1)), g.numbers.standard_normal((c, 1, 1))))
+    y = g.result("Reshape", [v.name, i64(g, [0, 2, -1])], v, (n, 2, c // 2 * h * w))
+    y = g.result("InstanceNormalization", [y.name, ones, none], y, size=1.0)
+    y = g.result("Reshape", [y.name, i64(g, [-1 if v.batch else n, c, h, w])], y, v.shape)
+    y = g.result("Mul", [y.name, scale], y)
+    return g.result("Add", [y.name, shift], y)
 
 
 def instance_norm(g):
@@ -526,7 +565,11 @@ def branch(g):
     kept, known = g.initializers, list(g.values)
     for way in ("then", "else"):
         g.inner, g.initializers = [], []
-        if g.chance(0.5):
+        if len(v.shape) == 4 and g.chance(0.5):
+            x = g.activation(v)
+            w = g.weight((v.shape[1], v.shape[1], 1, 1), 0)
+            end = g.settle(g.result("Conv", [x.name, w.name, g.bias(v.shape[1], x, w)], x, size=1.0))
+        elif g.chance(0.5):
             end = g.result("Relu", [v.name], v)
         elif p.kind in ("s8", "u8") and g.chance(0.7):
             end = g.dequantize(g.quantize(v, p), p)
@@ -597,8 +640,10 @@ def form(g):
     """An integer form of ONNX or ONNX Runtime, and a DQ behind it."""
     if not g.forms:
         return None
-    way = g.rng.choice(["conv", "matmul", "add", "add", "table", "pool", "gemm", "integer", "dynamic", "concat"])
-    got = codes_of(g, {"conv": 4, "pool": 4, "gemm": 2, "matmul": 2, "integer": 2}.get(way))
+    way = g.rng.choice(["conv", "matmul", "add", "add", "table", "pool", "gemm", "integer", "conv integer", "dynamic", "concat",
+                        "softmax", "where", "to float", "average"])
+    got = codes_of(g, {"conv": 4, "pool": 4, "gemm": 2, "matmul": 2, "integer": 2, "conv integer": 4, "to float": 2, "average": 4}.get(way),
+                   "u8" if way == "conv integer" else None)
     if got is None:
         return None
     x, p = got
@@ -617,6 +662,34 @@ def form(g):
     shape, domain, attrs = x.shape, MS, {}
     if way == "conv":
         op, inputs, domain, shape = "QLinearConv", xs + ws((3, fan, 1, 1)) + [*out.operands], "", (x.shape[0], 3, *x.shape[2:])
+        if g.chance(0.5):
+            inputs.append(g.constant(g.numbers.integers(-500, 500, 3).astype(np.int32), "b"))
+    elif way == "softmax":
+        op, inputs, attrs = "QLinearSoftmax", xs + [*out.operands], {"axis": -1, "opset": g.opset}
+    elif way == "where":
+        mask = g.constant(g.numbers.integers(0, 2, x.shape[-1:]).astype(bool), "mask")
+        op, inputs = "QLinearWhere", [mask] + xs + xs + [*out.operands]
+    elif way == "average":
+        if min(x.shape[2:]) < 2:
+            return None
+        op, inputs, attrs = "QLinearAveragePool", xs + [*out.operands], {"kernel_shape": [2, 2]}
+        shape = (*x.shape[:2], x.shape[2] - 1, x.shape[3] - 1)
+    elif way == "to float":
+        a = xs if p.kind == "u8" else None
+        w = ws((fan, 3))
+        if a is None:
+            return None
+        inputs = [a[0], w[0], a[1], w[1], a[2], w[2]] + ([g.constant(g.numbers.standard_normal(3).astype(np.float32))] if g.chance(0.5) else [])
+        return g.result("MatMulIntegerToFloat", inputs, replace(x, kind="f"), (x.shape[0], 3), 1.0, MS)
+    elif way == "conv integer":
+        w = ws((3, fan, 1, 1))[0] if g.chance(0.5) else g.constant(g.numbers.integers(70, 190, (3, fan, 1, 1)).astype(np.uint8), "w")
+        acc = g.node("ConvInteger", [x.name, w, p.operands[1]])[0]
+        real = g.node("Cast", [acc], to=TensorProto.FLOAT)[0]
+        scale = g.numbers.uniform(0.005, 0.02, (3, 1, 1) if g.chance(0.5) else ()).astype(np.float32)
+        y = g.result("Mul", [real, g.constant(scale)], replace(x, kind="f"), (x.shape[0], 3, *x.shape[2:]), 1.0)
+        if g.chance(0.5):
+            y = g.result("Add", [y.name, g.constant(g.numbers.standard_normal((3, 1, 1)).astype(np.float32))], y)
+        return y
     elif way == "matmul":
         op, inputs, domain, shape = "QLinearMatMul", xs + ws((fan, 3)) + [*out.operands], "", (x.shape[0], 3)
     elif way == "add":
@@ -647,9 +720,9 @@ def form(g):
 
 # ---- which ------------------------------------------------------------------------------------------------------------
 
-BLOCKS = [(conv, 14), (conv_transpose, 2), (gemm, 5), (matmul, 6), (product, 2), (attention, 2), (clip, 3), (activation, 9),
+BLOCKS = [(conv, 14), (conv_transpose, 2), (gemm, 5), (matmul, 6), (product, 2), (attention, 2), (fused_heads, 1), (clip, 3), (activation, 9),
           (with_constant, 5), (with_other, 8), (where, 1), (pool, 6), (softmax, 1), (layer_norm, 2), (batch_norm, 2),
-          (instance_norm, 1), (transpose, 3), (reshape, 4), (shuffle, 1), (ranks, 2), (cut, 3), (split, 3), (concat, 5), (pad, 3),
+          (instance_norm, 1), (group_norm, 1), (transpose, 3), (reshape, 4), (shuffle, 1), (ranks, 2), (cut, 3), (split, 3), (concat, 5), (pad, 3),
           (resize, 2), (space, 1), (choose, 1), (expand, 1), (nothing, 2), (gate, 1), (branch, 1), (loop, 1), (function, 2), (form, 25)]
 
 
