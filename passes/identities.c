@@ -6,6 +6,8 @@
  *   x -- Cast(type of x) -- y              =>   x
  *   x -- Gather(0, 1 … n-1) -- y           =>   x -- Reshape -- y      all of the axis, in order
  *   x -- Flatten -- Reshape(s) -- y        =>   x -- Reshape(s) -- y
+ *   x -- Shape -- Gather -- Concat(12, 64) --.
+ *   x ---------------------------------------+-- Reshape -- y   =>   x -- Reshape(0, 0, 12, 64) -- y
  *
  *   When    shapes say so: dimensions are equal as numbers or symbols; what indices, pads and steps say is constant; of
  *           two views the first has no other reader and the second names every dimension itself (no 0: "as it is")
@@ -195,6 +197,64 @@ static bool skip_view(qdq_run *r, qdq_match *match)
 	return true;
 }
 
+/* A dimension that Reshape is to give: a number, 0 for the one that it reads in this place, -1 for any; -2: neither. Any is
+ * what is left when the others are known; beside one that may be 0 itself that would not be known. */
+static int64_t known_dimension(const qdq_model *m, const qdq_shape *x, int32_t i, qdq_dim d)
+{
+	int64_t number;
+
+	if (qdq_dim_value(m, d, &number))
+		return number == 0 || number < -1 ? -2 : number;
+	return x != NULL && i < x->rank && x->dim[i] == d ? 0 : -1;
+}
+
+static bool known_shape(qdq_run *r, const qdq_node *n, int64_t *dims)
+{
+	const qdq_value *shape = qdq_in(n, 1);
+	const qdq_shape *c = shape->contents;
+	int copied = 0, any = 0;
+
+	for (int32_t i = 0; i < c->rank; i++) {
+		int64_t dim = known_dimension(r->model, qdq_in(n, 0)->shape, i, c->dim[i]);
+
+		if (dim == -2)
+			return false;
+		copied += dim == 0;
+		any += dim == -1;
+		if (dims != NULL)
+			dims[i] = dim;
+	}
+	return any <= 1 && (any == 0 || copied == 0);
+}
+
+static bool has_known_shape(qdq_run *r, const qdq_match *match, qdq_reason *why)
+{
+	const qdq_node *n = qdq_match_root(match);
+	const qdq_value *shape = qdq_in(n, 1);
+
+	(void)why;
+	return qdq_value_constant(shape) == NULL && shape->contents != NULL && shape->type == QDQ_TYPE_INT64 &&
+	       qdq_attr_int(n, "allowzero", 0) == 0 && known_shape(r, n, NULL);
+}
+
+static bool give_shape(qdq_run *r, qdq_match *match)
+{
+	qdq_node *n = qdq_match_root(match);
+	int64_t rank = qdq_in(n, 1)->contents->rank;
+	qdq_tensor *t = qdq_tensor_new(r->model, QDQ_TYPE_INT64, 1, &rank);
+	const char *name = qdq_format(&r->scratch, "%s_shape", n->outputs[0]->name);
+
+	known_shape(r, n, (int64_t *)(uintptr_t)t->data);
+	qdq_use_set(&n->inputs[1], qdq_graph_add_constant(n->graph, qdq_unique_name(&r->model->names, name), t));
+	return true;
+}
+
+static void run(qdq_run *r)
+{
+	if (r->changes != 0)
+		qdq_drop_dead(r); /* what computed shapes */
+}
+
 static const qdq_rule rules[] = {
     {"identities.move", "(@MOVE x _*)", "x", without_effect, NULL, QDQ_EXACT,
      "what moves, repeats, pads or selects elements goes, where each stays in its place"},
@@ -203,7 +263,9 @@ static const qdq_rule rules[] = {
      "a Gather of the whole axis in its order becomes a Reshape"},
     {"identities.view", "(Reshape (@MOVE x _*) _)", NULL, of_view, skip_view, QDQ_EXACT,
      "a Reshape reads what stands in front of another view"},
+    {"identities.shape", "(Reshape x _)", NULL, has_known_shape, give_shape, QDQ_EXACT,
+     "a shape that repeats dimensions of the tensor, or leaves one open, is written as a constant"},
 };
 
 const qdq_pass qdq_pass_identities = {
-    "identities", "drop operators that change nothing", rules, QDQ_COUNTOF(rules), NULL, false};
+    "identities", "drop operators that change nothing", rules, QDQ_COUNTOF(rules), run, false};

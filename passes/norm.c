@@ -13,14 +13,14 @@
  *   When    LayerNormalization, RMSNormalization, GroupNormalization, InstanceNormalization, Softmax and their kin;
  *           LayerNorm and RMSNorm from their parts, whose inner values nobody else reads. DQs in front, up to three Adds
  *           (with their roundings) that no product's epilogue will take, rows of embedding tables, Qs behind. The last sum may have other readers:
- *           it is a further output
+ *           it is a further output; where nothing but the result leaves, an epilogue as that of a product (epilogue.c)
  *   Keeps   every node and every name; a DQ that others read is cloned
  *   Exact   EXACT: a region is the very nodes that it replaced
  *   Needs   nothing                         Breaks  order (restored at the end)
  *   After   attention                       Before  fuse
  *   Tests   test/golden/norm/               Ref     Ba et al., Layer normalization, section 3
  */
-#include "outline.h"
+#include "epilogue.h"
 
 enum { MOST_SUMS = 3, VISITS = 32 };
 
@@ -242,6 +242,34 @@ static bool take_parts(struct norm *k, qdq_node *variance)
 
 /* ---- an operator ---- */
 
+static bool constant_shape(const qdq_node *view)
+{
+	return qdq_in(view, 1) == NULL || qdq_value_constant(qdq_in(view, 1)) != NULL;
+}
+
+static bool is_view(const struct norm *k, const qdq_node *n)
+{
+	return n != NULL && n->graph == k->run->graph && n->op->axis == QDQ_AXIS_VIEW && !qdq_kept_float(n);
+}
+
+/* As exporters write GroupNormalization: groups become the channels of an InstanceNormalization, by a view (on codes, if
+ * a DQ sank over it) and back. */
+static void take_views(struct norm *k)
+{
+	qdq_node *back = qdq_reader(k->y), *in = k->x->def;
+	bool codes = in != NULL && in->op->id == QDQ_OP_DequantizeLinear;
+
+	if (codes && qdq_outline_take_dequantizer(&k->out, k->x))
+		in = qdq_in(in, 0)->def;
+	if (!is_view(k, in) || !is_view(k, back) || !qdq_outline_holds_readers(&k->out, in))
+		return;
+	qdq_outline_take(&k->out, in);
+	qdq_outline_take(&k->out, back);
+	k->constant = k->constant && !codes && constant_shape(in) && constant_shape(back);
+	k->x = codes ? k->x : qdq_in(in, 0);
+	k->y = back->outputs[0];
+}
+
 static void take_operator(struct norm *k, qdq_node *n)
 {
 	k->anchor = n;
@@ -255,6 +283,8 @@ static void take_operator(struct norm *k, qdq_node *n)
 		k->constant = k->constant && qdq_is_weight(qdq_in(n, i));
 		qdq_outline_take_dequantizer(&k->out, qdq_in(n, i));
 	}
+	if (n->op->id == QDQ_OP_InstanceNormalization)
+		take_views(k);
 }
 
 /* ---- the sum in front ---- */
@@ -358,6 +388,43 @@ static void take_sum(struct norm *k)
 	take_operands(k, sum, &sums);
 }
 
+/* ---- what follows ---- */
+
+/* LayerNormalization has outputs for its mean and deviation, too. */
+static bool only_output(const qdq_node *n)
+{
+	for (uint32_t i = 1; i < n->n_outputs; i++)
+		if (n->outputs[i] != NULL && !qdq_value_unread(n->outputs[i]))
+			return false;
+	return true;
+}
+
+/* Does everything go out through y? */
+static bool one_way_out(const struct norm *k)
+{
+	for (size_t i = 0; i < k->out.nodes.count; i++) {
+		const qdq_node *n = k->out.nodes.items[i];
+
+		if (n != k->y->def && n->op->id != QDQ_OP_DequantizeLinear && !qdq_outline_holds_readers(&k->out, n))
+			return false;
+	}
+	return only_output(k->y->def);
+}
+
+/* An epilogue as that of a product, where nothing else leaves the region and might come back to it (epilogue.c). */
+static void take_epilogue(struct norm *k)
+{
+	qdq_builder b = {.run = k->run, .graph = k->run->graph, .most_others = 1};
+
+	if (!one_way_out(k)) {
+		qdq_outline_take_quantizers(&k->out, k->y);
+		return;
+	}
+	qdq_grow(&b, k->y);
+	for (size_t i = 0; i < b.members.count; i++)
+		qdq_outline_take(&k->out, b.members.items[i].node);
+}
+
 /* ---- all of it ---- */
 
 static void fuse(qdq_run *r, qdq_node *n, const uint32_t *places)
@@ -383,7 +450,7 @@ static void fuse(qdq_run *r, qdq_node *n, const uint32_t *places)
 		return;
 	}
 	take_sum(&k);
-	qdq_outline_take_quantizers(&k.out, k.y);
+	take_epilogue(&k);
 	if (k.out.nodes.count > 1)
 		qdq_outline_commit(&k.out, k.anchor, "norm.fuse");
 }
