@@ -411,11 +411,29 @@ static bool one_way_out(const struct norm *k)
 	return only_output(k->y->def);
 }
 
+/* Does a member read a float from outside that is no constant? */
+static bool reads_floats(const struct norm *k)
+{
+	for (size_t i = 0; i < k->out.nodes.count; i++) {
+		const qdq_node *n = k->out.nodes.items[i];
+
+		for (uint32_t j = 0; j < n->n_inputs; j++) {
+			const qdq_value *v = qdq_in(n, j);
+
+			if (v != NULL && qdq_type_get(v->type)->is_float && !qdq_is_weight(v) &&
+			    (v->def == NULL || !qdq_outline_has(&k->out, v->def)))
+				return true;
+		}
+	}
+	return false;
+}
+
 /* An epilogue as that of a product, where nothing else leaves the region and might come back to it (epilogue.c). */
 static void take_epilogue(struct norm *k)
 {
-	qdq_builder b = {.run = k->run, .graph = k->run->graph, .most_others = 1};
+	qdq_builder b = {.run = k->run, .graph = k->run->graph};
 
+	b.most_others = reads_floats(k) ? 0 : 1; /* an Add of codes behind a rounding is INT8 by itself */
 	if (!one_way_out(k)) {
 		qdq_outline_take_quantizers(&k->out, k->y);
 		return;
