@@ -225,9 +225,9 @@ static void split(void *arg, qdq_arena *scratch)
 	s->scratch = scratch;
 	for (qdq_node *n = s->front != NULL ? s->front->next : s->g->first; n != s->end; n = n->next)
 		*qdq_push(scratch, &s->left) = n;
-	clone_sources(s);
-	qdq_plan_grow(s->p);
 	while (s->left.count != 0) {
+		clone_sources(s); /* a DQ is one too once the Q in front of it is in a piece */
+		qdq_plan_grow(s->p);
 		take(s, next_node(s));
 		if (lowers(s)) {
 			grow(s);

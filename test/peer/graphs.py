@@ -309,12 +309,14 @@ class Judge:
         """qdqopt run, beside ONNX Runtime."""
         np.savez(self.path("in.npz"), **feeds)
         done = self.tool("run", self.path("in.onnx"), "--input", self.path("in.npz"), "--output", self.path("out.npz"), "--quiet",
-                         "--threads", "1")
+                         "--threads", "1", "--check")
         if "there is no kernel for this operator" in done.stderr:
             self.counts["not run: " + "".join(sorted(set(re.findall(r"\((\w+)\): error: there is no kernel", done.stderr))))] += 1
             return None
         if done.returncode != 0:
             return "run: exit status %d: %s" % (done.returncode, done.stderr.strip()[-300:])
+        if not done.stdout.endswith(" 0 not at a tie\n"):
+            return "run --check: " + done.stdout.strip().split("\n")[-1]
         with np.load(self.path("out.npz")) as arrays:
             got = [arrays[n] for n in names]
         if first_difference(names, wanted, got) is None:
