@@ -113,7 +113,7 @@ static qdq_node *own(const qdq_outline *o, qdq_node *n)
 	qdq_node *copy;
 	qdq_use *next;
 
-	if (n->op->id != QDQ_OP_DequantizeLinear || read_inside(o, n->outputs[0]))
+	if (n->op->id != QDQ_OP_DequantizeLinear || n->outputs[0]->n_uses == 0 || read_inside(o, n->outputs[0]))
 		return n;
 	copy = qdq_node_clone(n, n->next);
 	for (qdq_use *u = n->outputs[0]->uses; u != NULL; u = next) {
