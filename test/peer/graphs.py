@@ -215,20 +215,14 @@ class Judge:
         """A complaint where a tensor is further from what it was than its rewrite says. Only tensors that no other one of
         them comes before: the others have other inputs than they had."""
         before, behind = (onnx.load_model_from_string(p) for p in parts)
-        made = {o: n for n in behind.graph.node for o in n.output}
-        there = set(made) & {o for n in before.graph.node for o in n.output}
+        made = [{o: n for n in m.graph.node for o in n.output} for m in (before, behind)]
+        there = set(made[0]) & set(made[1])
         bounds = Counter()
         for r in bounded:
             bounds[r["tensor"]] += r["bound"]
         names = set(bounds)
         for r in bounded:
-            seen, work = set(), list(shrink_graph.reads(made[r["tensor"]])) if r["tensor"] in there else []
-            while work:
-                i = work.pop()
-                if i in made and i not in seen:
-                    work += shrink_graph.reads(made[i])
-                seen.add(i)
-            if r["tensor"] not in there or seen & names:
+            if r["tensor"] not in there or any(shrink_graph.above(m, r["tensor"]) & names for m in made):
                 self.counts["bounds not looked at"] += 1
                 continue
             probes = [shrink_graph.with_outputs(m, [oh.make_empty_tensor_value_info(r["tensor"])]) for m in (before, behind)]

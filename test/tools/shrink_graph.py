@@ -41,6 +41,17 @@ def prune(model):
     return model
 
 
+def above(made, name):
+    """The names of all that `name` is computed from; `made` gives the node that makes a name."""
+    seen, work = set(), list(reads(made[name]))
+    while work:
+        i = work.pop()
+        if i not in seen and i in made:
+            work += reads(made[i])
+        seen.add(i)
+    return seen
+
+
 def copy(model):
     return onnx.ModelProto.FromString(model.SerializeToString())
 
