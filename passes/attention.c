@@ -11,7 +11,7 @@
  *   When    two MatMuls of activations, with a Softmax over the last axis between them and else only pointwise steps,
  *           roundings and views; each MatMul runs in INT8 (contract.c) or reads a float, and something of it is
  *           quantized. What feeds them comes in as long as nobody else reads it: moves of one tensor (a Split of q, k
- *           and v too), a constant scale, DQs, and Qs of what was dequantized; behind them views, Transposes and Qs
+ *           and v too), a constant scale, DQs, and Qs of what was dequantized or moved; behind them views, Transposes and Qs
  *   Keeps   every node and every name; a DQ that others read is cloned
  *   Exact   EXACT: a region is the very nodes that it replaced
  *   Needs   shapes (which operand of an Add is the mask)     Breaks  order (restored at the end)
@@ -151,36 +151,43 @@ static int moved_operand(const qdq_node *n)
 	return data;
 }
 
+/* One number, as it is or dequantized. */
+static bool is_number(const qdq_value *v)
+{
+	return v != NULL && qdq_is_weight(v) && v->shape != NULL && qdq_shape_known(v->shape) &&
+	       qdq_shape_count(v->shape, NULL) == 1;
+}
+
 /* A Mul or Div by one number, or a Cast between floats: the operand that it scales, else -1. */
 static int scaled_operand(const qdq_node *n)
 {
-	double number;
-
 	if (n->op->id == QDQ_OP_Cast && is_float(qdq_in(n, 0)) && is_float(n->outputs[0]))
 		return 0;
-	if (n->op->id == QDQ_OP_Mul && n->n_inputs == 2 && qdq_value_scalar(qdq_in(n, 0), &number))
-		return qdq_value_constant(qdq_in(n, 1)) == NULL ? 1 : -1;
-	if ((n->op->id == QDQ_OP_Mul || n->op->id == QDQ_OP_Div) && n->n_inputs == 2 &&
-	    qdq_value_scalar(qdq_in(n, 1), &number))
-		return qdq_value_constant(qdq_in(n, 0)) == NULL ? 0 : -1;
+	if (n->op->id == QDQ_OP_Mul && n->n_inputs == 2 && is_number(qdq_in(n, 0)))
+		return qdq_is_weight(qdq_in(n, 1)) ? -1 : 1;
+	if ((n->op->id == QDQ_OP_Mul || n->op->id == QDQ_OP_Div) && n->n_inputs == 2 && is_number(qdq_in(n, 1)))
+		return qdq_is_weight(qdq_in(n, 0)) ? -1 : 0;
 	return -1;
 }
 
-/* Does q round what was dequantized, with a scale and moves between at most? Else it is the producer's. */
-static bool rounds_again(const qdq_node *q)
+/* Does q round what was dequantized, or moved since the projection, with a scale between at most? Else it is the
+ * projection's own. */
+static bool rounds_inside(const qdq_node *q)
 {
 	const qdq_value *v = qdq_in(q, 0);
 
 	while (v->def != NULL && v->def->graph == q->graph && v->def->region == NULL) {
 		const qdq_node *n = v->def;
-		int operand = n->n_outputs == 1 ? moved_operand(n) : -1;
+		int scaled;
 
 		if (n->op->id == QDQ_OP_DequantizeLinear)
 			return qdq_is_rounding(n);
-		operand = operand < 0 ? scaled_operand(n) : operand;
-		if (operand < 0 || qdq_reader(v) == NULL)
+		if (moved_operand(n) >= 0)
+			return true;
+		scaled = scaled_operand(n);
+		if (scaled < 0 || qdq_reader(v) == NULL)
 			return false;
-		v = qdq_in(n, (uint32_t)operand);
+		v = qdq_in(n, (uint32_t)scaled);
 	}
 	return false;
 }
@@ -197,7 +204,7 @@ static int fed_operand(const struct attention *a, const qdq_node *n)
 	if (!qdq_outline_holds_readers(&a->out, n) || qdq_kept_float(n))
 		return -1;
 	if (n->op->id == QDQ_OP_QuantizeLinear)
-		return qdq_is_rounding(n) && rounds_again(n) ? 0 : -1;
+		return qdq_is_rounding(n) && rounds_inside(n) ? 0 : -1;
 	operand = moved_operand(n);
 	return operand >= 0 ? operand : scaled_operand(n);
 }
@@ -217,7 +224,7 @@ static void take_heads(struct attention *a)
 
 			if (operand < 0)
 				continue;
-			qdq_outline_take(&a->out, n);
+			take_step(a, n, qdq_in(n, (uint32_t)operand));
 			ends[i] = qdq_in(n, (uint32_t)operand);
 			grew = true;
 		}
@@ -262,7 +269,7 @@ static void take_join(struct attention *a)
 		if (n == NULL || n->region != NULL || n->n_outputs != 1 || n->outputs[0] == NULL || qdq_kept_float(n) ||
 		    !joins(n, v))
 			break;
-		qdq_outline_take(&a->out, n);
+		take_step(a, n, v);
 		v = n->outputs[0];
 	}
 	if (!qdq_type_is_int8(v->type))
