@@ -66,7 +66,7 @@ static bool divides_by_zero(const qdq_node *n)
 static bool is_candidate(const qdq_node *n)
 {
 	if (n->n_inputs == 0 || qdq_is_dequantizer(n) || n->op->cls == QDQ_CLASS_QFORM || n->region != NULL ||
-	    n->function != NULL || !qdq_eval_known(n) || divides_by_zero(n) || qdq_is_fake_quantizer(n))
+	    n->function != NULL || !qdq_eval_known(n) || divides_by_zero(n))
 		return false;
 	for (uint32_t i = 0; i < n->n_outputs; i++)
 		if (n->outputs[i] != NULL && n->outputs[i]->n_outputs != 0)
@@ -116,7 +116,7 @@ static const qdq_tensor **evaluate(const struct folding *f, qdq_node *n)
 
 static void try_fold(struct folding *f, qdq_node *n)
 {
-	const qdq_tensor **outputs = evaluate(f, n);
+	const qdq_tensor **outputs = qdq_is_fake_quantizer(n) ? NULL : evaluate(f, n);
 
 	if (outputs == NULL)
 		return;

@@ -6,6 +6,7 @@
  *   x -- Quant(s, z, 8 bits) -- y             =>   x -- Q -- DQ -- y
  *   x -- Quant(s, z, narrow) -- y             =>   x -- Clip -- Q -- DQ -- y      fewer codes: fewer bits, 255 levels
  *   w -- Quant or FakeQuantize -- y           =>   codes (initializer) -- DQ -- y
+ *   b -- Quant (other than 8 bits) -- y       =>   y (initializer)
  *
  *   When    parameters are constants, one for the tensor or one for each index of one axis; float32; at most 256 levels,
  *           one of which is 0; rounding is half to even; fewer codes than 8 bits have only for a whole tensor, or constants
@@ -359,6 +360,9 @@ static void read_node(qdq_run *r, qdq_node *n)
 	rule = rules[range ? 0 : good && g.exactness == QDQ_STEP1 ? 2 : 1].name;
 	if (good && !qdq_allowed(r, g.exactness))
 		good = refuse(&g, QDQ_REASON_NOT_EXACT, NULL, NULL);
+	if (!good && g.why.code == QDQ_REASON_FAKE_QUANTIZE && qdq_value_constant(qdq_in(n, 0)) != NULL &&
+	    qdq_fold_node(r, n))
+		return; /* a bias of 16 or 32 bits, mostly: a float constant */
 	if (good && change(&g))
 		qdq_applied(r, rule, g.exactness, 0, origin);
 	else if (g.why.code != QDQ_REASON_NONE)

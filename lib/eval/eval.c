@@ -104,6 +104,8 @@ static const uint8_t exact[QDQ_OP_COUNT] = {
     [QDQ_OP_Xor] = ALWAYS,
     [QDQ_OP_ms_DequantizeLinear] = FLOAT32,
     [QDQ_OP_ms_QuantizeLinear] = FLOAT32,
+    [QDQ_OP_brevitas_Quant] = ALWAYS,
+    [QDQ_OP_qonnx_Quant] = ALWAYS,
 };
 
 static bool is_float32(const qdq_node *n, uint32_t i)

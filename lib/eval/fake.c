@@ -116,7 +116,7 @@ bool qdq_eval_quant(qdq_eval *e)
 	form f = {.narrow = qdq_attr_int(e->n, "narrow", 0) != 0, .is_signed = qdq_attr_int(e->n, "signed", 1) != 0};
 	double bits;
 
-	if (qdq_eval_in(e, 3) == NULL || !qdq_eval_scalar(qdq_eval_in(e, 3), &bits) || !(bits >= 2 && bits <= 24) ||
+	if (qdq_eval_in(e, 3) == NULL || !qdq_eval_scalar(qdq_eval_in(e, 3), &bits) || !(bits >= 2 && bits <= 32) ||
 	    bits != floor(bits))
 		return false; /* 1 bit is a sign, and a definition of its own */
 	for (size_t i = 0; i < QDQ_COUNTOF(modes); i++)
