@@ -167,6 +167,8 @@ static void find_reason(struct making *k, qdq_report_op *op, const qdq_base_op *
 		set_reason(op, (qdq_reason_code)e->reason, e->message);
 		op->operand = e->operand;
 		op->cause = e->cause;
+	} else if (p->by == STANDS_QUANT) {
+		set_reason(op, QDQ_REASON_QUANTIZATION, NULL);
 	} else if (p->in_function) {
 		set_reason(op, QDQ_REASON_IN_FUNCTION, NULL);
 	} else if (op->verdict == QDQ_VERDICT_INT8_FLOAT) {

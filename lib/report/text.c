@@ -101,11 +101,12 @@ static void count_type(struct verdicts *v, qdq_verdict verdict, const char *op, 
 	types[i].adds += adds;
 }
 
-/* Computed at build, or unused: nothing that runs. */
+/* Computed at build, unused, or a Q or DQ now: nothing that runs as what it was. */
 static bool is_gone(const qdq_report_op *op)
 {
 	return op->has_reason && (strcmp(op->code, qdq_reasons[QDQ_REASON_CONSTANT].code) == 0 ||
-				  strcmp(op->code, qdq_reasons[QDQ_REASON_REMOVED].code) == 0);
+				  strcmp(op->code, qdq_reasons[QDQ_REASON_REMOVED].code) == 0 ||
+				  strcmp(op->code, qdq_reasons[QDQ_REASON_QUANTIZATION].code) == 0);
 }
 
 static int more_first(const void *a, const void *b)
@@ -264,6 +265,7 @@ static void put_rewrites(qdq_writer *w, const qdq_report *r)
 	} kinds[] = {
 	    {"inline_functions.", "call inlined", "calls inlined"},
 	    {"read_qlinear.", "integer form read as Q/DQ", "integer forms read as Q/DQ"},
+	    {"read_arithmetic.", "written-out quantization read as Q/DQ", "written-out quantizations read as Q/DQ"},
 	    {"read_fake.", "fake quantization read as Q/DQ", "fake quantizations read as Q/DQ"},
 	    {"read_integer.", "integer product read as Q/DQ", "integer products read as Q/DQ"},
 	    {"fold.", "constant computed", "constants computed"},

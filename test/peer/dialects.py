@@ -271,6 +271,45 @@ def microsoft(turn, folder):
     check(got == wanted, "com.microsoft %d, opset %d: the Conv is %s" % (turn, opset, got))
 
 
+# ---- arithmetic ----
+
+def written_out(g, x, s, zero, low, high, form):
+    """Fake quantization as training loops write it."""
+    s_name = g.constant(s)
+    low, high = g.constant(np.float32(low)), g.constant(np.float32(high))
+    if form == 3:
+        y = g.add("Mul", x, g.constant((1 / s).astype(np.float32)))
+    else:
+        y = g.add("Div", x, s_name)
+    z = g.constant(np.float32(zero)) if zero else None
+    if z and form == 1:
+        y = g.add("Round", g.add("Add", y, z))
+    elif z:
+        y = g.add("Add", g.add("Round", y), z)
+    if form == 2 and not z:
+        y = g.add("Round", g.add("Clip", y, low, high))
+    else:
+        y = g.add("Clip", y if z else g.add("Round", y), low, high)
+    return g.add("Mul", g.add("Sub", y, z) if z else y, s_name)
+
+
+def arithmetic(turn, folder):
+    g = Graph([13, 17, 21][turn % 3])
+    x = g.input(floats(1, 4, 6, 5))
+    low, high = [(-128, 127), (0, 255), (-8, 7), (-127, 127)][turn % 4]
+    zero = [0, 3][rng.integers(2)]
+    a = written_out(g, x, scales(), zero, low, high, turn % 5 % 4)
+    w = g.constant(floats(6, 4, 3, 3))
+    b = written_out(g, w, scales(*[(), (6, 1, 1, 1)][rng.integers(2)]), 0, -127, 127, rng.integers(3))
+    y = g.add("Relu", g.add("Conv", a, b))
+    y = g.add("QuantizeLinear", y, g.constant(np.float32(0.3)), g.constant(np.uint8(0)))
+    # where a tie moves a code, what is computed from it moves by no more than a step of this size
+    compare("arithmetic %d" % turn, g, [y], {"Round"}, folder)
+    report = optimize(os.path.join(folder, "in.onnx"), os.path.join(folder, "out.onnx"))
+    conv = next(op for op in report["ops"] if op["op"] == "Conv")
+    check(conv["verdict"] == "int8->int8", "arithmetic %d: the Conv is %s" % (turn, conv))
+
+
 # ---- fake quantization ----
 
 class FakeQuantize(OpRun):
@@ -421,6 +460,8 @@ def main():
             integer_product(turn, folder)
         for turn in range(20):
             microsoft(turn, folder)
+        for turn in range(40):
+            arithmetic(turn, folder)
         for name in CARRIED:
             for on_weight in (False, True):
                 for blocked in (False, True):
