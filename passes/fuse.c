@@ -9,9 +9,10 @@
  *
  *   When    a contraction that can run in INT8 (contract.c), with its epilogue (epilogue.c): any DAG of pointwise
  *           operators and Q -> DQ pairs, which stay as rounding steps, with one other tensor at most; several Qs of one
- *           result, or a float reader beside them, are several outputs. Then float contractions, pools, norms, Concat
- *           with their DQs and their epilogue; pointwise operators (pointwise.c); a MOVE or MONO operator between DQ and
- *           Q that is not legal on codes. What is left of DQ -> Q requantizes. Networks without Q/DQ are left alone
+ *           result, or a float reader beside them, are several outputs. A Pad goes into the Conv behind it. Then float
+ *           contractions, pools, norms, Concat with their DQs and their epilogue; pointwise operators (pointwise.c); a
+ *           MOVE or MONO operator between DQ and Q that is not legal on codes. What is left of DQ -> Q requantizes.
+ *           Networks without Q/DQ are left alone
  *   Keeps   every node and every name; a DQ that others read is cloned; values of the epilogue never grow
  *   Exact   EXACT: a region is the very nodes that it replaced
  *   Needs   shapes (for other operands)     Breaks  order (restored at the end)
@@ -39,9 +40,35 @@ static const qdq_rule rules[] = {
 
 /* ---- contractions ---- */
 
+/* v's definer, if it is this operator and nobody but the region will read v. */
+static qdq_node *alone(const qdq_builder *b, const qdq_value *v, qdq_op_id op)
+{
+	qdq_node *n = qdq_def(v, op);
+
+	return n != NULL && n->graph == b->graph && qdq_only_use(v) != NULL && !qdq_kept_float(n) ? n : NULL;
+}
+
+/* x -- Pad -- DQ -- Conv,  x -- DQ -- Pad -- Q -- DQ -- Conv,  x -- DQ -- Pad -- Conv: the Pad is a larger border of the
+ * window, on codes, between codes, or of floats. What is in front of the Conv's own DQ. */
+static void take_pad(qdq_builder *b, const qdq_value *v)
+{
+	qdq_node *dq = alone(b, v, QDQ_OP_DequantizeLinear);
+	qdq_node *q = dq != NULL ? alone(b, qdq_in(dq, 0), QDQ_OP_QuantizeLinear) : NULL;
+	qdq_node *pad = alone(b, q != NULL ? qdq_in(q, 0) : dq != NULL ? qdq_in(dq, 0) : v, QDQ_OP_Pad);
+
+	if (pad == NULL || (q != NULL && !qdq_is_rounding(q)))
+		return;
+	qdq_take_dequantizer(b, &pad->inputs[0]);
+	qdq_take(b, pad);
+	if (q != NULL)
+		qdq_take(b, q);
+}
+
 /* The DQs in front of a contraction; a weight's Q that was not folded stays with it. */
 static void take_operands(qdq_builder *b, qdq_node *n)
 {
+	if (n->op->id == QDQ_OP_Conv)
+		take_pad(b, qdq_in(n, 0));
 	for (uint32_t i = 0; i < n->n_inputs; i++) {
 		qdq_node *dq = qdq_dequantizer(qdq_in(n, i));
 		qdq_node *q = dq != NULL ? qdq_def(qdq_in(dq, 0), QDQ_OP_QuantizeLinear) : NULL;
