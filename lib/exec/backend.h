@@ -31,6 +31,8 @@ typedef struct qdq_backend {
 	const char *name;
 	/* Bytes from pixel to pixel of ROWS of so many channels. */
 	int64_t (*pitch)(int64_t channels);
+	/* Has the device the steps of this kernel? If not, a contraction is cut in two, and the CPU runs the rest. NULL: all. */
+	bool (*covers)(const qdq_kernel *k);
 	/* A plan made ready, in the device's arena: weights packed (once for all plans), kernels chosen. Throws QDQ_ENOMEM,
 	 * QDQ_EDEVICE. */
 	void *(*prepare)(qdq_device *d, const qdq_plan *p);

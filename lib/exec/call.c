@@ -114,8 +114,8 @@ static uint64_t kernel_bytes(const qdq_plan *p, const qdq_kernel *k)
 	if (k->anchor == QDQ_ANCHOR_MUL && k->in[1].buffer != k->in[0].buffer)
 		sum += some_bytes(p, k->in[1].buffer, UINT64_MAX);
 	for (uint32_t s = 0; s < k->n_steps; s++)
-		if (k->steps[s].kind == QDQ_STEP_STORE ||
-		    (k->steps[s].kind == QDQ_STEP_ADD && k->steps[s].other.buffer != k->in[0].buffer))
+		if (qdq_step_has_operand(&k->steps[s]) &&
+		    (k->steps[s].kind == QDQ_STEP_STORE || k->steps[s].other.buffer != k->in[0].buffer))
 			sum += some_bytes(p, k->steps[s].other.buffer, elements);
 	return sum;
 }

@@ -161,7 +161,7 @@ static void run_alone(checking *c, origin *o)
 	}
 	c->alone.channels = o->channel + 1; /* the last that it computes, so the one that stays */
 	qdq_rows_run(&row, o->pixel, 1);
-	o->lane = o->channel % QDQ_ROW;
+	o->lane = row.plane ? 0 : o->channel % QDQ_ROW;
 }
 
 static float at_register(const checking *c, const origin *o, uint32_t reg)
@@ -182,21 +182,34 @@ static bool codes_of(const checking *c, const origin *o, const qdq_step *s, int6
 	return true;
 }
 
+/* The step that gives a register; NULL: the anchor does. */
+static const qdq_step *giver(const origin *o, uint32_t reg)
+{
+	for (uint32_t i = 0; reg != 0 && i < o->k->n_steps; i++)
+		if (o->k->steps[i].kind != QDQ_STEP_STORE && o->k->steps[i].to == reg)
+			return &o->k->steps[i];
+	return NULL;
+}
+
+static bool rounds(const qdq_step *s)
+{
+	return s->kind == QDQ_STEP_ROUND || (s->kind == QDQ_STEP_TABLE && s->value != NULL);
+}
+
 /* The first rounding on the way to a register whose code is another than the evaluator's; NULL: none. */
 static const qdq_step *first_parted(const checking *c, const origin *o, uint32_t reg)
 {
-	for (uint32_t i = 0; i < o->k->n_steps; i++) {
-		const qdq_step *s = &o->k->steps[i], *before;
-		int64_t got, expected;
+	const qdq_step *s = giver(o, reg), *before;
+	int64_t got, expected;
 
-		if (s->kind == QDQ_STEP_STORE || s->to != reg || reg == 0)
-			continue;
-		before = first_parted(c, o, s->from);
-		if (before != NULL)
-			return before;
-		return s->kind == QDQ_STEP_ROUND && codes_of(c, o, s, &got, &expected) && got != expected ? s : NULL;
-	}
-	return NULL;
+	if (s == NULL || s->kind == QDQ_STEP_LOAD)
+		return NULL;
+	before = first_parted(c, o, s->from);
+	if (before == NULL && s->kind == QDQ_STEP_BINARY)
+		before = first_parted(c, o, s->second);
+	if (before != NULL)
+		return before;
+	return rounds(s) && codes_of(c, o, s, &got, &expected) && got != expected ? s : NULL;
 }
 
 /* How far v is from the nearest number between two codes, in steps; exact. */
@@ -208,23 +221,24 @@ static double from_tie(double v, double low, double high)
 	return fabs(v - tie);
 }
 
+/* The largest number from the codes before a register on, in its unit at most. */
+static double largest_until(const checking *c, const origin *o, uint32_t reg, float before)
+{
+	double largest = fabs((double)(at_register(c, o, reg) * before));
+	const qdq_step *s = giver(o, reg);
+
+	if (s == NULL || rounds(s) || s->kind == QDQ_STEP_LOAD || s->kind == QDQ_STEP_TABLE)
+		return largest;
+	largest = fmax(largest, largest_until(c, o, s->from, s->before * before));
+	if (s->kind == QDQ_STEP_BINARY)
+		largest = fmax(largest, largest_until(c, o, s->second, s->before_second * before));
+	return largest;
+}
+
 /* The largest number between a rounding and the codes that it was computed from. */
 static double largest_before(const checking *c, const origin *o, const qdq_step *rounding)
 {
-	double largest = fabs((double)(at_register(c, o, rounding->from) * rounding->before));
-	const qdq_step *s = rounding;
-
-	for (uint32_t i = o->k->n_steps; i-- > 0 && s->from != 0;) {
-		const qdq_step *before = &o->k->steps[i];
-
-		if (before->kind == QDQ_STEP_STORE || before->to != s->from)
-			continue;
-		if (before->kind == QDQ_STEP_ROUND)
-			break;
-		s = before;
-		largest = fmax(largest, fabs((double)(at_register(c, o, s->from) * s->before)));
-	}
-	return largest;
+	return largest_until(c, o, rounding->from, rounding->before);
 }
 
 static void explain(checking *c, const qdq_value *v, qdq_difference *d)

@@ -13,6 +13,7 @@
 #include "../ir/ir.h"
 #include "cpu/cpu.h"
 #include "cpu/product.h"
+#include "functions.h"
 #include "steps.h"
 
 #define QDQ_EXEC_RANK 8
@@ -45,17 +46,48 @@ typedef struct qdq_operand {
 	float ratio;	 /* register = (element - zero) * ratio */
 	float divisor;	 /* of floats that are quantized: register = element / divisor; 0: none */
 	int64_t channel; /* of a store: where its channels begin in the buffer (Concat) */
+	bool each_image; /* one element for each channel of an image, for all its pixels */
 } qdq_operand;
 
+typedef enum qdq_binary {		  /* a and b brought to the unit of the result by before and before_second */
+			  QDQ_BINARY_ADD, /* fma(b, before_second, a * before) */
+			  QDQ_BINARY_SUB, /* fma(-b, before_second, a * before) */
+			  QDQ_BINARY_MUL, /* a * b * before_second; before is 1 */
+			  QDQ_BINARY_DIV, /* a / b * before_second; before is 1 */
+			  QDQ_BINARY_MAX,
+			  QDQ_BINARY_MIN
+} qdq_binary;
+
+/* Beside those of steps.h; only the CPU has them. */
+typedef enum qdq_cpu_step_kind {
+	QDQ_STEP_LEAKY = QDQ_STEP_STORE + 1, /* v < 0 ? v * multiplier[c] : v */
+	QDQ_STEP_FUNCTION,		     /* one of functions.h, of a number whose unit is 1 */
+	QDQ_STEP_TABLE,			     /* table[v - first], where v is an integer: any function of a code */
+	QDQ_STEP_LOAD,			     /* another operand: (element - zero) * ratio */
+	QDQ_STEP_BINARY			     /* of two registers */
+} qdq_cpu_step_kind;
+
 typedef struct qdq_step {
-	qdq_step_kind kind;
-	uint32_t from, to; /* registers */
+	int kind;	   /* qdq_step_kind or qdq_cpu_step_kind */
+	uint32_t from, to; /* registers; LOAD reads none */
+	uint32_t second;   /* of BINARY */
 	float before;	   /* multiplies `from`, where that has another unit; 1: not */
+	float before_second;
 	float low, high;
+	float first; /* of TABLE: the register that has the first entry */
+	qdq_function_id function;
+	qdq_binary binary;
 	const float *multiplier, *addend; /* per channel */
-	qdq_operand other;		  /* of ADD and STORE */
-	const qdq_value *value;		  /* of ROUND: the codes that it stands for, in the region */
+	const float *table;		  /* 256 entries */
+	qdq_operand other;		  /* of ADD, LOAD and STORE */
+	const qdq_value *value;		  /* of ROUND and TABLE: the codes that it stands for, in the region; or NULL */
 } qdq_step;
+
+/* Does it read or write memory? */
+static inline bool qdq_step_has_operand(const qdq_step *s)
+{
+	return s->kind == QDQ_STEP_ADD || s->kind == QDQ_STEP_LOAD || s->kind == QDQ_STEP_STORE;
+}
 
 typedef enum qdq_anchor {
 	QDQ_ANCHOR_NODE, /* the node as it is: OpenBLAS runs float contractions, lib/eval everything else */
@@ -89,18 +121,20 @@ typedef struct qdq_kernel {
 typedef struct qdq_plan {
 	qdq_model *m;
 	qdq_arena *arena;
-	qdq_arena *scratch;		    /* while it is made */
-	int64_t (*pitch)(int64_t channels); /* of ROWS; see backend.h */
-	qdq_blas *blas;			    /* looked for where it is needed */
-	uint32_t *buffer_of;		    /* by id of a value: 1 + its buffer */
+	qdq_arena *scratch;		     /* while it is made */
+	int64_t (*pitch)(int64_t channels);  /* of ROWS; see backend.h */
+	bool (*covers)(const qdq_kernel *k); /* has the device its steps? NULL: all; see backend.h */
+	qdq_blas *blas;			     /* looked for where it is needed */
+	uint32_t *buffer_of;		     /* by id of a value: 1 + its buffer */
 	size_t n_buffer_of;
 	QDQ_VEC(qdq_buffer) buffers;
 	QDQ_VEC(qdq_kernel) kernels;
 	uint64_t size, largest_live; /* of the arena, in bytes */
 } qdq_plan;
 
-/* plan.c: a plan for m, whose shapes are all known, with ROWS of this pitch; throws QDQ_EMODEL that names the first nodes that nothing covers. */
-qdq_plan *qdq_plan_make(qdq_arena *a, qdq_model *m, int64_t (*pitch)(int64_t channels), qdq_blas *blas);
+/* plan.c: a plan for m, whose shapes are all known, on a device with ROWS of this pitch; throws QDQ_EMODEL that names the first nodes that nothing covers. */
+qdq_plan *qdq_plan_make(qdq_arena *a, qdq_model *m, int64_t (*pitch)(int64_t channels),
+			bool (*covers)(const qdq_kernel *k), qdq_blas *blas);
 /* The buffer of a value, made where there is none yet; its shape is known. */
 uint32_t qdq_plan_buffer(qdq_plan *p, const qdq_value *v);
 void qdq_plan_grow(qdq_plan *p); /* after values were made */
@@ -109,6 +143,8 @@ uint32_t qdq_plan_rows(qdq_plan *p, const qdq_value *v);
 
 /* lower.c: appends the kernels of n and returns true, or leaves the plan as it was and returns false. */
 bool qdq_lower(qdq_plan *p, qdq_node *n);
+/* cut.c: contractions among the kernels from the nth on, whose steps the device has not, become two kernels. */
+void qdq_cut_kernels(qdq_plan *p, size_t n);
 /* split.c: dissolves a region into smaller ones and nodes, in its place; the first of them. */
 qdq_node *qdq_split(qdq_plan *p, qdq_node *region);
 /* The DQ of a constant becomes a constant, if n is one that only nodes read. */

@@ -68,7 +68,7 @@ int32_t qdq_quant_zero(const quant *q, uint64_t channel)
 	return (int32_t)zero;
 }
 
-static bool one_scale(const quant *q)
+bool qdq_one_scale(const quant *q)
 {
 	return (q->scale == NULL || q->scale->count == 1) && (q->zero == NULL || q->zero->count == 1);
 }
@@ -90,7 +90,7 @@ static known *learn(lowering *l, const qdq_value *v, known_kind kind)
 }
 
 /* A value from outside as a source: codes as they are, or floats. */
-static const known *source(lowering *l, const qdq_value *v)
+const known *qdq_source(lowering *l, const qdq_value *v)
 {
 	const known *found = qdq_known_of(l, v);
 	const qdq_value *outer = qdq_outer(l, v);
@@ -106,61 +106,108 @@ static const known *source(lowering *l, const qdq_value *v)
 	return k;
 }
 
+/* ---- shapes ---- */
+
+static bool same_image(const lowering *l, const qdq_shape *a, bool full)
+{
+	const qdq_shape *b = qdq_out(l->n, 0)->shape;
+	int64_t spatial = 1;
+
+	if (!qdq_shape_known(a) || a->rank < 2 || a->dim[1] != l->k.channels || a->dim[0] != b->dim[0])
+		return false;
+	for (int32_t i = 2; i < a->rank; i++) {
+		spatial *= a->dim[i];
+		if (full && a->rank == b->rank && a->dim[i] != b->dim[i])
+			return false;
+	}
+	return spatial == (full ? l->k.spatial : 1);
+}
+
+bool qdq_is_full(const lowering *l, const qdq_value *v)
+{
+	return same_image(l, v->shape, true);
+}
+
+bool qdq_is_each_image(const lowering *l, const qdq_value *v)
+{
+	return v->shape->rank == qdq_out(l->n, 0)->shape->rank && same_image(l, v->shape, false);
+}
+
 /* ---- steps ---- */
 
-static uint32_t new_register(lowering *l)
+uint32_t qdq_new_register(lowering *l)
 {
 	*qdq_push(l->scratch, &l->units) = 0;
 	return (uint32_t)l->units.count - 1;
 }
 
-static qdq_step *add_step(lowering *l, qdq_step_kind kind, uint32_t from)
+qdq_step *qdq_add_step(lowering *l, int kind, uint32_t from)
 {
-	uint32_t to = kind == QDQ_STEP_STORE ? from : new_register(l);
+	uint32_t to = kind == QDQ_STEP_STORE ? from : qdq_new_register(l);
 	qdq_step *s = qdq_push(l->scratch, &l->steps);
 
-	*s = (qdq_step){.kind = kind, .from = from, .to = to, .before = 1};
+	*s = (qdq_step){.kind = kind, .from = from, .to = to, .before = 1, .before_second = 1};
 	*qdq_push(l->scratch, &l->scales) = 0;
+	*qdq_push(l->scratch, &l->scales_in) = 0;
 	return s;
 }
 
 /* The anchor of what has none yet: register 0 is the operand itself. */
 static bool load(lowering *l, const known *k)
 {
-	if (l->anchored || !one_scale(&k->quant) || k->outer->type == QDQ_TYPE_INT32)
+	if (l->anchored || !qdq_one_scale(&k->quant) || k->outer->type == QDQ_TYPE_INT32 || !qdq_is_full(l, k->outer))
 		return false;
 	l->anchored = true;
 	l->k.anchor = QDQ_ANCHOR_LOAD;
 	l->main = *k;
-	(void)new_register(l);
+	(void)qdq_new_register(l);
 	return true;
+}
+
+/* Another operand: of the result's shape, or one element for each channel of an image. */
+static bool load_other(lowering *l, const known *k, uint32_t *out)
+{
+	qdq_step *s;
+
+	if (!l->anchored || !qdq_one_scale(&k->quant) || k->outer->type == QDQ_TYPE_INT32 ||
+	    (!qdq_is_full(l, k->outer) && !qdq_is_each_image(l, k->outer)))
+		return false;
+	s = qdq_add_step(l, QDQ_STEP_LOAD, 0);
+	s->other.each_image = !qdq_is_full(l, k->outer);
+	*qdq_push(l->scratch, &l->others) = (other_operand){(uint32_t)l->steps.count - 1, *k};
+	*out = s->to;
+	return true;
+}
+
+bool qdq_load_source(lowering *l, const known *k, uint32_t *out)
+{
+	*out = 0;
+	return l->anchored ? load_other(l, k, out) : load(l, k);
 }
 
 /* The register of a value that is computed here, or of a source that is loaded. */
-static bool register_of(lowering *l, const qdq_value *v, uint32_t *out)
+bool qdq_register_of(lowering *l, const qdq_value *v, uint32_t *out)
 {
-	const known *k = source(l, v);
+	const known *k = qdq_source(l, v);
+	known loaded;
 
 	if (k == NULL)
 		return false;
-	if (k->kind == KNOWN_SOURCE) {
-		known loaded = *k;
-
-		if (!load(l, &loaded))
-			return false;
-		loaded.kind = KNOWN_REGISTER;
-		loaded.reg = 0;
-		if (loaded.quant.scale != NULL)
-			loaded.quant = (quant){0}; /* a real number now */
-		*qdq_push(l->scratch, &l->known) = loaded;
-		*out = 0;
-		return true;
-	}
 	*out = k->reg;
+	if (k->kind == KNOWN_REGISTER)
+		return true;
+	loaded = *k;
+	if (k->kind == KNOWN_TABLE ? !qdq_load_table(l, &loaded, out) : !qdq_load_source(l, &loaded, out))
+		return false;
+	if (loaded.kind == KNOWN_SOURCE && loaded.quant.scale != NULL)
+		loaded.quant = (quant){0}; /* a real number now */
+	loaded.kind = KNOWN_REGISTER;
+	loaded.reg = *out;
+	*qdq_push(l->scratch, &l->known) = loaded;
 	return true;
 }
 
-static void result(lowering *l, const qdq_node *n, uint32_t reg)
+void qdq_result(lowering *l, const qdq_node *n, uint32_t reg)
 {
 	learn(l, n->outputs[0], KNOWN_REGISTER)->reg = reg;
 }
@@ -174,10 +221,10 @@ static bool lower_q(lowering *l, const qdq_node *n)
 	qdq_step *s;
 	known *k;
 
-	if (!qdq_quant_of(l, n, &q) || !qdq_type_is_int8(q.type) || !one_scale(&q) ||
-	    !register_of(l, qdq_in(n, 0), &from))
+	if (!qdq_quant_of(l, n, &q) || !qdq_type_is_int8(q.type) || !qdq_one_scale(&q) ||
+	    !qdq_register_of(l, qdq_in(n, 0), &from))
 		return false;
-	s = add_step(l, QDQ_STEP_ROUND, from);
+	s = qdq_add_step(l, QDQ_STEP_ROUND, from);
 	s->value = n->outputs[0];
 	s->low = (float)(qdq_type_min(q.type) - qdq_quant_zero(&q, 0));
 	s->high = (float)(qdq_type_max(q.type) - qdq_quant_zero(&q, 0));
@@ -190,11 +237,11 @@ static bool lower_q(lowering *l, const qdq_node *n)
 
 static bool lower_dq(lowering *l, const qdq_node *n)
 {
-	const known *codes = source(l, qdq_in(n, 0));
+	const known *codes = qdq_source(l, qdq_in(n, 0));
 	known *k;
 	quant q;
 
-	if (codes == NULL || !qdq_quant_of(l, n, &q))
+	if (codes == NULL || codes->kind == KNOWN_TABLE || !qdq_quant_of(l, n, &q))
 		return false;
 	if (codes->kind == KNOWN_SOURCE) {
 		known from = *codes;
@@ -208,175 +255,14 @@ static bool lower_dq(lowering *l, const qdq_node *n)
 	if (codes->quant.scale == NULL || qdq_quant_scale(&codes->quant, 0) != qdq_quant_scale(&q, 0) ||
 	    qdq_quant_zero(&codes->quant, 0) != qdq_quant_zero(&q, 0) || codes->quant.type != q.type)
 		return false;
-	result(l, n, codes->reg);
+	qdq_result(l, n, codes->reg);
 	return true;
-}
-
-static bool bound(const lowering *l, const qdq_node *n, uint32_t i, const char *attr, double absent, float *out)
-{
-	double value = absent;
-
-	if (l->m->opset < 11)
-		value = (double)qdq_attr_float(n, attr, (float)absent);
-	else if (qdq_in(n, i) != NULL &&
-		 (qdq_constant(l, qdq_in(n, i)) == NULL || !qdq_tensor_real(qdq_constant(l, qdq_in(n, i)), 0, &value)))
-		return false;
-	*out = (float)value;
-	return true;
-}
-
-static bool lower_clamp(lowering *l, const qdq_node *n)
-{
-	float low = 0, high = INFINITY;
-	uint32_t from;
-	qdq_step *s;
-
-	if (n->outputs[0]->type != QDQ_TYPE_FLOAT || !register_of(l, qdq_in(n, 0), &from))
-		return false;
-	if (qdq_is(n, QDQ_OP_Clip) &&
-	    (!bound(l, n, 1, "min", -INFINITY, &low) || !bound(l, n, 2, "max", INFINITY, &high)))
-		return false;
-	s = add_step(l, QDQ_STEP_CLAMP, from);
-	s->low = low;
-	s->high = high;
-	result(l, n, s->to);
-	return true;
-}
-
-/* Does a constant that is broadcast into y differ along axis 1 only? */
-static bool along_channels(const qdq_tensor *t, const qdq_value *y)
-{
-	for (int32_t i = 0; t->count != 1 && i < t->rank; i++)
-		if (t->dims[i] != 1 && y->shape->rank - t->rank + i != 1)
-			return false;
-	return true;
-}
-
-/* A constant that is one number, or one for each channel, as k floats; NULL: it is neither. */
-static float *per_channel(const lowering *l, const qdq_value *v)
-{
-	const qdq_tensor *t = qdq_constant(l, v);
-	uint64_t k = (uint64_t)l->k.channels;
-	float *out;
-
-	if (t == NULL || t->type != QDQ_TYPE_FLOAT || (t->count != 1 && t->count != k))
-		return NULL;
-	out = qdq_array(l->p->arena, float, k);
-	for (uint64_t c = 0; c < k; c++) {
-		double value = 0;
-
-		(void)qdq_tensor_real(t, t->count == 1 ? 0 : c, &value);
-		out[c] = (float)value;
-	}
-	return out;
-}
-
-static float *filled(const lowering *l, float value)
-{
-	float *out = qdq_array(l->p->arena, float, (uint64_t)l->k.channels);
-
-	for (int64_t c = 0; c < l->k.channels; c++)
-		out[c] = value;
-	return out;
-}
-
-static bool affine(lowering *l, const qdq_node *n, uint32_t from, const float *multiplier, const float *addend)
-{
-	qdq_step *s = add_step(l, QDQ_STEP_AFFINE, from);
-
-	s->multiplier = multiplier;
-	s->addend = addend;
-	result(l, n, s->to);
-	return true;
-}
-
-static bool same_shape(const qdq_value *a, const qdq_value *b)
-{
-	return a->shape != NULL && qdq_shape_equal(a->shape, b->shape);
-}
-
-/* x * y of codes: the product of differences is exact. */
-static bool multiply_sources(lowering *l, const qdq_node *n, const known *a, const known *b)
-{
-	if (l->anchored || a->quant.scale == NULL || b->quant.scale == NULL || !one_scale(&a->quant) ||
-	    !one_scale(&b->quant) || !same_shape(a->outer, n->outputs[0]) || !same_shape(b->outer, n->outputs[0]))
-		return false;
-	l->anchored = true;
-	l->k.anchor = QDQ_ANCHOR_MUL;
-	l->main = *a;
-	l->second = *b;
-	result(l, n, new_register(l));
-	return true;
-}
-
-static bool add_other(lowering *l, const qdq_node *n, const qdq_value *v, const known *other)
-{
-	uint32_t from;
-	known o = *other;
-	qdq_step *s;
-
-	if (o.kind != KNOWN_SOURCE || !one_scale(&o.quant) || !same_shape(o.outer, n->outputs[0]) ||
-	    !same_shape(v, n->outputs[0]) || (o.quant.scale == NULL && o.outer->type != QDQ_TYPE_FLOAT) ||
-	    !register_of(l, v, &from))
-		return false;
-	s = add_step(l, QDQ_STEP_ADD, from);
-	*qdq_push(l->scratch, &l->others) = (other_operand){(uint32_t)l->steps.count - 1, o};
-	result(l, n, s->to);
-	return true;
-}
-
-static bool lower_binary(lowering *l, const qdq_node *n)
-{
-	const known *a = source(l, qdq_in(n, 0));
-	known first = a != NULL ? *a : (known){.v = NULL};
-	const known *b = source(l, qdq_in(n, 1));
-	bool swapped = a == NULL || (b != NULL && b->kind == KNOWN_REGISTER) || qdq_constant(l, qdq_in(n, 0)) != NULL;
-	const qdq_value *v = qdq_in(n, swapped ? 1 : 0), *w = qdq_in(n, swapped ? 0 : 1);
-	float *numbers = per_channel(l, w);
-	uint32_t from;
-
-	if (qdq_in(n, 0) == qdq_in(n, 1))
-		return false;
-	if (numbers != NULL) {
-		if (!along_channels(qdq_constant(l, w), n->outputs[0]) || !same_shape(v, n->outputs[0]) ||
-		    !register_of(l, v, &from))
-			return false;
-		return qdq_is(n, QDQ_OP_Add) ? affine(l, n, from, filled(l, 1), numbers)
-					     : affine(l, n, from, numbers, filled(l, 0));
-	}
-	if (a == NULL || b == NULL)
-		return false;
-	if (qdq_is(n, QDQ_OP_Add))
-		return add_other(l, n, v, swapped ? &first : b);
-	return first.kind == KNOWN_SOURCE && b->kind == KNOWN_SOURCE && multiply_sources(l, n, &first, b);
-}
-
-static bool lower_bn(lowering *l, const qdq_node *n)
-{
-	double epsilon = (double)qdq_attr_float(n, "epsilon", 1e-5f);
-	float *part[5] = {NULL};
-	uint32_t from;
-
-	for (uint32_t i = 1; i < 5; i++) {
-		part[i] = per_channel(l, qdq_in(n, i));
-		if (part[i] == NULL || qdq_constant(l, qdq_in(n, i))->count != (uint64_t)l->k.channels)
-			return false;
-	}
-	if (!register_of(l, qdq_in(n, 0), &from))
-		return false;
-	for (int64_t c = 0; c < l->k.channels; c++) {
-		double scale = (double)part[1][c] / sqrt((double)part[4][c] + epsilon);
-
-		part[2][c] = (float)((double)part[2][c] - (double)part[3][c] * scale);
-		part[1][c] = (float)scale;
-	}
-	return affine(l, n, from, part[1], part[2]);
 }
 
 /* [N, C, 1, 1] to [N, C]: the same rows. */
 static bool lower_view(lowering *l, const qdq_node *n)
 {
-	const known *k = source(l, qdq_in(n, 0));
+	const known *k = qdq_source(l, qdq_in(n, 0));
 	const qdq_shape *x = k == NULL || k->outer == NULL ? NULL : k->outer->shape, *y = n->outputs[0]->shape;
 	uint32_t reg;
 
@@ -386,7 +272,7 @@ static bool lower_view(lowering *l, const qdq_node *n)
 	for (int32_t i = 2; i < x->rank; i++)
 		if (x->dim[i] != 1)
 			return false;
-	if (!register_of(l, qdq_in(n, 0), &reg))
+	if (!qdq_register_of(l, qdq_in(n, 0), &reg))
 		return false;
 	*learn(l, n->outputs[0], KNOWN_REGISTER) =
 	    (known){.v = n->outputs[0], .kind = KNOWN_REGISTER, .quant = {.type = n->outputs[0]->type}, .reg = reg};
@@ -399,6 +285,8 @@ static bool lower_node(lowering *l, qdq_node *n)
 {
 	if (qdq_out(n, 0) == NULL)
 		return false;
+	if (qdq_lower_table(l, n))
+		return true;
 	switch (n->op->id) {
 	case QDQ_OP_QuantizeLinear:
 	case QDQ_OP_ms_QuantizeLinear:
@@ -418,20 +306,12 @@ static bool lower_node(lowering *l, qdq_node *n)
 		return qdq_lower_pool(l, n);
 	case QDQ_OP_Concat:
 		return qdq_lower_concat(l, n);
-	case QDQ_OP_Relu:
-	case QDQ_OP_Clip:
-		return lower_clamp(l, n);
-	case QDQ_OP_Add:
-	case QDQ_OP_Mul:
-		return lower_binary(l, n);
-	case QDQ_OP_BatchNormalization:
-		return lower_bn(l, n);
 	case QDQ_OP_Flatten:
 	case QDQ_OP_Reshape:
 	case QDQ_OP_Squeeze:
 		return lower_view(l, n);
 	default:
-		return false;
+		return qdq_lower_pointwise(l, n);
 	}
 }
 
@@ -449,9 +329,9 @@ static bool store_outputs(lowering *l, const qdq_node *n)
 
 		if (inner->def != n || outer == NULL)
 			continue;
-		if (!register_of(l, inner, &reg))
+		if (!qdq_register_of(l, inner, &reg))
 			return false;
-		s = add_step(l, QDQ_STEP_STORE, reg);
+		s = qdq_add_step(l, QDQ_STEP_STORE, reg);
 		*qdq_push(l->scratch, &l->stores) = (other_operand){
 		    (uint32_t)l->steps.count - 1, {.outer = outer, .quant = qdq_known_of(l, inner)->quant}};
 		s->other.channel = l->channel;

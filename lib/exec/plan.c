@@ -231,11 +231,13 @@ static void add_all(qdq_plan *p)
 	int refused = 0;
 
 	for (qdq_node *n = p->m->graph->first, *next; n != NULL; n = next) {
+		size_t kernels = p->kernels.count;
+
 		next = n->next;
 		if (!shapes_known(n) || n->n_outputs == 0)
 			refuse(p, n, refused++);
 		else if (refused != 0 || qdq_fold_weights(p, n) || qdq_lower(p, n))
-			continue;
+			qdq_cut_kernels(p, kernels);
 		else if (can_be_split(n))
 			next = qdq_split(p, n);
 		else if (eval_covers(n))
@@ -333,7 +335,7 @@ static void set_lives(qdq_plan *p)
 		if (k->anchor == QDQ_ANCHOR_MUL)
 			touch(p, k->in[1].buffer, i);
 		for (uint32_t s = 0; s < k->n_steps; s++)
-			if (k->steps[s].kind == QDQ_STEP_ADD || k->steps[s].kind == QDQ_STEP_STORE)
+			if (qdq_step_has_operand(&k->steps[s]))
 				touch(p, k->steps[s].other.buffer, i);
 	}
 }
@@ -382,11 +384,12 @@ static void make(void *arg, qdq_arena *scratch)
 	p->scratch = NULL;
 }
 
-qdq_plan *qdq_plan_make(qdq_arena *a, qdq_model *m, int64_t (*pitch)(int64_t channels), qdq_blas *blas)
+qdq_plan *qdq_plan_make(qdq_arena *a, qdq_model *m, int64_t (*pitch)(int64_t channels),
+			bool (*covers)(const qdq_kernel *k), qdq_blas *blas)
 {
 	struct making job = {qdq_new(a, qdq_plan)};
 
-	*job.p = (qdq_plan){.m = m, .arena = a, .pitch = pitch, .blas = blas};
+	*job.p = (qdq_plan){.m = m, .arena = a, .pitch = pitch, .covers = covers, .blas = blas};
 	qdq_with_scratch(m->ctx, make, &job);
 	return job.p;
 }

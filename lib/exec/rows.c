@@ -27,6 +27,10 @@ ALWAYS place place_of(const qdq_row *row, const qdq_operand *o, int64_t pixel)
 	int64_t channel = row->channel + o->channel, spatial = row->k->spatial,
 		size = b->type == QDQ_TYPE_FLOAT ? 4 : 1;
 
+	if (o->each_image) {
+		pixel /= spatial;
+		spatial = 1;
+	}
 	if (b->rows)
 		return (place){row->data[o->buffer] + pixel * b->pitch + channel, 1, b->type};
 	return (place){row->data[o->buffer] +
@@ -42,10 +46,32 @@ ALWAYS float float_at(const place *p, int64_t i)
 	return f;
 }
 
+/* The same for the pixels of a plane: how far the next one is. */
+ALWAYS place plane_of(const qdq_row *row, const qdq_operand *o)
+{
+	const qdq_buffer *b = &row->buffers[o->buffer];
+	place p = place_of(row, o, row->pixel);
+
+	p.stride = o->each_image ? 0 : b->rows ? b->pitch : 1;
+	return p;
+}
+
 /* out[i] = element - zero, as floats; floats as they are */
 ALWAYS void read_pixel(const place *p, float zero, int64_t count, float *restrict out)
 {
-	if (p->type == QDQ_TYPE_FLOAT) {
+	if (p->type == QDQ_TYPE_FLOAT && p->stride == 1) {
+		memcpy(out, p->at, (size_t)count * sizeof *out);
+	} else if (p->stride == 1) {
+		const int8_t *s8 = (const int8_t *)p->at;
+		const uint8_t *u8 = (const uint8_t *)p->at;
+
+		if (p->type == QDQ_TYPE_INT8)
+			for (int64_t i = 0; i < count; i++)
+				out[i] = (float)s8[i] - zero;
+		else
+			for (int64_t i = 0; i < count; i++)
+				out[i] = (float)u8[i] - zero;
+	} else if (p->type == QDQ_TYPE_FLOAT) {
 		for (int64_t i = 0; i < count; i++)
 			out[i] = float_at(p, i);
 	} else if (p->type == QDQ_TYPE_INT8) {
@@ -63,6 +89,12 @@ ALWAYS void read_pixel(const place *p, float zero, int64_t count, float *restric
 
 ALWAYS void read_row(const qdq_row *row, const qdq_operand *o, float *restrict out)
 {
+	if (row->plane) {
+		place p = plane_of(row, o);
+
+		read_pixel(&p, o->zero, row->pixels, out);
+		return;
+	}
 	for (int64_t r = 0; r < row->pixels; r++) {
 		place p = place_of(row, o, row->pixel + r);
 
@@ -76,6 +108,11 @@ ALWAYS void write_pixel(const place *p, float zero, float before, int64_t count,
 	int64_t i = 0;
 
 	if (p->type == QDQ_TYPE_FLOAT) {
+		for (; p->stride == 1 && i < count; i++) {
+			float f = v[i] * before;
+
+			memcpy(p->at + i * 4, &f, sizeof f);
+		}
 		for (; i < count; i++) {
 			float f = v[i] * before;
 
@@ -93,6 +130,12 @@ ALWAYS void write_pixel(const place *p, float zero, float before, int64_t count,
 
 ALWAYS void write_row(const qdq_row *row, const qdq_step *s, const float *restrict v)
 {
+	if (row->plane) {
+		place p = plane_of(row, &s->other);
+
+		write_pixel(&p, s->other.zero, s->before, row->pixels, v);
+		return;
+	}
 	for (int64_t r = 0; r < row->pixels; r++) {
 		place p = place_of(row, &s->other, row->pixel + r);
 
@@ -121,9 +164,126 @@ ALWAYS void affine_step(const qdq_row *row, const qdq_step *s, const float *rest
 {
 	const float *multiplier = s->multiplier + row->channel, *addend = s->addend + row->channel;
 
-	for (int64_t r = 0; r < row->pixels; r++, v += row->count, to += row->count)
+	for (int64_t r = 0; row->plane && r < row->pixels; r++)
+		to[r] = fmaf(v[r], *multiplier, *addend);
+	for (int64_t r = 0; !row->plane && r < row->pixels; r++, v += row->count, to += row->count)
 		for (int64_t i = 0; i < row->count; i++)
 			to[i] = fmaf(v[i], multiplier[i], addend[i]);
+}
+
+ALWAYS void leaky_step(const qdq_row *row, const qdq_step *s, const float *restrict v, float *restrict to)
+{
+	const float *multiplier = s->multiplier + row->channel;
+
+	for (int64_t r = 0; row->plane && r < row->pixels; r++)
+		to[r] = v[r] < 0 ? v[r] * *multiplier : v[r];
+	for (int64_t r = 0; !row->plane && r < row->pixels; r++, v += row->count, to += row->count)
+		for (int64_t i = 0; i < row->count; i++)
+			to[i] = v[i] < 0 ? v[i] * multiplier[i] : v[i];
+}
+
+#define FOR_ALL(expression)                           \
+	do {                                          \
+		for (int64_t i = 0; i < count; i++) { \
+			float v = from[i];            \
+                                                      \
+			to[i] = expression;           \
+		}                                     \
+	} while (0)
+
+ALWAYS void function_step(qdq_function_id function, const float *restrict from, int64_t count, float *restrict to)
+{
+	switch (function) {
+	case QDQ_FUNCTION_EXP:
+		FOR_ALL(qdq_exp(v));
+		break;
+	case QDQ_FUNCTION_SIGMOID:
+		FOR_ALL(qdq_sigmoid(v));
+		break;
+	case QDQ_FUNCTION_SILU:
+		FOR_ALL(qdq_silu(v));
+		break;
+	case QDQ_FUNCTION_TANH:
+		FOR_ALL(qdq_tanh(v));
+		break;
+	case QDQ_FUNCTION_ERF:
+		FOR_ALL(qdq_erf(v));
+		break;
+	case QDQ_FUNCTION_GELU:
+		FOR_ALL(qdq_gelu(v));
+		break;
+	case QDQ_FUNCTION_GELU_TANH:
+		FOR_ALL(qdq_gelu_tanh(v));
+		break;
+	case QDQ_FUNCTION_SOFTPLUS:
+		FOR_ALL(qdq_softplus(v));
+		break;
+	case QDQ_FUNCTION_MISH:
+		FOR_ALL(qdq_mish(v));
+		break;
+	case QDQ_FUNCTION_SOFTSIGN:
+		FOR_ALL(qdq_softsign(v));
+		break;
+	case QDQ_FUNCTION_ABS:
+		FOR_ALL(fabsf(v));
+		break;
+	case QDQ_FUNCTION_SQRT:
+		FOR_ALL(sqrtf(v));
+		break;
+	case QDQ_FUNCTION_RECIPROCAL:
+		FOR_ALL(1.0f / v);
+		break;
+	}
+}
+
+/* to may be neither of both. */
+ALWAYS void binary_step(const qdq_step *s, const float *restrict a, const float *restrict b, int64_t count,
+			float *restrict to)
+{
+	float before = s->before_second;
+
+	switch (s->binary) {
+	case QDQ_BINARY_ADD:
+		for (int64_t i = 0; i < count; i++)
+			to[i] = fmaf(b[i], before, a[i]);
+		break;
+	case QDQ_BINARY_SUB:
+		for (int64_t i = 0; i < count; i++)
+			to[i] = fmaf(-b[i], before, a[i]);
+		break;
+	case QDQ_BINARY_MUL:
+		for (int64_t i = 0; i < count; i++)
+			to[i] = a[i] * b[i] * before;
+		break;
+	case QDQ_BINARY_DIV:
+		for (int64_t i = 0; i < count; i++)
+			to[i] = a[i] / b[i] * before;
+		break;
+	case QDQ_BINARY_MAX:
+		for (int64_t i = 0; i < count; i++)
+			to[i] = a[i] > b[i] * before ? a[i] : b[i] * before;
+		break;
+	case QDQ_BINARY_MIN:
+		for (int64_t i = 0; i < count; i++)
+			to[i] = a[i] < b[i] * before ? a[i] : b[i] * before;
+		break;
+	}
+}
+
+ALWAYS void table_step(const qdq_step *s, const float *restrict from, int64_t count, float *restrict to)
+{
+	const float *table = s->table;
+	int32_t first = (int32_t)s->first;
+
+	for (int64_t i = 0; i < count; i++)
+		to[i] = table[(int32_t)from[i] - first];
+}
+
+ALWAYS void load_step(const qdq_row *row, const qdq_step *s, int64_t count, float *restrict to)
+{
+	read_row(row, &s->other, to);
+	for (int64_t i = 0; i < count; i++)
+		to[i] = to[i] * s->other.ratio;
 }
 
 ALWAYS void run_step(const qdq_row *row, const qdq_step *s)
@@ -132,7 +292,7 @@ ALWAYS void run_step(const qdq_row *row, const qdq_step *s)
 	float *to = row->registers + s->to * QDQ_ROW, converted[QDQ_ROW];
 	int64_t all = row->pixels * row->count;
 
-	if (s->before != 1 && s->kind != QDQ_STEP_STORE) {
+	if (s->before != 1 && s->kind != QDQ_STEP_STORE && s->kind != QDQ_STEP_LOAD) {
 		scaled(from, s->before, all, converted);
 		from = converted;
 	}
@@ -153,6 +313,21 @@ ALWAYS void run_step(const qdq_row *row, const qdq_step *s)
 		break;
 	case QDQ_STEP_STORE:
 		write_row(row, s, from);
+		break;
+	case QDQ_STEP_LEAKY:
+		leaky_step(row, s, from, to);
+		break;
+	case QDQ_STEP_FUNCTION:
+		function_step(s->function, from, all, to);
+		break;
+	case QDQ_STEP_TABLE:
+		table_step(s, from, all, to);
+		break;
+	case QDQ_STEP_LOAD:
+		load_step(row, s, all, to);
+		break;
+	case QDQ_STEP_BINARY:
+		binary_step(s, from, row->registers + s->second * QDQ_ROW, all, to);
 		break;
 	}
 }
@@ -266,8 +441,44 @@ ALWAYS void any_row(qdq_row *row)
 		run_step(row, &k->steps[s]);
 }
 
+/* Is some operand plain, so that pixels of a channel are adjacent there and channels of a pixel far apart? */
+ALWAYS bool has_planes(const qdq_row *row)
+{
+	const qdq_kernel *k = row->k;
+	bool plain = !row->buffers[k->in[0].buffer].rows;
+
+	if (k->spatial == 1 || k->channels == 1 || (k->anchor != QDQ_ANCHOR_LOAD && k->anchor != QDQ_ANCHOR_MUL))
+		return false;
+	for (uint32_t s = 0; s < k->n_steps; s++)
+		plain = plain || (qdq_step_has_operand(&k->steps[s]) && !k->steps[s].other.each_image &&
+				  !row->buffers[k->steps[s].other.buffer].rows);
+	return plain;
+}
+
+/* Some pixels of an image at a time, so that what lies in rows stays in the first cache for all channels. */
+ALWAYS void planes(qdq_row *row, int64_t pixel, int64_t pixels)
+{
+	int64_t spatial = row->k->spatial;
+
+	row->count = 1;
+	row->plane = true;
+	for (int64_t p = pixel; p < pixel + pixels; p += row->pixels) {
+		int64_t left = spatial - p % spatial;
+
+		row->pixel = p;
+		row->pixels = pixel + pixels - p < left ? pixel + pixels - p : left;
+		row->pixels = row->pixels < QDQ_ROW ? row->pixels : QDQ_ROW;
+		for (row->channel = 0; row->channel < row->k->channels; row->channel++)
+			any_row(row);
+	}
+}
+
 ALWAYS void any_rows(qdq_row *row, int64_t pixel, int64_t pixels)
 {
+	if (has_planes(row)) {
+		planes(row, pixel, pixels);
+		return;
+	}
 	for (int64_t c = 0; c < row->k->channels; c += row->count) {
 		row->channel = c;
 		row->count = row->k->channels - c < QDQ_ROW ? row->k->channels - c : QDQ_ROW;

@@ -18,6 +18,7 @@ typedef struct qdq_row {
 	float *registers;      /* k->n_registers * QDQ_ROW */
 	int64_t pixel, pixels; /* pixels * count is QDQ_ROW at most */
 	int64_t channel, count;
+	bool plane; /* pixels of one image, of one channel */
 } qdq_row;
 
 /* The accumulators of a contraction, for the row's pixels and channels. */

@@ -32,7 +32,7 @@ static bool bytes_in_rows(const qdq_row *row, const qdq_operand *o)
 }
 
 /* The next step, if it is of this kind and reads what the one before has written. */
-static const qdq_step *next_step(const qdq_kernel *k, uint32_t *at, qdq_step_kind kind)
+static const qdq_step *next_step(const qdq_kernel *k, uint32_t *at, int kind)
 {
 	const qdq_step *s = &k->steps[*at];
 

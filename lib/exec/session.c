@@ -268,7 +268,7 @@ static void make_variant(call *c)
 			x->shape = qdq_shape_new(v->m, x->tensor->rank, x->tensor->dims);
 	}
 	qdq_graph_infer(v->m->graph);
-	v->plan = qdq_plan_make(&s->arena, v->m, s->device->backend->pitch, &s->blas);
+	v->plan = qdq_plan_make(&s->arena, v->m, s->device->backend->pitch, s->device->backend->covers, &s->blas);
 	v->prepared = s->device->backend->prepare(s->device, v->plan);
 	c->v = v;
 }

@@ -8,24 +8,53 @@
  */
 #include "lower.h"
 
+static double unit_of(const lowering *l, uint32_t reg);
+
+/* The unit that a step wants what it reads in. */
+static double unit_wanted(const lowering *l, size_t i)
+{
+	const qdq_step *s = &l->steps.items[i];
+
+	if (s->kind == QDQ_STEP_ROUND)
+		return l->scales.items[i];
+	if (s->kind == QDQ_STEP_FUNCTION ||
+	    (s->kind == QDQ_STEP_BINARY && (s->binary == QDQ_BINARY_MUL || s->binary == QDQ_BINARY_DIV)))
+		return 1;
+	return unit_of(l, s->to);
+}
+
+static bool reads(const qdq_step *s, uint32_t reg)
+{
+	return s->kind != QDQ_STEP_LOAD && (s->from == reg || (s->kind == QDQ_STEP_BINARY && s->second == reg));
+}
+
 static double unit_of(const lowering *l, uint32_t reg)
 {
+	const qdq_step *first = NULL;
+
 	for (size_t i = 0; i < l->steps.count; i++) {
 		const qdq_step *s = &l->steps.items[i];
 
-		if (s->kind == QDQ_STEP_ROUND && s->to == reg)
+		if (s->to != reg || s->kind == QDQ_STEP_STORE)
+			continue;
+		if (s->kind == QDQ_STEP_ROUND || (s->kind == QDQ_STEP_TABLE && l->scales.items[i] != 0))
 			return l->scales.items[i];
-	}
-	for (size_t i = 0; i < l->steps.count; i++)
-		if (l->steps.items[i].from == reg && l->steps.items[i].kind == QDQ_STEP_STORE)
+		if (s->kind == QDQ_STEP_FUNCTION)
 			return 1;
+	}
+	/* the table's entries are found by codes */
+	for (size_t i = 0; i < l->steps.count; i++)
+		if (l->steps.items[i].kind == QDQ_STEP_TABLE && l->steps.items[i].from == reg)
+			return l->scales_in.items[i];
 	for (size_t i = 0; i < l->steps.count; i++) {
 		const qdq_step *s = &l->steps.items[i];
 
-		if (s->from == reg)
-			return s->kind == QDQ_STEP_ROUND ? l->scales.items[i] : unit_of(l, s->to);
+		if (s->kind == QDQ_STEP_STORE && s->from == reg)
+			return 1;
+		if (first == NULL && reads(s, reg))
+			first = s;
 	}
-	return 1;
+	return first != NULL ? unit_wanted(l, (size_t)(first - l->steps.items)) : 1;
 }
 
 /* Codes have the register's unit already where the register is a rounded one. */
@@ -85,6 +114,25 @@ static void finish_affine(lowering *l, qdq_step *s, double from, double to)
 	s->addend = addend;
 }
 
+static void finish_table(const lowering *l, qdq_step *s, size_t i, double to)
+{
+	float *entries = (float *)(uintptr_t)s->table;
+
+	for (int c = 0; l->scales.items[i] == 0 && c < 256; c++)
+		entries[c] = (float)((double)entries[c] / to);
+}
+
+static void finish_binary(const lowering *l, qdq_step *s, double from, double to)
+{
+	double second = l->units.items[s->second];
+
+	s->before_second = (float)(second / to);
+	if (s->binary != QDQ_BINARY_MUL && s->binary != QDQ_BINARY_DIV)
+		return;
+	s->before = 1;
+	s->before_second = (float)(s->binary == QDQ_BINARY_MUL ? from * second / to : from / second / to);
+}
+
 static const known *other_of(const lowering *l, size_t step)
 {
 	for (size_t i = 0; i < l->others.count; i++)
@@ -113,18 +161,74 @@ static void finish_step(lowering *l, size_t i)
 		s->before = 1;
 		break;
 	case QDQ_STEP_ADD:
+	case QDQ_STEP_LOAD: {
+		bool each_image = s->other.each_image;
+
 		s->other = operand(l, other, to);
+		s->other.each_image = each_image;
 		if (s->other.divisor != 0)
 			s->other.ratio = (float)(1 / to);
 		s->other.divisor = 0;
+		break;
+	}
+	case QDQ_STEP_TABLE:
+		finish_table(l, s, i, to);
+		s->before = 1;
+		break;
+	case QDQ_STEP_BINARY:
+		finish_binary(l, s, from, to);
 		break;
 	case QDQ_STEP_STORE:
 		s->before = other->outer->type == QDQ_TYPE_FLOAT ? (float)from : 1;
 		s->other.zero = (float)qdq_quant_zero(&other->quant, 0);
 		break;
 	case QDQ_STEP_ROUND:
+	case QDQ_STEP_LEAKY:
+	case QDQ_STEP_FUNCTION:
 		break;
 	}
+}
+
+/* ---- steps that nothing comes of ---- */
+
+static void move_steps(other_operand *items, size_t *count, const uint32_t *now)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < *count; i++)
+		if (now[items[i].step] != UINT32_MAX) {
+			items[kept] = items[i];
+			items[kept++].step = now[items[i].step];
+		}
+	*count = kept;
+}
+
+static void drop_dead_steps(lowering *l)
+{
+	bool *read = qdq_array(l->scratch, bool, l->units.count);
+	uint32_t *now = qdq_array(l->scratch, uint32_t, l->steps.count), kept = 0;
+
+	for (size_t i = l->steps.count; i-- > 0;) {
+		const qdq_step *s = &l->steps.items[i];
+
+		now[i] = s->kind == QDQ_STEP_STORE || read[s->to] ? 0 : UINT32_MAX;
+		if (now[i] == UINT32_MAX || s->kind == QDQ_STEP_LOAD)
+			continue;
+		read[s->from] = true;
+		if (s->kind == QDQ_STEP_BINARY)
+			read[s->second] = true;
+	}
+	for (size_t i = 0; i < l->steps.count; i++) {
+		if (now[i] == UINT32_MAX)
+			continue;
+		l->steps.items[kept] = l->steps.items[i];
+		l->scales.items[kept] = l->scales.items[i];
+		l->scales_in.items[kept] = l->scales_in.items[i];
+		now[i] = kept++;
+	}
+	l->steps.count = l->scales.count = l->scales_in.count = kept;
+	move_steps(l->others.items, &l->others.count, now);
+	move_steps(l->stores.items, &l->stores.count, now);
 }
 
 /* Codes need a register that was rounded to the unit of their scale, or codes that were loaded as they are. */
@@ -145,6 +249,7 @@ bool qdq_lower_finish(lowering *l)
 {
 	if (!stores_fit(l))
 		return false;
+	drop_dead_steps(l);
 	for (size_t r = 0; r < l->units.count; r++)
 		l->units.items[r] = unit_of(l, (uint32_t)r);
 	finish_anchor(l, l->units.items[0]);

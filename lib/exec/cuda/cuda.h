@@ -170,6 +170,8 @@ int qdq_cuda_tactics(const qdq_cuda_device *d, const qdq_contraction *c, qdq_tac
 bool qdq_cuda_tile_fits(const qdq_cuda_device *d, const qdq_contraction *c, int tile);
 
 /* prepare.c */
+/* Are its steps some that kernels know? */
+bool qdq_cuda_covers(const qdq_kernel *k);
 void *qdq_cuda_prepare(qdq_device *base, const qdq_plan *p);
 void qdq_cuda_set_tactic(qdq_cuda_plan *c, qdq_launch *l, qdq_tactic t);
 void qdq_cuda_fill_slots(qdq_cuda_device *d, qdq_cuda_plan *c);

@@ -266,8 +266,13 @@ static void facts(const qdq_device *base, const void *prepared, qdq_session_fact
 	out->memory_gbs = d->memory_gbs;
 }
 
-static const qdq_backend cuda_backend = {
-    .name = "cuda", .pitch = pitch, .prepare = qdq_cuda_prepare, .run = qdq_cuda_run, .facts = facts, .close = close};
+static const qdq_backend cuda_backend = {.name = "cuda",
+					 .pitch = pitch,
+					 .covers = qdq_cuda_covers,
+					 .prepare = qdq_cuda_prepare,
+					 .run = qdq_cuda_run,
+					 .facts = facts,
+					 .close = close};
 
 qdq_device *qdq_cuda_new(qdq_ctx *ctx, qdq_arena *a, qdq_device *cpu)
 {

@@ -131,7 +131,18 @@ static void append_step(flattening *f, const qdq_step *s, bool last_of_value)
 	case QDQ_STEP_STORE:
 		append_store(f, s, last_of_value);
 		break;
+	default:
+		f->full = true; /* not covered */
+		break;
 	}
+}
+
+bool qdq_cuda_covers(const qdq_kernel *k)
+{
+	for (uint32_t i = 0; i < k->n_steps; i++)
+		if (k->steps[i].kind > QDQ_STEP_STORE || k->steps[i].other.each_image)
+			return false;
+	return true;
 }
 
 /* What leads from register 0 to this one: each step reads one register, so there is one way. */
@@ -419,7 +430,7 @@ static bool quantizes_for(const qdq_cuda_plan *c, const qdq_kernel *k)
 	from = &c->p->buffers.items[q->in[0].buffer];
 	to = &c->p->buffers.items[k->in[0].buffer];
 	for (uint32_t s = 0; s < k->n_steps; s++)
-		if (k->steps[s].kind == QDQ_STEP_ADD && k->steps[s].other.buffer == k->in[0].buffer)
+		if (qdq_step_has_operand(&k->steps[s]) && k->steps[s].other.buffer == k->in[0].buffer)
 			return false;
 	return from->type == QDQ_TYPE_FLOAT && !from->rows && from->rank == 4 && from->dims[1] == k->conv.c &&
 	       from->dims[2] == k->conv.h && from->dims[3] == k->conv.w &&
@@ -610,7 +621,7 @@ static bool all_count(const qdq_cuda_plan *c, const qdq_kernel *k)
 	bool good = counts(c, k->in[0].buffer) && (k->anchor != QDQ_ANCHOR_MUL || counts(c, k->in[1].buffer));
 
 	for (uint32_t s = 0; s < k->n_steps; s++)
-		if (k->steps[s].kind == QDQ_STEP_ADD || k->steps[s].kind == QDQ_STEP_STORE)
+		if (qdq_step_has_operand(&k->steps[s]))
 			good = good && counts(c, k->steps[s].other.buffer);
 	return good;
 }

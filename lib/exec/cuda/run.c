@@ -189,7 +189,7 @@ static void move_all(const moving *m, const qdq_kernel *k)
 	if (m->to_cpu && k->anchor == QDQ_ANCHOR_MUL)
 		move(m, k->in[1].buffer);
 	for (uint32_t s = 0; s < k->n_steps; s++)
-		if (k->steps[s].kind == QDQ_STEP_STORE || (m->to_cpu && k->steps[s].kind == QDQ_STEP_ADD))
+		if (qdq_step_has_operand(&k->steps[s]) && (m->to_cpu || k->steps[s].kind == QDQ_STEP_STORE))
 			move(m, k->steps[s].other.buffer);
 }
 
