@@ -11,15 +11,18 @@
  *                                  '--------------------------------------+-- Div -- Mul -- Add -- y   the same, in parts
  *
  *   When    LayerNormalization, RMSNormalization, GroupNormalization, InstanceNormalization, Softmax and their kin;
- *           LayerNorm and RMSNorm from their parts, whose inner values nobody else reads. DQs in front, up to three Adds
- *           (with their roundings) that no product's epilogue will take, rows of embedding tables, Qs behind. The last sum may have other readers:
- *           it is a further output; where nothing but the result leaves, an epilogue as that of a product (epilogue.c)
+ *           LayerNorm and RMSNorm from their parts, whose inner values nobody else reads (they may be rounded). DQs in
+ *           front, up to three Adds (with their roundings) that no product's epilogue will take, rows of embedding
+ *           tables, Qs behind. The last sum may have other readers: it is a further output; where nothing but the result
+ *           leaves, an epilogue as that of a product (epilogue.c)
  *   Keeps   every node and every name; a DQ that others read is cloned
  *   Exact   EXACT: a region is the very nodes that it replaced
  *   Needs   nothing                         Breaks  order (restored at the end)
  *   After   attention                       Before  fuse
  *   Tests   test/golden/norm/               Ref     Ba et al., Layer normalization, section 3
  */
+#include <math.h>
+
 #include "epilogue.h"
 
 enum { MOST_SUMS = 3, VISITS = 32 };
@@ -36,14 +39,64 @@ struct norm {
 
 /* ---- from its parts ---- */
 
-static bool is_number(const qdq_value *v, double number)
+/* The pair Q -> DQ that alone reads v: its DQ, else NULL. Some quantizers put one between any two parts. */
+static qdq_node *pair_behind(const qdq_value *v)
 {
-	double given;
+	qdq_node *q = qdq_reader(v);
+	qdq_node *dq = qdq_is(q, QDQ_OP_QuantizeLinear) && qdq_in(q, 0) == v ? qdq_reader(q->outputs[0]) : NULL;
 
-	return v != NULL && qdq_value_scalar(v, &given) && given == number;
+	return qdq_is(dq, QDQ_OP_DequantizeLinear) && qdq_in(dq, 0) == q->outputs[0] && qdq_is_rounding(q) &&
+		       qdq_is_rounding(dq)
+		   ? dq
+		   : NULL;
 }
 
-static const qdq_value *square_of(const qdq_node *n)
+static qdq_value *behind_pair(qdq_value *v)
+{
+	qdq_node *dq = pair_behind(v);
+
+	return dq != NULL ? dq->outputs[0] : v;
+}
+
+/* The node that v comes from, over such a pair; NULL: none. */
+static qdq_node *origin_of(const qdq_value *v)
+{
+	const qdq_node *dq = qdq_def(v, QDQ_OP_DequantizeLinear);
+	const qdq_node *q = dq != NULL ? qdq_def(qdq_in(dq, 0), QDQ_OP_QuantizeLinear) : NULL;
+
+	return q != NULL && pair_behind(qdq_in(q, 0)) == dq ? qdq_in(q, 0)->def : v->def;
+}
+
+static void take_pair(struct norm *k, const qdq_value *v)
+{
+	qdq_node *dq = pair_behind(v);
+
+	if (dq == NULL)
+		return;
+	qdq_outline_take(&k->out, qdq_in(dq, 0)->def);
+	qdq_outline_take(&k->out, dq);
+}
+
+/* Is v a constant near the number, as it is or dequantized? */
+static bool is_number(const qdq_value *v, double number)
+{
+	qdq_params p;
+	double given;
+	int64_t code;
+
+	if (v == NULL)
+		return false;
+	if (qdq_value_scalar(v, &given))
+		return given == number;
+	if (qdq_dequantized(v, &p) == NULL || !p.per_tensor || qdq_value_constant(qdq_in(v->def, 0)) == NULL ||
+	    qdq_value_constant(qdq_in(v->def, 0))->count != 1 ||
+	    !qdq_tensor_int(qdq_value_constant(qdq_in(v->def, 0)), 0, &code))
+		return false;
+	given = (double)(code - qdq_params_zero(&p, 0)) * qdq_params_scale(&p, 0);
+	return fabs(given - number) < 1e-3 * number;
+}
+
+static qdq_value *square_of(const qdq_node *n)
 {
 	if (qdq_is(n, QDQ_OP_Pow) && is_number(qdq_in(n, 1), 2))
 		return qdq_in(n, 0);
@@ -79,28 +132,32 @@ static bool means_alike(struct norm *k, const qdq_node *a, const qdq_node *b)
 /* x - mean(x): the mean's node, else NULL. */
 static qdq_node *centering(const qdq_node *sub)
 {
-	qdq_node *mean = qdq_is(sub, QDQ_OP_Sub) ? qdq_def(qdq_in(sub, 1), QDQ_OP_ReduceMean) : NULL;
+	qdq_node *mean = qdq_is(sub, QDQ_OP_Sub) && qdq_in(sub, 1) != NULL ? origin_of(qdq_in(sub, 1)) : NULL;
 
-	return mean != NULL && qdq_in(mean, 0) == qdq_in(sub, 0) ? mean : NULL;
+	return qdq_is(mean, QDQ_OP_ReduceMean) && qdq_in(mean, 0) == qdq_in(sub, 0) ? mean : NULL;
 }
 
-/* The node that reads v alone; where several do, or v is a graph output, that is noted. */
-static qdq_node *next_part(struct norm *k, const qdq_value *v)
+/* The node that reads *v alone, over a pair that is taken: then *v is what it reads. Where several do, or *v is a graph
+ * output, that is noted. */
+static qdq_node *next_part(struct norm *k, qdq_value **v)
 {
-	qdq_node *n = qdq_reader(v);
+	qdq_node *n;
 
-	if (n == NULL && k->shared == NULL && v->n_uses != 0)
-		k->shared = v;
+	take_pair(k, *v);
+	*v = behind_pair(*v);
+	n = qdq_reader(*v);
+	if (n == NULL && k->shared == NULL && (*v)->n_uses != 0)
+		k->shared = *v;
 	return n != NULL && n->region == NULL && n->n_outputs == 1 && n->outputs[0] != NULL ? n : NULL;
 }
 
-/* n = a op b where a is v and b a constant, or the other way round where `either`. */
-static bool with_constant(const qdq_node *n, qdq_op_id op, const qdq_value *v, bool either)
+/* One operand is v, the other a constant. */
+static bool with_constant(const qdq_node *n, qdq_op_id op, const qdq_value *v)
 {
 	uint32_t other = qdq_in(n, 0) == v ? 1 : 0;
 
-	return n->op->id == op && n->n_inputs == 2 && (either || other == 1) && qdq_in(n, other) != NULL &&
-	       qdq_in(n, other) != v && qdq_is_weight(qdq_in(n, other));
+	return n->op->id == op && n->n_inputs == 2 && qdq_in(n, other) != NULL && qdq_in(n, other) != v &&
+	       qdq_is_weight(qdq_in(n, other));
 }
 
 static void take_part(struct norm *k, qdq_node *n)
@@ -111,42 +168,46 @@ static void take_part(struct norm *k, qdq_node *n)
 			qdq_outline_take_dequantizer(&k->out, qdq_in(n, i));
 }
 
-/* variance + epsilon -- Sqrt -- (Reciprocal): the last of them, NULL where it is another thing. *inverse: 1 / deviation. */
-static qdq_node *take_deviation(struct norm *k, qdq_node *variance, bool *inverse)
+/* 1 / v */
+static bool is_inverse(const qdq_node *n, const qdq_value *v)
 {
-	qdq_node *n = next_part(k, variance->outputs[0]);
+	return n->op->id == QDQ_OP_Reciprocal ||
+	       (n->op->id == QDQ_OP_Div && qdq_in(n, 1) == v && is_number(qdq_in(n, 0), 1));
+}
 
-	if (n == NULL || !with_constant(n, QDQ_OP_Add, variance->outputs[0], true))
+/* variance + epsilon -- Sqrt -- (Reciprocal): the last result, NULL where it is another thing. *inverse: 1 / deviation. */
+static qdq_value *take_deviation(struct norm *k, qdq_node *variance, bool *inverse)
+{
+	qdq_value *v = variance->outputs[0];
+	qdq_node *n = next_part(k, &v);
+
+	if (n == NULL || !with_constant(n, QDQ_OP_Add, v))
 		return NULL;
 	take_part(k, n);
-	n = next_part(k, n->outputs[0]);
+	v = n->outputs[0];
+	n = next_part(k, &v);
 	if (n == NULL || n->op->id != QDQ_OP_Sqrt)
 		return NULL;
 	take_part(k, n);
-	*inverse = false;
-	if (qdq_reader(n->outputs[0]) != NULL) {
-		qdq_node *next = qdq_reader(n->outputs[0]);
-
-		if (next->op->id == QDQ_OP_Reciprocal ||
-		    (next->op->id == QDQ_OP_Div && qdq_in(next, 1) == n->outputs[0] && is_number(qdq_in(next, 0), 1))) {
-			take_part(k, next);
-			*inverse = true;
-			return next;
-		}
-	}
-	return n;
+	v = n->outputs[0];
+	n = next_part(k, &v);
+	*inverse = n != NULL && is_inverse(n, v);
+	if (!*inverse)
+		return v;
+	take_part(k, n);
+	return n->outputs[0];
 }
 
 /* Is v the same x - mean(x) as d? Exporters write it once or twice. */
 static bool same_center(const qdq_value *v, const qdq_value *d, const qdq_node *mean)
 {
-	return v == d || (mean != NULL && qdq_def(v, QDQ_OP_Sub) != NULL && centering(v->def) == mean);
+	return v == d || (mean != NULL && origin_of(v) != NULL && centering(origin_of(v)) == mean);
 }
 
 /* Is the mean read by nothing but x - mean(x), and that by nothing but its square and a quotient? */
 static bool only_centers(const qdq_node *mean, const qdq_node *sub)
 {
-	const qdq_value *m = mean->outputs[0], *d = sub->outputs[0];
+	const qdq_value *m = behind_pair(mean->outputs[0]), *d = behind_pair(sub->outputs[0]);
 
 	if (m->n_outputs != 0 || d->n_outputs != 0)
 		return false;
@@ -160,12 +221,10 @@ static bool only_centers(const qdq_node *mean, const qdq_node *sub)
 }
 
 /* d / deviation, or d * (1 / deviation): the node, with a second x - mean(x) that it reads. */
-static qdq_node *take_quotient(struct norm *k, const qdq_value *d, const qdq_node *mean, const qdq_node *deviation,
-			       bool inverse)
+static qdq_node *take_quotient(struct norm *k, const qdq_value *d, const qdq_node *mean, qdq_value *v, bool inverse)
 {
-	const qdq_value *v = deviation->outputs[0];
-	qdq_node *n = next_part(k, v);
-	const qdq_value *other;
+	qdq_node *n = next_part(k, &v);
+	qdq_value *other;
 
 	if (n == NULL || n->n_inputs != 2 || n->op->id != (inverse ? QDQ_OP_Mul : QDQ_OP_Div) ||
 	    (!inverse && qdq_in(n, 1) != v))
@@ -173,8 +232,10 @@ static qdq_node *take_quotient(struct norm *k, const qdq_value *d, const qdq_nod
 	other = qdq_in(n, qdq_in(n, 1) == v ? 0 : 1);
 	if (other == NULL || !same_center(other, d, mean))
 		return NULL;
-	if (other != d)
-		take_part(k, other->def);
+	if (other != d) {
+		take_part(k, origin_of(other));
+		take_pair(k, origin_of(other)->outputs[0]);
+	}
 	take_part(k, n);
 	return n;
 }
@@ -185,10 +246,12 @@ static void take_affine(struct norm *k)
 	static const qdq_op_id steps[] = {QDQ_OP_Mul, QDQ_OP_Add};
 
 	for (size_t i = 0; i < QDQ_COUNTOF(steps); i++) {
-		qdq_node *n = qdq_reader(k->y);
+		const qdq_value *v = behind_pair(k->y);
+		qdq_node *n = qdq_reader(v);
 
-		if (n == NULL || n->region != NULL || !with_constant(n, steps[i], k->y, true))
+		if (n == NULL || n->region != NULL || !with_constant(n, steps[i], v))
 			continue;
+		take_pair(k, k->y);
 		take_part(k, n);
 		k->y = n->outputs[0];
 	}
@@ -209,26 +272,30 @@ static void notice_readers(struct norm *k)
 /* Around the mean of squares: x, the parts and y. False: it is none. */
 static bool take_parts(struct norm *k, qdq_node *variance)
 {
-	qdq_node *square = variance->inputs[0].value->def, *mean, *deviation, *quotient;
-	const qdq_value *d = square != NULL && square->graph == k->run->graph ? square_of(square) : NULL;
+	qdq_node *square = origin_of(variance->inputs[0].value), *sub, *mean, *quotient;
+	qdq_value *d = square != NULL && square->graph == k->run->graph ? square_of(square) : NULL, *deviation;
 	bool inverse;
 
 	if (d == NULL || qdq_out(variance, 0) == NULL)
 		return false;
-	mean = d->def != NULL ? centering(d->def) : NULL;
+	sub = origin_of(d);
+	mean = sub != NULL ? centering(sub) : NULL;
 	k->centered = mean != NULL;
-	if (mean != NULL && (!means_alike(k, variance, mean) || !only_centers(mean, d->def)))
+	if (mean != NULL && (!means_alike(k, variance, mean) || !only_centers(mean, sub)))
 		mean = NULL; /* it is x of a normalization that does not center */
 	if (!means_alike(k, variance, variance))
 		return false;
-	k->x = mean != NULL ? qdq_in(mean, 0) : qdq_in(square, 0);
+	k->x = mean != NULL ? qdq_in(mean, 0) : d;
 	k->anchor = variance;
 	k->constant = true;
 	if (mean != NULL) {
 		take_part(k, mean);
-		take_part(k, d->def);
+		take_pair(k, mean->outputs[0]);
+		take_part(k, sub);
+		take_pair(k, sub->outputs[0]);
 	}
 	take_part(k, square);
+	take_pair(k, square->outputs[0]);
 	take_part(k, variance);
 	deviation = take_deviation(k, variance, &inverse);
 	quotient = deviation != NULL ? take_quotient(k, d, mean, deviation, inverse) : NULL;

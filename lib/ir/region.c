@@ -128,8 +128,12 @@ bool qdq_is_pointwise(const qdq_node *n)
 static bool is_inner_mean(const qdq_node *n)
 {
 	const qdq_value *x = qdq_in(n, 0);
+	const qdq_node *dq = qdq_def(x, QDQ_OP_DequantizeLinear);
 
-	return n->op->cls == QDQ_CLASS_REDUCE && x != NULL && x->def != NULL && x->def->op->cls == QDQ_CLASS_POINTWISE;
+	if (n->op->cls != QDQ_CLASS_REDUCE || x == NULL || x->def == NULL)
+		return false;
+	return dq != NULL ? qdq_def(qdq_in(dq, 0), QDQ_OP_QuantizeLinear) != NULL
+			  : x->def->op->cls == QDQ_CLASS_POINTWISE;
 }
 
 static int strength(const qdq_node *n)
