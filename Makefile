@@ -203,6 +203,7 @@ lint: ## layout, direction of includes, length of files, and no warning from eit
 	$(COUNT) lint env CLANG=$(CLANG) test/lint.sh
 bench: all $(PYTHON) $(BUILD)/test/run_generate $(BUILD)/test/bench/session ## time and memory, beside cp and ONNX Runtime
 	QDQOPT=$(BUILD)/qdqopt GENERATE=$(BUILD)/test/run_generate SESSION=$(BUILD)/test/bench/session MODELS=$(MODELS) $(PYTHON) test/bench/bench.py
+	QDQOPT=$(BUILD)/qdqopt MODELS=$(MODELS) $(PYTHON) test/bench/ort.py
 # What a machine with a GPU needs, and nothing else: programs, the shared libraries that it may lack, and models.
 GPU_LIBS := -Wl,-Bstatic -lprotobuf-c -Wl,-Bdynamic -lm -lpthread -ldl
 GPU_MODELS = $(wildcard $(addprefix $(MODELS)/,$(addsuffix .onnx,resnet50.trt mobilenet_v2.u8 digits_qat_relu yolo_n.trt unet.s8) exporters/*.onnx))
