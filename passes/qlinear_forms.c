@@ -4,6 +4,8 @@
  *
  * The operators of com.microsoft follow those of ai.onnx but for a few attributes: channels_last, Softmax's opset.
  */
+#include <math.h>
+
 #include "qlinear_forms.h"
 
 static bool leave(qdq_reason *why, qdq_reason_code code, const qdq_value *operand, const char *detail)
@@ -155,7 +157,19 @@ static void begin_pool(qdq_run *r, qdq_node *n)
 	qdq_attr_remove(n, "dilations");
 }
 
-/* Whose axis counts from the end, or from the front of a known rank. */
+/* The kernel multiplies by the whole number below 1 / scale, so that should be the quotient itself. */
+static bool whole_quotient(const qdq_node *n)
+{
+	const qdq_use *u = qdq_only_use(n->outputs[0]);
+	qdq_params p;
+	float quotient;
+
+	if (u == NULL || !qdq_is_quantizer(u->node) || !qdq_params_of(u->node, &p) || !p.constant || !p.positive)
+		return false;
+	quotient = 1.0F / (float)qdq_params_scale(&p, 0);
+	return quotient >= 1 && quotient == floorf(quotient);
+}
+
 static void begin_softmax(qdq_run *r, qdq_node *n)
 {
 	qdq_attr_set_int(n, "axis", qdq_attr_int(n, "axis", r->model->opset < 13 ? 1 : -1));
@@ -198,7 +212,8 @@ const qdq_qlinear_form qdq_qlinear_forms[] = {
      WRITE("QLinearLeakyRelu", QDQ_EXACT)},
     {QDQ_OP_ms_QLinearSigmoid, QDQ_OP_Sigmoid, RULE("QLinearSigmoid"), UNARY, WRITE("QLinearSigmoid", QDQ_STEP1)},
     {QDQ_OP_ms_QLinearSoftmax, QDQ_OP_Softmax, RULE("QLinearSoftmax"), UNARY, .fits = softmax_axis,
-     .finish = write_softmax_axis, WRITE("QLinearSoftmax", QDQ_STEP1), .begin = begin_softmax},
+     .finish = write_softmax_axis, WRITE("QLinearSoftmax", QDQ_STEP1), .writes = whole_quotient,
+     .begin = begin_softmax},
     {QDQ_OP_ms_QLinearWhere, QDQ_OP_Where, RULE("QLinearWhere"), .plain = 1, .count = 2,
      .operands = {{1, 2, 3, 0}, {4, 5, 6, 0}}, .scale = 7, .zero = 8, NO_BIAS, WRITE("QLinearWhere", QDQ_EXACT)},
     {QDQ_OP_ms_QLinearReduceMean, QDQ_OP_ReduceMean, RULE("QLinearReduceMean"), UNARY, .fits = reduce_axes,

@@ -14,7 +14,8 @@
  *   When    asked for (--emit qoperator): it is no part of the pipeline. Every operand is dequantized with constant
  *           parameters, per tensor, or a weight per output channel; one Q with one scale alone reads the result (or the
  *           form writes floats); all codes but those of a weight have one type; an int32 bias is at the product of the
- *           scales. Products take uint8 on their left side, which is what has kernels
+ *           scales. Products take uint8 on their left side, which is what has kernels; Softmax is written where 1 / scale
+ *           of its Q is a whole number, as the kernel rounds it down to one
  *   Keeps   names of the node and of y; everything that has no such form, as Q/DQ
  *   Exact   STEP1: integer kernels multiply by one scale where the nodes divide and multiply; Concat, LeakyRelu and
  *           Where are EXACT: tables of DQ and Q

@@ -220,9 +220,11 @@ class Unit:
         info = np.iinfo(self.dtype)
         return self.operand(name, [256], np.arange(info.min, info.max + 1))
 
-    def finish(self, op, inputs, shape, **attributes):
+    def finish(self, op, inputs, shape, scale=None, **attributes):
         self.nodes.append(helper.make_node(op, inputs, ["f"], **attributes))
         self.nodes.append(helper.make_node("QuantizeLinear", ["f"] + self.params("y"), ["y"]))
+        if scale is not None:
+            self.constants[-2] = numpy_helper.from_array(np.float32(scale), "y_s")
         kind = helper.np_dtype_to_tensor_dtype(np.dtype(self.dtype))
         graph = helper.make_graph(self.nodes, "g", self.inputs, [helper.make_tensor_value_info("y", kind, shape)],
                                   self.constants)
@@ -264,7 +266,8 @@ def global_average_pool(u):
 
 
 def softmax(u):
-    return u.finish("Softmax", [u.operand("x", [4, 6, 50])], [4, 6, 50], axis=int(rng.choice([1, 2, -1])))
+    return u.finish("Softmax", [u.operand("x", [4, 6, 50])], [4, 6, 50], 1 / rng.choice([16, 127, 256, 4096]),
+                    axis=int(rng.choice([1, 2, -1])))
 
 
 EXACT = [leaky_relu, concat, where]
