@@ -100,6 +100,13 @@ static bool worthwhile(const qdq_node *n, const qdq_params *p, bool on_codes)
 	return on_codes || any_input(n, can_write_codes);
 }
 
+/* ONNX Runtime's pools of codes are fast next to its integer products only; else those of floats are. */
+static bool suits_target(const qdq_run *r, const qdq_node *n, const qdq_params *p)
+{
+	return r->options->target != QDQ_TARGET_ORT_CPU || n->op->family != QDQ_FAMILY_POOL ||
+	       (p->real == QDQ_TYPE_FLOAT && any_input(n, can_write_codes));
+}
+
 static bool no_constants(const qdq_node *n)
 {
 	for (uint32_t i = 0; i < n->n_inputs; i++)
@@ -201,7 +208,7 @@ static void hoist(struct hoisting *h, qdq_node *q)
 	on_codes = qdq_runs_on_codes(n, &inner);
 	if (!on_codes && !qdq_params_round_trip(&inner))
 		return;
-	if (!worthwhile(n, &inner, on_codes) || qdq_map_get(&h->stuck, x) != NULL)
+	if (!worthwhile(n, &inner, on_codes) || !suits_target(r, n, &inner) || qdq_map_get(&h->stuck, x) != NULL)
 		return;
 	if (!alone(q, &p) || !others_alike(n, &p, &several) || (several && !on_codes)) {
 		qdq_map_set(&h->stuck, x, x);

@@ -213,6 +213,7 @@ words() { # help, version, wrong words
 	complains 'nothing_like_it'
 	exits 2 "an unknown pass to print after" "$qdqopt" "$cnn" "$work/o.onnx" --print-after nothing_like_it
 	exits 2 "an unknown emit mode" "$qdqopt" "$cnn" "$work/o.onnx" --emit=both
+	exits 2 "integer operators for another target" "$qdqopt" "$cnn" "$work/o.onnx" --emit=qoperator --target=cuda
 	exits 2 "an unknown target" "$qdqopt" "$cnn" "$work/o.onnx" --target=abacus
 	exits 2 "a report of another kind" "$qdqopt" "$cnn" "$work/o.onnx" --report=o.pdf
 	exits 2 "a percentage above 100" "$qdqopt" "$cnn" "$work/o.onnx" --require-int8 101

@@ -72,7 +72,7 @@ typedef struct run {
 	text file;
 	budget budget;
 	size_t max_memory;
-	text outputs[4]; /* text, JSON, fused, Q/DQ */
+	text outputs[5]; /* text, JSON, fused, Q/DQ, integer operators */
 	const char *wrong;
 } run;
 
@@ -93,6 +93,7 @@ static qdq_status write_all(run *r, qdq_model *m)
 {
 	const qdq_save_options fused = {.version = QDQ_SAVE_OPTIONS_VERSION};
 	const qdq_save_options plain = {.version = QDQ_SAVE_OPTIONS_VERSION, .emit = QDQ_EMIT_QDQ};
+	const qdq_save_options integer = {.version = QDQ_SAVE_OPTIONS_VERSION, .emit = QDQ_EMIT_QOPERATOR};
 	const qdq_report *report;
 	qdq_status s;
 
@@ -107,6 +108,8 @@ static qdq_status write_all(run *r, qdq_model *m)
 	s = qdq_save_sink(m, text_write, &r->outputs[2], &fused);
 	if (s == QDQ_OK)
 		s = qdq_save_sink(m, text_write, &r->outputs[3], &plain);
+	if (s == QDQ_OK)
+		s = qdq_save_sink(m, text_write, &r->outputs[4], &integer);
 	return refused(r, m, s);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * fuzz_opt.c -- any bytes, as a file or as text: what loads is optimized, reported and saved in both modes
+ * fuzz_opt.c -- any bytes, as a file or as text: what loads is optimized, reported and saved in all modes
  *
- *   fuzz_opt test/fuzz/corpus/opt -max_len=65536        the first byte says text or binary, and --exact or not
+ *   fuzz_opt test/fuzz/corpus/opt -max_len=65536        the first byte says text or binary, --exact or not, the mode
  */
 #include <stdlib.h>
 
@@ -19,9 +19,13 @@ static qdq_status swallow(void *user, const void *data, size_t size)
 /* What was accepted once must go through to the end. */
 static void optimize(qdq_ctx *ctx, const uint8_t *data, size_t size, int flags)
 {
-	const qdq_optimize_options options = {.version = QDQ_OPTIMIZE_OPTIONS_VERSION, .exact = flags & 2};
+	const qdq_optimize_options options = {
+	    .version = QDQ_OPTIMIZE_OPTIONS_VERSION, .exact = flags & 2, .target = (flags & 8) != 0 ? "ort-cpu" : NULL};
 	const qdq_save_options save = {.version = QDQ_SAVE_OPTIONS_VERSION,
-				       .emit = (flags & 4) != 0 ? QDQ_EMIT_QDQ : QDQ_EMIT_FUSED};
+				       .emit = (flags & 12) == 12 ? QDQ_EMIT_QOPERATOR
+					       : (flags & 4) != 0 ? QDQ_EMIT_QDQ
+								  : QDQ_EMIT_FUSED,
+				       .exact = flags & 2};
 	const qdq_report *report;
 	qdq_model *m;
 

@@ -247,6 +247,41 @@ START_TEST(saving_leaves_the_model_as_it_is)
 }
 END_TEST
 
+static qdq_status append(void *user, const void *data, size_t size)
+{
+	char *text = user;
+	size_t used = strlen(text);
+
+	ck_assert_uint_lt(used + size, 65536);
+	memcpy(text + used, data, size);
+	text[used + size] = '\0';
+	return QDQ_OK;
+}
+
+/* Each save tells in the model's report what it wrote otherwise; the model stays as it is. */
+START_TEST(writes_integer_operators)
+{
+	const qdq_optimize_options o = {.version = QDQ_OPTIMIZE_OPTIONS_VERSION, .target = "ort-cpu"};
+	qdq_save_options s = {.version = QDQ_SAVE_OPTIONS_VERSION, .emit = QDQ_EMIT_QOPERATOR, .text = 1};
+	static char integer[65536], exact[65536], report[65536];
+	const qdq_report *r;
+
+	ck_assert_int_eq(qdq_add_qdq(NULL, m, x, &quant, NULL, 0), QDQ_OK);
+	ck_assert_int_eq(qdq_add_qdq(NULL, m, w, &quant, NULL, 0), QDQ_OK);
+	ck_assert_int_eq(qdq_optimize(m, &o), QDQ_OK);
+	ck_assert_int_eq(qdq_save_sink(m, append, integer, &s), QDQ_OK);
+	ck_assert_ptr_nonnull(strstr(integer, "ConvInteger"));
+	ck_assert_int_eq(qdq_report_new(&r, m, NULL), QDQ_OK);
+	ck_assert_int_eq(qdq_report_print(r, QDQ_REPORT_JSON, append, report), QDQ_OK);
+	ck_assert_ptr_nonnull(strstr(report, "write_qlinear.ConvInteger"));
+	s.exact = 1;
+	ck_assert_int_eq(qdq_save_sink(m, append, exact, &s), QDQ_OK);
+	ck_assert_ptr_null(strstr(exact, "ConvInteger"));
+	s.emit = (qdq_emit)3;
+	refused(qdq_save_sink(m, append, exact, &s), "no emit mode 3");
+}
+END_TEST
+
 static qdq_status edit_in_pass(void *user, qdq_model *model)
 {
 	(void)user;
@@ -324,6 +359,7 @@ Suite *api_suite(void)
 	tcase_add_test(t, refuses_wrong_uses);
 	tcase_add_test(t, takes_null);
 	tcase_add_test(t, saving_leaves_the_model_as_it_is);
+	tcase_add_test(t, writes_integer_operators);
 	tcase_add_test(t, runs_passes_of_the_callers);
 	tcase_add_test(t, every_allocation_may_fail);
 	suite_add_tcase(s, t);
