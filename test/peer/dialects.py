@@ -77,9 +77,10 @@ def twins(folder):
         unchanged(paths[1], folder)
 
 
-def unchanged(path, folder):
-    data = np.load(path[: -len(".onnx")] + ".ref.npz")
-    inputs = [data[name] for name in data.files if name.startswith("in_")]
+def unchanged(path, folder, inputs=None):
+    if inputs is None:
+        data = np.load(path[: -len(".onnx")] + ".ref.npz")
+        inputs = [data[name] for name in data.files if name.startswith("in_")]
     driver = Driver(folder)
     answer, before = driver.run(path, inputs)
     check(answer == "ok", "%s: the evaluator says %s" % (path, answer))
@@ -91,6 +92,81 @@ def unchanged(path, folder):
         check(answer == "ok" and [bits(x) for x in before] == [bits(x) for x in after],
               "%s: --exact --emit %s changes bits (%s)" % (path, emit, answer))
     driver.close()
+
+
+HALVES = ["mobilenet_v2.u8", "unet.s8", "bert_tiny.trt", "digits_qat_relu", "exporters/cnn.brevitas", "exporters/mbv3.nncf"]
+EVALUATED = ["digits_qat_relu", "exporters/cnn.brevitas"]
+KEEP = {("Resize", 1), ("Resize", 2), ("Upsample", 1)}  # operands that are float32 whatever the data is
+
+
+def raised(model, opset):
+    for imported in model.opset_import:
+        if imported.domain == "":
+            imported.version = max(imported.version, opset)
+    model.ir_version = max(model.ir_version, 11 if opset >= 23 else 9)
+    return model
+
+
+def halved(model, kind):
+    """The network in float16 or bfloat16, with Casts at its inputs and outputs: ModelOpt's way."""
+    graph = model.graph
+    kept = {n.input[i] for n in graph.node for i in range(len(n.input)) if (n.op_type, i) in KEEP}
+
+    def convert(t):
+        if t.data_type == TensorProto.FLOAT and t.name not in kept:
+            a = numpy_helper.to_array(t)
+            with np.errstate(over="ignore"):
+                t.CopyFrom(numpy_helper.from_array(a.astype(np.float16), t.name) if kind == TensorProto.FLOAT16 else
+                           helper.make_tensor(t.name, kind, a.shape, a.flatten().tolist()))
+
+    for t in graph.initializer:
+        convert(t)
+    for n in graph.node:
+        for a in n.attribute:
+            if a.HasField("t") and n.output[0] not in kept:
+                convert(a.t)
+            if n.op_type == "Cast" and a.name == "to" and a.i == TensorProto.FLOAT:
+                a.i = kind
+    first, last = [], []
+    for v in list(graph.input) + list(graph.output):
+        if v.type.tensor_type.elem_type != TensorProto.FLOAT:
+            continue
+        name = v.name + "_half"
+        for n in graph.node:
+            for names in (n.input, n.output):
+                for i, old in enumerate(names):
+                    names[i] = name if old == v.name else old
+        if v in graph.input:
+            first.append(helper.make_node("Cast", [v.name], [name], to=kind, name=name))
+        else:
+            last.append(helper.make_node("Cast", [name], [v.name], to=TensorProto.FLOAT, name=name))
+    nodes = first + list(graph.node) + last
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend(nodes)
+    return model
+
+
+def halves(folder):
+    """Networks made float16 or bfloat16 get verdict by verdict what they got in float32."""
+    out = os.path.join(folder, "out.onnx")
+    base, half = os.path.join(folder, "base.onnx"), os.path.join(folder, "half.onnx")
+    for name in HALVES:
+        path = os.path.join(MODELS, name + ".onnx")
+        if not os.path.exists(path):
+            print("%s is not there" % name)
+            continue
+        for kind, opset in ((TensorProto.FLOAT16, 19), (TensorProto.BFLOAT16, 19), (TensorProto.FLOAT16, 23)):
+            what = "%s as type %d, opset %d" % (name, kind, opset)
+            onnx.save(raised(onnx.load(path), opset), base)
+            onnx.save(halved(raised(onnx.load(path), opset), kind), half)
+            a, b = optimize(base, out), optimize(half, out)
+            if a is None or b is None:
+                continue
+            a, b = [{k: v[:3] for k, v in verdicts(r).items()} for r in (a, b)]
+            check(a == b, "%s: other verdicts: %s" % (what, [(k, a.get(k), b.get(k)) for k in a if a.get(k) != b.get(k)][:3]))
+            if name in EVALUATED:
+                shape = [d.dim_value or 2 for d in onnx.load(path).graph.input[0].type.tensor_type.shape.dim]
+                unchanged(half, folder, [floats(*shape)])
 
 
 # ---- graphs that are made here ----
@@ -456,6 +532,7 @@ def carried(name, on_weight, blocked, folder):
 def main():
     with tempfile.TemporaryDirectory() as folder:
         twins(folder)
+        halves(folder)
         for turn in range(36):
             integer_product(turn, folder)
         for turn in range(20):
