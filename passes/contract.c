@@ -157,12 +157,23 @@ static bool sum_fits(const qdq_node *n, const qdq_params *x, const qdq_params *w
 
 /* ---- operands ---- */
 
-/* Is v constant, or a constant that is quantized in the graph? */
+/* Is v constant, or a constant that is quantized in the graph, and moved perhaps? */
 static bool is_weight(const qdq_value *v)
 {
-	const qdq_node *q = qdq_def(v, QDQ_OP_QuantizeLinear);
+	const qdq_node *n;
 
-	return qdq_value_constant(v) != NULL || (q != NULL && qdq_value_constant(qdq_in(q, 0)) != NULL);
+	v = qdq_value_outer((qdq_value *)(uintptr_t)v);
+	n = v->def;
+	while (n != NULL && n->n_inputs > 0 && qdq_in(n, 0) != NULL &&
+	       (n->op->id == QDQ_OP_QuantizeLinear || n->op->id == QDQ_OP_ms_QuantizeLinear ||
+		(n->op->cls == QDQ_CLASS_MOVE && n->n_outputs == 1))) {
+		for (uint32_t i = 1; i < n->n_inputs; i++)
+			if (qdq_in(n, i) != NULL && qdq_value_constant(qdq_in(n, i)) == NULL)
+				return false;
+		v = qdq_value_outer(qdq_in(n, 0));
+		n = v->def;
+	}
+	return qdq_value_constant(v) != NULL;
 }
 
 static bool finite_scales(const qdq_params *p)

@@ -159,11 +159,13 @@ def halves(folder):
             what = "%s as type %d, opset %d" % (name, kind, opset)
             onnx.save(raised(onnx.load(path), opset), base)
             onnx.save(halved(raised(onnx.load(path), opset), kind), half)
-            a, b = optimize(base, out), optimize(half, out)
-            if a is None or b is None:
-                continue
-            a, b = [{k: v[:3] for k, v in verdicts(r).items()} for r in (a, b)]
-            check(a == b, "%s: other verdicts: %s" % (what, [(k, a.get(k), b.get(k)) for k in a if a.get(k) != b.get(k)][:3]))
+            for arguments in ([], ["--exact"]):
+                a, b = optimize(base, out, *arguments), optimize(half, out, *arguments)
+                if a is None or b is None:
+                    continue
+                a, b = [{k: v[:3] for k, v in verdicts(r).items()} for r in (a, b)]
+                check(a == b, "%s %s: other verdicts: %s" %
+                      (what, arguments, [(k, a.get(k), b.get(k)) for k in a if a.get(k) != b.get(k)][:3]))
             if name in EVALUATED:
                 shape = [d.dim_value or 2 for d in onnx.load(path).graph.input[0].type.tensor_type.shape.dim]
                 unchanged(half, folder, [floats(*shape)])
