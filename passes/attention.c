@@ -12,15 +12,19 @@
  *           roundings and views; each MatMul runs in INT8 (contract.c) or reads a float, and something of it is
  *           quantized. What feeds them comes in as long as nobody else reads it: moves of one tensor (a Split of q, k
  *           and v too), a constant scale, DQs, and Qs of what was dequantized or moved; behind them views, Transposes and Qs
+ *           What is computed of one value of split heads (rotary embeddings) comes in whole
  *   Keeps   every node and every name; a DQ that others read is cloned
  *   Exact   EXACT: a region is the very nodes that it replaced
  *   Needs   shapes (which operand of an Add is the mask)     Breaks  order (restored at the end)
  *   After   cancel                          Before  fuse
  *   Tests   test/golden/attention/          Ref     Vaswani et al., Attention is all you need, section 3.2
  */
-#include "outline.h"
+#include "epilogue.h"
 
-enum { VISITS = 64 }; /* steps between MatMul and Softmax that are looked at */
+enum {
+	VISITS = 64, /* steps between MatMul and Softmax that are looked at */
+	CONE = 48    /* nodes between MatMul and heads */
+};
 
 struct attention {
 	qdq_run *run;
@@ -158,6 +162,11 @@ static bool is_number(const qdq_value *v)
 	       qdq_shape_count(v->shape, NULL) == 1;
 }
 
+static bool is_arranging(const qdq_node *n)
+{
+	return n->op->axis == QDQ_AXIS_VIEW || n->op->axis == QDQ_AXIS_PERM;
+}
+
 /* A Mul or Div by one number, or a Cast between floats: the operand that it scales, else -1. */
 static int scaled_operand(const qdq_node *n)
 {
@@ -209,6 +218,123 @@ static int fed_operand(const struct attention *a, const qdq_node *n)
 	return operand >= 0 ? operand : scaled_operand(n);
 }
 
+/* What is computed of split heads in front of a product, as rotary embeddings are: everything between one value, which is
+ * moved, and the product.
+ *
+ *   heads --+-- Slice -- Neg --+-- Concat -- Mul --.
+ *           |-- Slice ---------'                   +-- Add -- product
+ *           '------------------------------ Mul ---'
+ */
+struct cone {
+	qdq_outline nodes;
+	QDQ_VEC(qdq_value *) open; /* read by the nodes, but not made by one */
+};
+
+static bool is_inner(const qdq_outline *o, const qdq_node *n)
+{
+	return qdq_outline_has(o, n) && (n->op->id != QDQ_OP_DequantizeLinear || qdq_outline_holds_readers(o, n));
+}
+
+static bool read_inside(const struct attention *a, const struct cone *c, const qdq_node *n)
+{
+	for (uint32_t i = 0; i < n->n_outputs; i++) {
+		if (n->outputs[i] == NULL)
+			continue;
+		if (n->outputs[i]->n_outputs != 0)
+			return false;
+		for (const qdq_use *u = n->outputs[i]->uses; u != NULL; u = u->next)
+			if (!is_inner(&a->out, u->node) && !qdq_outline_has(&c->nodes, u->node))
+				return false;
+	}
+	return true;
+}
+
+static bool may_turn(const qdq_node *n)
+{
+	if (qdq_kept_float(n))
+		return false;
+	if (n->op->cls == QDQ_CLASS_QUANT)
+		return qdq_is_rounding(n);
+	return n->op->id == QDQ_OP_Concat || moved_operand(n) >= 0 || qdq_is_float_pointwise(n);
+}
+
+/* Of the nodes that make what is open and may come in, the last one: all that it feeds have been looked at. */
+static qdq_node *last_open(const struct attention *a, const struct cone *c)
+{
+	qdq_node *last = NULL;
+
+	for (size_t i = 0; i < c->open.count; i++) {
+		qdq_node *n = c->open.items[i]->def;
+
+		if (n != NULL && n->graph == a->run->graph && n->region == NULL &&
+		    (last == NULL || a->out.places[n->id] > a->out.places[last->id]))
+			last = n;
+	}
+	return last != NULL && may_turn(last) && read_inside(a, c, last) ? last : NULL;
+}
+
+static void open_value(const struct attention *a, struct cone *c, qdq_value *v)
+{
+	for (size_t i = 0; i < c->open.count; i++)
+		if (c->open.items[i] == v)
+			return;
+	*qdq_push(&a->run->scratch, &c->open) = v;
+}
+
+static void enter(const struct attention *a, struct cone *c, qdq_node *n)
+{
+	size_t kept = 0;
+	bool quant = n->op->cls == QDQ_CLASS_QUANT;
+
+	qdq_outline_take(&c->nodes, n);
+	for (size_t i = 0; i < c->open.count; i++)
+		if (c->open.items[i]->def != n)
+			c->open.items[kept++] = c->open.items[i];
+	c->open.count = kept;
+	for (uint32_t i = 0; i < (quant ? 1 : n->n_inputs); i++) {
+		qdq_value *v = qdq_in(n, i);
+
+		if (v != NULL && !qdq_is_weight(v) && (n->op->cls != QDQ_CLASS_MOVE || qdq_op_data_input(n, i)))
+			open_value(a, c, v);
+	}
+}
+
+/* Takes in what lies between v and the one moved value that it is computed from; that value, or NULL: there is none. */
+static qdq_value *take_turned(struct attention *a, qdq_value *v)
+{
+	struct cone c = {0};
+	qdq_node *n;
+
+	qdq_outline_init(&c.nodes, a->run, a->out.places);
+	open_value(a, &c, v);
+	while (c.nodes.nodes.count < CONE && (n = last_open(a, &c)) != NULL) {
+		enter(a, &c, n);
+		if (c.open.count == 1 && c.open.items[0]->def != NULL && is_arranging(c.open.items[0]->def))
+			break;
+	}
+	if (c.nodes.nodes.count == 0 || c.open.count != 1 || c.open.items[0]->def == NULL ||
+	    !is_arranging(c.open.items[0]->def))
+		return NULL;
+	for (size_t i = 0; i < c.nodes.nodes.count; i++)
+		take_step(a, c.nodes.nodes.items[i], NULL);
+	return c.open.items[0];
+}
+
+static qdq_value *take_fed(struct attention *a, qdq_value *v)
+{
+	qdq_node *n = v->def;
+	int operand;
+
+	if (n == NULL || n->graph != a->run->graph || n->region != NULL)
+		return NULL;
+	operand = fed_operand(a, n);
+	if (operand < 0)
+		return take_turned(a, v);
+	v = qdq_in(n, (uint32_t)operand);
+	take_step(a, n, v);
+	return v;
+}
+
 /* From the products back toward the projections, until nothing more comes in. A Split waits for all its readers. */
 static void take_heads(struct attention *a)
 {
@@ -218,15 +344,10 @@ static void take_heads(struct attention *a)
 	while (grew) {
 		grew = false;
 		for (size_t i = 0; i < QDQ_COUNTOF(ends); i++) {
-			qdq_node *n = ends[i]->def;
-			int operand =
-			    n != NULL && n->graph == a->run->graph && n->region == NULL ? fed_operand(a, n) : -1;
+			qdq_value *v = take_fed(a, ends[i]);
 
-			if (operand < 0)
-				continue;
-			take_step(a, n, qdq_in(n, (uint32_t)operand));
-			ends[i] = qdq_in(n, (uint32_t)operand);
-			grew = true;
+			grew = grew || v != NULL;
+			ends[i] = v != NULL ? v : ends[i];
 		}
 	}
 }
@@ -235,7 +356,7 @@ static void take_heads(struct attention *a)
 
 static bool is_arrangement(const qdq_node *n, const qdq_value *v)
 {
-	return (n->op->axis == QDQ_AXIS_VIEW || n->op->axis == QDQ_AXIS_PERM) && qdq_in(n, 0) == v;
+	return is_arranging(n) && qdq_in(n, 0) == v;
 }
 
 /* Does the pair Q -> DQ before n go on to something that is taken? */

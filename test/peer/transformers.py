@@ -122,6 +122,34 @@ def timm(g, x):
     return g.linear(g.join_heads(g.op("MatMul", p, v)), WIDTH, WIDTH)
 
 
+def llama(g, x):
+    """Rotary embeddings of q and k, and two heads to each pair of keys and values."""
+    table = g.random.standard_normal((2, 1, 1, LENGTH, HEAD))
+    cos, sin = g.constant(table[0]), g.constant(table[1])
+
+    def rotated(t):
+        axis, half = g.shape(3), g.shape(HEAD // 2)
+        a = g.op("Slice", t, g.shape(0), half, axis)
+        b = g.op("Slice", t, half, g.shape(2**31), axis)
+        turned = g.op("Concat", g.op("Neg", b), a, axis=-1)
+        return g.op("Add", g.op("Mul", t, cos), g.op("Mul", turned, sin))
+
+    def narrow():
+        half = g.linear(x, WIDTH, WIDTH // 2)
+        return g.op("Transpose", g.reshape(half, HEADS // 2, HEAD), perm=(0, 2, 1, 3))
+
+    def repeated(t):
+        t = g.op("Expand", g.op("Unsqueeze", t, g.shape(2)), g.shape(1, 1, 2, 1, 1))
+        return g.op("Reshape", t, g.shape(0, HEADS, LENGTH, HEAD))
+
+    q = rotated(g.split_heads(g.linear(x, WIDTH, WIDTH)))
+    k, v = repeated(rotated(narrow())), repeated(narrow())
+    scores = g.op("Mul", g.op("MatMul", q, g.op("Transpose", k, perm=(0, 1, 3, 2))), g.constant(HEAD**-0.5))
+    mask = g.constant(np.triu(np.full((1, 1, LENGTH, LENGTH), -100), 1))
+    p = g.op("Softmax", g.op("Add", scores, mask), axis=-1)
+    return g.linear(g.join_heads(g.op("MatMul", p, v)), WIDTH, WIDTH)
+
+
 # ---- normalizations and activations ----
 
 
@@ -179,6 +207,7 @@ NETWORKS = {
     "sdpa": (block_before, torch_sdpa, layer_norm, gelu, 8, 9),
     "sdpa_rms": (block_before, torch_sdpa, rms_norm_parts, silu, 8, 9),
     "gpt2": (block_before, gpt2, layer_norm, gelu_tanh, 6, 7),
+    "llama": (block_before, llama, rms_norm_parts, silu, 8, 9),
     "timm": (block_before, timm, layer_norm_parts, gelu, 6, 7),
 }
 
