@@ -78,7 +78,7 @@ COUNT    = RESULTS=$(abspath $(RESULTS)) test/count
 CLANG   ?= clang
 FLOOR   ?= 90
 RUNS    ?= 1000000
-CHECKS   = check-unit check-golden check-kernels check-exec check-cuda-host check-properties check-oom check-asan check-tsan check-fuzz check-examples check-peer cover
+CHECKS   = check-unit check-golden check-kernels check-exec check-cuda-host check-properties check-oom check-asan check-tsan check-fuzz check-examples check-peer check-tensorrt cover
 TESTS    = golden exec properties oom threads
 REPLAYS := $(patsubst test/fuzz/fuzz_%.c,replay_%,$(wildcard test/fuzz/fuzz_*.c))
 SOURCES  = $(wildcard include/*.h lib/*/*.[ch] lib/*/*/*.[ch] passes/*.[ch] test/*.c test/*/*.[ch] examples/*.c)
@@ -88,7 +88,7 @@ ASAN    := $(MAKE) BUILD=build/asan DEBUG=1 SAN="-fsanitize=address,undefined -f
 TSAN    := $(MAKE) BUILD=build/tsan DEBUG=1 SAN=-fsanitize=thread
 
 .PHONY: check check-cuda-host check-unit check-golden check-kernels check-exec check-properties check-oom check-asan check-tsan check-fuzz check-examples
-.PHONY: gpu-bundle check-gpu bench-gpu check-peer check-random cover bench fuzz lint wc bless test-programs clean
+.PHONY: gpu-bundle check-gpu bench-gpu check-peer check-tensorrt check-random cover bench fuzz lint wc bless test-programs clean
 check: ## everything; the last line says how many tests passed and failed
 	@test/check $(RESULTS) lint $(CHECKS)
 
@@ -177,6 +177,8 @@ check-peer: all $(BUILD)/test/tools/evalrun $(BUILD)/test/tools/dumpvalues $(PYT
 		$(COUNT) peer-$$(basename $$t .py) $(PYTHON) $$t || status=1; done; exit $$status
 check-random: all $(BUILD)/test/tools/evalrun $(PYTHON) ## SEED=1 GRAPHS=2000: random networks, optimized and not, in ONNX Runtime (check-peer has the same 2,000 each time)
 	QDQOPT=$(BUILD)/qdqopt EVALRUN=$(BUILD)/test/tools/evalrun $(COUNT) random $(PYTHON) test/peer/graphs.py $(if $(SEED),--seed $(SEED)) $(if $(GRAPHS),--graphs $(GRAPHS))
+check-tensorrt: all ## NVIDIA's compiler, ahead of time and without a GPU, on what --target tensorrt writes; skipped where pip cannot get it
+	QDQOPT=$(BUILD)/qdqopt MODELS=$(or $(MODELS),test/models) $(COUNT) tensorrt test/tensorrt/run.sh build/venv-tensorrt
 $(BUILD)/test/tools/%: $(BUILD)/test/tools/%.o $(BUILD)/libqdqopt.a
 	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
 $(BUILD)/test/bench/%: $(BUILD)/test/bench/%.o $(BUILD)/libqdqopt.a

@@ -30,9 +30,11 @@ static void say(qdq_run *r, const qdq_node *n, qdq_reason_code code, const qdq_v
 	qdq_declined(r, "explain.reason", n->origin, &why);
 }
 
+/* Something that the user's file had, and that the report lists: not what stands for a Q or DQ now. */
 static bool is_compute(const qdq_node *n)
 {
-	return n->op->family != QDQ_FAMILY_NONE;
+	return n->op->family != QDQ_FAMILY_NONE &&
+	       (n->origin == NULL || qdq_op_find("", n->origin->op_type)->cls != QDQ_CLASS_QUANT);
 }
 
 /* ---- regions ---- */
@@ -192,6 +194,28 @@ static void prefer_repairs(qdq_run *r, size_t first)
 	}
 }
 
+/* A float that is one only because TensorRT does not take its Q/DQ: then that is the reason, with the Q or DQ as cause.
+ * The passes for TensorRT have recorded it under the name of the float. */
+static void name_the_quantizer(qdq_run *r, size_t first)
+{
+	qdq_event *events = r->model->events.items;
+	qdq_map refused;
+
+	qdq_map_init(&refused, &r->scratch);
+	for (size_t i = 0; i < first; i++)
+		if (events[i].declined && events[i].operand != NULL && strncmp(events[i].rule, "tensorrt_", 9) == 0)
+			qdq_map_set(&refused, events[i].operand, &events[i]);
+	for (size_t i = first; i < r->model->events.count && refused.count != 0; i++) {
+		const qdq_event *why = events[i].operand != NULL ? qdq_map_get(&refused, events[i].operand) : NULL;
+
+		if (why == NULL)
+			continue;
+		events[i].reason = why->reason;
+		events[i].cause = why->cause;
+		events[i].message = why->message;
+	}
+}
+
 static void run(qdq_run *r)
 {
 	size_t first = r->model->events.count;
@@ -203,6 +227,8 @@ static void run(qdq_run *r)
 			explain_node(r, n);
 		explain_nested(r, n);
 	}
+	if (r->options->target == QDQ_TARGET_TENSORRT)
+		name_the_quantizer(r, first);
 	prefer_repairs(r, first);
 }
 

@@ -255,21 +255,39 @@ static const qdq_rule rules[] = {
 const qdq_pass qdq_pass_fold = {
     "fold", "compute at build what depends on constants alone", rules, QDQ_COUNTOF(rules), run, false};
 
-bool qdq_fold_node(qdq_run *r, qdq_node *n)
+/* n's outputs are initializers now, and n goes. */
+static void replace(struct folding *f, qdq_node *n, const qdq_tensor **outputs)
 {
-	struct folding f = {.run = r};
-	const qdq_tensor **outputs = evaluate(&f, n);
-
-	if (outputs == NULL)
-		return false;
 	for (uint32_t i = 0; i < n->n_outputs; i++) {
 		struct folded result = {outputs[i], false};
 
 		if (n->outputs[i] == NULL)
 			continue;
-		result.borrowed = shares_data(&f, n, outputs[i]);
-		qdq_value_set_constant(n->outputs[i], keep(r->model, &result));
+		result.borrowed = shares_data(f, n, outputs[i]);
+		qdq_value_set_constant(n->outputs[i], keep(f->run->model, &result));
 	}
 	qdq_node_remove(n);
+}
+
+bool qdq_fold_node(qdq_run *r, qdq_node *n)
+{
+	struct folding f = {.run = r};
+	const qdq_tensor **outputs = evaluate(&f, n);
+
+	if (outputs != NULL)
+		replace(&f, n, outputs);
+	return outputs != NULL;
+}
+
+bool qdq_fold_dequantizer(qdq_run *r, qdq_node *dq)
+{
+	struct folding f = {.run = r};
+	const qdq_tensor **inputs = qdq_array(&r->scratch, const qdq_tensor *, dq->n_inputs), *outputs[1];
+	uint64_t size;
+
+	if (qdq_out(dq, 0) == NULL || dq->outputs[0]->n_outputs != 0 || !gather(&f, dq, inputs, &size) ||
+	    qdq_eval_node(r->model, &r->scratch, dq, inputs, outputs, size * GROWTH + ALWAYS) != QDQ_EVAL_OK)
+		return false;
+	replace(&f, dq, outputs);
 	return true;
 }

@@ -148,7 +148,10 @@ void qdq_constants_to_codes(qdq_node *n, const qdq_params *p)
 		set_code(n, 1, p->codes, low);
 		set_code(n, 2, p->codes, high);
 	} else if (n->op->id == QDQ_OP_Pad && pad_code(n, p, &low)) {
-		set_code(n, 2, p->codes, low);
+		if (low != 0)
+			set_code(n, 2, p->codes, low);
+		else if (n->n_inputs > 2) /* what it pads with where it is not told */
+			qdq_use_set(&n->inputs[2], NULL);
 	}
 }
 
@@ -510,4 +513,26 @@ bool qdq_runs_on_codes(const qdq_node *n, const qdq_params *p)
 		if (qdq_params_zero(p, c) != 0)
 			return false;
 	return true;
+}
+
+/* TensorRT takes constant codes in front of a DQ only. It reads the bounds of Clip itself; what has nothing but constants
+ * is computed at build. */
+bool qdq_target_takes_codes(const qdq_run *r, const qdq_node *n, const qdq_params *p, qdq_reason *why)
+{
+	bool any = false, all = true;
+	int64_t code;
+
+	if (r->options->target != QDQ_TARGET_TENSORRT)
+		return true;
+	if (n->op->id == QDQ_OP_Pad && pad_code(n, p, &code) && code != 0)
+		return refuse(why, QDQ_REASON_CONSTANT_CODES, NULL, NULL);
+	for (uint32_t i = 0; i < n->n_inputs; i++) {
+		const qdq_value *x = qdq_in(n, i);
+		const qdq_node *dq = qdq_def(x, QDQ_OP_DequantizeLinear);
+		bool constant = x == NULL || qdq_value_constant(dq != NULL ? qdq_in(dq, 0) : x) != NULL;
+
+		any = any || (x != NULL && constant && qdq_op_data_input(n, i));
+		all = all && constant;
+	}
+	return !any || all || refuse(why, QDQ_REASON_CONSTANT_CODES, NULL, NULL);
 }

@@ -16,6 +16,9 @@ bool qdq_passes_operator(const qdq_node *n, const qdq_params *p, bool toward_out
  * Pad and Clip codes for their constants. */
 bool qdq_runs_on_codes(const qdq_node *n, const qdq_params *p);
 
+/* Can it do so where the result will run? If not, why. */
+bool qdq_target_takes_codes(const qdq_run *r, const qdq_node *n, const qdq_params *p, qdq_reason *why);
+
 /* Turns the constants of Clip and Pad (bounds, padding value) into codes; nothing for other operators. Call it when the
  * data inputs have been set to codes. */
 void qdq_constants_to_codes(qdq_node *n, const qdq_params *p);
@@ -82,5 +85,9 @@ bool qdq_fold_node(qdq_run *r, qdq_node *n);
 /* Nodes that nothing reads go; of equal operators with equal inputs one stays. (passes/cleanup.c) */
 void qdq_drop_dead(qdq_run *r);
 void qdq_merge_equal(qdq_run *r);
+
+/* The same for the DQ of constant codes that nobody is to multiply: an int32 bias, a weight that stays float. The caller
+ * reports it. (passes/fold.c) */
+bool qdq_fold_dequantizer(qdq_run *r, qdq_node *dq);
 
 #endif

@@ -22,6 +22,10 @@ MODELS = os.environ.get("MODELS", "../shared/models")
 FOR_ORT_CPU = "canonicalize,fold,read_qlinear,sink_dq,to_u8,clamp_codes,bias_codes"
 BEFORE = "canonicalize,fold,read_qlinear,read_fake,read_integer,fold_bn,precision"
 REPAIRS = BEFORE + ",repair_pairs,repair_concat,sink_dq,repair_inputs,repair_weights"
+# what the rewrites for TensorRT begin with, and the rewrites
+FOR_TENSORRT = ["--target=tensorrt", "--allow=bounded"]
+BEFORE_TENSORRT = "canonicalize,fold,clip_codes,read_qlinear,read_fake,read_integer,fold_bn,absorb_cast,tensorrt_lift"
+TENSORRT = BEFORE_TENSORRT + ",tensorrt_activations,tensorrt_constants"
 
 passed = failed = 0
 
@@ -155,8 +159,9 @@ def rewrite_all(name, model, folder, arguments):
     return onnx.load(out), json.load(open(report))
 
 
-def try_model(name, model, feeds, folder, arguments, at_least=0, most=12, passes=REPAIRS):
-    original, _ = rewrite_all(name, model, folder, ["--passes=" + BEFORE])  # integer forms have no floats to compare
+def try_model(name, model, feeds, folder, arguments=(), at_least=0, most=12, before=BEFORE, passes=REPAIRS):
+    # integer forms have no floats to compare
+    original, _ = rewrite_all(name, model, folder, ["--passes=" + before, *arguments])
     rewritten, report = rewrite_all(name, model, folder, ["--passes=" + passes, *arguments])
     if original is None or rewritten is None:
         return
@@ -186,13 +191,14 @@ def main():
             continue
         model = onnx.load(path)
         with tempfile.TemporaryDirectory() as folder:
-            try_model(name, model, feeds, folder, [])
+            try_model(name, model, feeds, folder)
             try_model(name + ", int32 biases", model, feeds, folder, ["--target=ort-cpu"], passes=FOR_ORT_CPU)
             for target in ("cuda", "tensorrt"):
                 try_model("%s for %s" % (name, target), model, feeds, folder, ["--allow=bounded", "--target=" + target])
+            try_model(name + ", symmetric", model, feeds, folder, FOR_TENSORRT, most=40, before=BEFORE_TENSORRT, passes=TENSORRT)
             bare, count = float_weights(model)
             if count != 0:
-                try_model(name + ", float weights", bare, feeds, folder, [], at_least=count)
+                try_model(name + ", float weights", bare, feeds, folder, at_least=count)
     if passed + failed == 0:
         check(False, "there is no model to try")
     print("%d passed, %d failed" % (passed, failed))

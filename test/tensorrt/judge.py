@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# judge.py -- NVIDIA's compiler on what --target tensorrt writes: it takes every model, what the report calls INT8 is an
+# INT8 kernel, and there are no more kernels than for the original
+#
+# usage: judge.py [--table] [MODEL.onnx]...      without models: those of MODELS, else test/models
+#
+# --table prints the rows of docs/tensorrt.md. Three kinds of operators are not looked at one by one, since the compiler
+# makes of them what it likes: ConvTranspose (it has no INT8 kernel at all), depthwise Conv, and MatMuls of two activations.
+import glob
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import onnx
+
+import compiler
+
+QDQOPT = os.environ.get("QDQOPT", "build/qdqopt")
+MODELS = os.environ.get("MODELS", "../shared/models")
+WEIGHTED = ("Conv", "Gemm", "MatMul", "QLinearConv", "QLinearMatMul", "QGemm", "ConvInteger", "MatMulInteger")
+MODES = (("qdq", ["--allow=bounded"]), ("fused", ["--allow=bounded"]), ("qdq", []))
+
+passed = failed = 0
+
+
+def check(good, what):
+    global passed, failed
+    if good:
+        passed += 1
+    else:
+        failed += 1
+        print("FAILED %s" % what, flush=True)
+    return good
+
+
+def optimize(path, folder, emit, options):
+    """The file for TensorRT, and its report."""
+    out, report = os.path.join(folder, "out.onnx"), os.path.join(folder, "report.json")
+    done = subprocess.run([QDQOPT, path, out, "--target=tensorrt", "--emit=" + emit, "--quiet", "--report=" + report,
+                           *options], capture_output=True, text=True, timeout=300)
+    if not check(done.returncode == 0, "%s: exit status %d: %s" % (path, done.returncode, done.stderr[:200])):
+        return None, None
+    return out, json.load(open(report))
+
+
+def is_quantized(model):
+    """Are there Q or DQ, or integer forms, that a TensorRT user would want as INT8?"""
+    return any("Quantize" in n.op_type or "QLinear" in n.op_type or n.op_type.startswith("Q") for n in model.graph.node)
+
+
+def own_way(model):
+    """Names of the operators that the compiler is left alone with."""
+    shapes = {i.name: list(i.dims) for i in model.graph.initializer}
+    producers = {o: n for n in model.graph.node for o in n.output}
+
+    def constant(value):
+        while value in producers and producers[value].op_type in ("QuantizeLinear", "DequantizeLinear", "Constant",
+                                                                  "Transpose"):
+            if producers[value].op_type == "Constant":
+                return True
+            value = producers[value].input[0]
+        return value in shapes
+
+    def channels(node):
+        value = node.input[1]
+        while value in producers and producers[value].input:
+            value = producers[value].input[0]
+        return shapes.get(value, [0, 0])[1]
+
+    names = set()
+    for node in model.graph.node:
+        group = next((a.i for a in node.attribute if a.name == "group"), 1)
+        if node.op_type == "ConvTranspose" or (node.op_type == "Conv" and group > 1 and channels(node) == 1) or (
+                node.op_type == "MatMul" and not constant(node.input[0]) and not constant(node.input[1])):
+            names.add(node.name)
+    return names
+
+
+def disagreements(report, verdict, aside):
+    """Operators of which we say INT8 and the compiler does not; and how many it agreed on."""
+    wrong, right = [], 0
+    for op in report["ops"]:
+        if op["op"] not in WEIGHTED or op["verdict"] == "float" or op["name"] in aside:
+            continue
+        kernel = verdict.of(op["name"])
+        if kernel is None or not kernel.inputs or kernel.inputs[0] != "Int8":
+            wrong.append((op["name"], kernel))
+        else:
+            right += 1
+    return wrong, right
+
+
+def show(verdict):
+    return "refused" if verdict.refusal else str(verdict.count())
+
+
+def try_mode(name, path, folder, emit, options, original, aside, quantized):
+    what = "%s: --emit %s %s" % (name, emit, " ".join(options))
+    out, report = optimize(path, folder, emit, options)
+    if out is None:
+        return None, None
+    verdict = compiler.build(out)
+    if not check(verdict.refusal is None, "%s: refused: %s" % (what, verdict.refusal)):
+        return verdict, report
+    wrong, right = disagreements(report, verdict, aside)
+    check(not wrong, "%s: %d are called INT8 and are no INT8 kernels: %s" %
+          (what, len(wrong), ", ".join("%s (%s)" % (n, k.kind + " of " + "+".join(k.inputs) if k else "no kernel")
+                                       for n, k in wrong[:4])))
+    summary = report["summary"]
+    if quantized and options:
+        check(right > 0 or summary["int8_int8"] + summary["int8_float"] == 0, "%s: no kernel was compared" % what)
+    if original.refusal is None and options:
+        check(verdict.count() <= original.count(), "%s: %d kernels, of the original %d" %
+              (what, verdict.count(), original.count()))
+    return verdict, report
+
+
+def try_model(path, table):
+    name = os.path.basename(path)[: -len(".onnx")]
+    model = onnx.load(path)
+    quantized = is_quantized(model)
+    original, aside = compiler.build(path), own_way(model)
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        for emit, options in MODES:
+            results.append(try_mode(name, path, folder, emit, options, original, aside, quantized))
+    summaries = [report["summary"] if report else {} for _, report in results]
+    if table:
+        kinds = results[0][0].kinds() if results[0][0] is not None else {}
+        int8 = sum(k.inputs[:1] == ["Int8"] for k in results[0][0].kernels if k.kind in ("correlation", "gemm"))
+        print("| %s | %s | %s | %s | %s | %d of %d | %d of %d |" %
+              (name, show(original), show(results[0][0]), show(results[1][0]), show(results[2][0]),
+               summaries[0]["int8_int8"] + summaries[0]["int8_float"], summaries[0]["weighted"], int8,
+               kinds["correlation"] + kinds["gemm"] + kinds["deconv"] + kinds["runtime_fusion"]), flush=True)
+    else:
+        print("    %-28s kernels: original %s, written %s, fused %s" %
+              (name, show(original), show(results[0][0]), show(results[1][0])), flush=True)
+
+
+def main():
+    arguments = [a for a in sys.argv[1:] if not a.startswith("--")]
+    paths = arguments or sorted(glob.glob(os.path.join(MODELS, "**", "*.onnx"), recursive=True))
+    if not arguments and len(paths) < 16:
+        print("%d of 16 models: MODELS=%s does not have the others" % (len(paths), MODELS))
+        paths = paths or sorted(glob.glob("test/models/*.onnx"))
+    for path in paths:
+        try_model(path, "--table" in sys.argv)
+    check(passed != 0, "there is no model to try")
+    print("%d passed, %d failed" % (passed, failed))
+    sys.exit(failed != 0)
+
+
+main()
