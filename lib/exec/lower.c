@@ -388,9 +388,18 @@ static bool set_extent(lowering *l)
 	return true;
 }
 
+/* A kernel of one input of a Concat knows the channels of that alone: other operands begin at their first channel. */
+static bool channels_fit(const lowering *l)
+{
+	for (size_t i = 0; l->parts != 0 && i < l->steps.count; i++)
+		if (l->steps.items[i].kind == QDQ_STEP_ADD || l->steps.items[i].kind == QDQ_STEP_AFFINE)
+			return false;
+	return true;
+}
+
 static bool lower_once(lowering *l)
 {
-	return set_extent(l) && lower_all(l) && l->anchored && qdq_lower_finish(l);
+	return set_extent(l) && lower_all(l) && l->anchored && channels_fit(l) && qdq_lower_finish(l);
 }
 
 bool qdq_lower(qdq_plan *p, qdq_node *n)

@@ -62,6 +62,7 @@ class Graph:
         self.domains = {""}
         self.forms = self.chance(0.15)
         self.named = self.chance(0.8)
+        self.odd = 6 if self.chance(0.3) else 1  # how often what is rare comes
         self.count = 0
 
     # ---- chance ----
@@ -97,7 +98,7 @@ class Graph:
             self.nodes.append(oh.make_node("Constant", [], [tensor.name], value=tensor))
             return tensor.name
         self.initializers.append(tensor)
-        if way < 0.08 and kind is None:
+        if way < 0.08 and kind is None and stem != "w":  # ONNX Runtime multiplies by a constant weight in another order
             return self.node("Identity", [tensor.name])[0]
         return tensor.name
 
@@ -157,16 +158,16 @@ class Graph:
         """Parameters that fit v, mostly; along `axis` several scales, sometimes along another one."""
         kind = self.codes(weight)
         domain = MS if self.opset < 21 and kind in WIDE or self.chance(0.04) and kind not in ("s4", "u4") else ""
-        if axis is not None and self.opset >= 13 and domain == "" and self.chance(0.04):
+        if axis is not None and self.opset >= 13 and domain == "" and self.chance(0.04 * self.odd):
             axis = self.rng.randrange(len(v.shape))
         if axis is not None and v.batch and axis == 0:
             axis = None
         count = v.shape[axis] if axis is not None and self.opset >= 13 else 1
         scale = np.array([self.step(v.size, kind) for _ in range(count)], np.float32)
         odd = self.rng.random()
-        if odd < 0.015:
+        if odd < 0.015 * self.odd:
             scale[self.rng.randrange(count)] *= -1
-        elif odd < 0.03:
+        elif odd < 0.03 * self.odd:
             scale *= np.float32(self.rng.choice([1e-3, 50.0]))
         zero = self.zero_points(kind, count, weight)
         if axis is None or self.opset < 13:
@@ -232,11 +233,12 @@ class Graph:
         """What a weighted operator reads: mostly dequantized codes."""
         if v.scale or self.chance(0.2):
             return v
-        return self.pair(v, axis=1 if len(v.shape) > 1 and self.chance(0.04) else None)
+        return self.pair(v, axis=1 if len(v.shape) > 1 and self.chance(0.04 * self.odd) else None)
 
     def settle(self, v):
         """Behind an operator: nothing, or Q and DQ."""
-        return self.pair(v) if self.chance(0.55) else v
+        axis = self.rng.randrange(1, len(v.shape)) if len(v.shape) > 1 and self.chance(0.03 * self.odd) else None
+        return self.pair(v, axis) if self.chance(0.55) else v
 
     def weight(self, shape, axis, size=None):
         """A constant operand, mostly quantized; its value's scale is the first of its scales."""
@@ -310,7 +312,7 @@ class Graph:
                 read.update(i for m in a.g.node for i in m.input)
         ends = [v for v in self.values if v.name not in read and v.name not in self.bits]
         rest = [v for v in self.values if v.name in read and v.name not in self.bits]
-        chosen = ends[-4:] + self.rng.sample(rest, min(len(rest), self.rng.choice([0, 0, 1, 2])))
+        chosen = ends[-8:] + self.rng.sample(rest, min(len(rest), self.rng.choice([0, 0, 1, 2])))
         for v in chosen:
             self.outputs.append(oh.make_tensor_value_info(
                 v.name, KINDS[v.kind], [None] * len(v.shape) if self.chance(0.3) or self.symbolic else list(v.shape)))
