@@ -149,6 +149,7 @@ static void explain_node(qdq_run *r, const qdq_node *n)
 
 static void explain_nested(qdq_run *r, const qdq_node *holder);
 
+/* Passes do not go into the graphs of operators that the library does not know to run them as they stand. */
 static void explain_inside(qdq_run *r, const qdq_graph *g, const qdq_node *holder)
 {
 	for (const qdq_node *n = g->first; n != NULL; n = qdq_after(n)) {
@@ -225,7 +226,8 @@ static void run(qdq_run *r)
 			explain_region(r, n);
 		else if (is_compute(n))
 			explain_node(r, n);
-		explain_nested(r, n);
+		if (!qdq_enters(n)) /* else its graphs have their own turn */
+			explain_nested(r, n);
 	}
 	if (r->options->target == QDQ_TARGET_TENSORRT)
 		name_the_quantizer(r, first);

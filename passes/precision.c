@@ -145,16 +145,20 @@ bool qdq_precision_int8(const qdq_node *n, qdq_target target, qdq_reason *why)
 
 /* ---- what the user wants ---- */
 
-/* Does one of the nodes of the file that n stands for have such a name? */
-static bool named(const qdq_node *n, const char *glob)
+static bool origin_is(const qdq_origin *o, const char *glob)
 {
 	char number[16];
 
-	for (const qdq_origin *o = n->origin; o != NULL; o = o->next) {
-		snprintf(number, sizeof number, "#%u", o->index);
-		if (qdq_glob(glob, *o->name != '\0' ? o->name : number))
+	snprintf(number, sizeof number, "#%u", o->index);
+	return qdq_glob(glob, *o->name != '\0' ? o->name : number);
+}
+
+/* Does one of the nodes of the file that n stands for have such a name? */
+static bool named(const qdq_node *n, const char *glob)
+{
+	for (const qdq_origin *o = n->origin; o != NULL; o = o->next)
+		if (origin_is(o, glob))
 			return true;
-	}
 	return false;
 }
 
@@ -163,10 +167,13 @@ static bool may_be_marked(const qdq_node *n)
 	return n->op->cls != QDQ_CLASS_QUANT && n->op->cls != QDQ_CLASS_SHAPE && n->op->id != QDQ_OP_REGION;
 }
 
-static void warn_unused(const qdq_run *r, const qdq_override *o)
+/* Does one of the nodes of the file have such a name? */
+static bool is_known(const qdq_model *m, const char *glob)
 {
-	qdq_diag(r->ctx, QDQ_WARNING, &(qdq_where){.file = r->model->path},
-		 "no operator is called '%s', which is to be %s", o->glob, qdq_type_text(o->type));
+	for (size_t i = 0; i < m->origins.count; i++)
+		if (m->origins.items[i] != NULL && origin_is(m->origins.items[i], glob))
+			return true;
+	return false;
 }
 
 static void run(qdq_run *r)
@@ -175,19 +182,16 @@ static void run(qdq_run *r)
 
 	for (size_t i = 0; i < options->n_overrides; i++) {
 		const qdq_override *o = &options->overrides[i];
-		bool any = false;
 
 		for (qdq_node *n = r->graph->first; n != NULL; n = qdq_after(n)) {
-			if (!named(n, o->glob))
-				continue;
-			any = true;
-			if (!may_be_marked(n) || n->wanted == o->type)
+			if (!may_be_marked(n) || n->wanted == o->type || !named(n, o->glob))
 				continue;
 			n->wanted = o->type;
 			qdq_applied(r, "precision.mark", QDQ_EXACT, 0, n->origin);
 		}
-		if (!any)
-			warn_unused(r, o);
+		if (r->graph == r->model->graph && !is_known(r->model, o->glob))
+			qdq_diag(r->ctx, QDQ_WARNING, &(qdq_where){.file = r->model->path},
+				 "no operator is called '%s', which is to be %s", o->glob, qdq_type_text(o->type));
 	}
 }
 

@@ -2,7 +2,10 @@
  *
  * fused.c -- regions as model-local functions, so that the fused file is standard ONNX
  */
+#include "../rewrite/rewrite.h"
 #include "emit.h"
+
+typedef QDQ_VEC(qdq_node *) qdq_regions;
 
 #define FUNCTIONS_SINCE_IR 8
 #define DOMAIN_VERSION 1
@@ -15,8 +18,8 @@ static void import_domain(qdq_model *m, qdq_name domain)
 	*qdq_push(&m->arena, &m->opsets) = (qdq_opset){domain, DOMAIN_VERSION};
 }
 
-/* The function of a region: made anew for each file. A function of our domain that is none, since it is called twice or
- * from a nested graph, is the user's like any other. */
+/* The function of a region: made anew for each file. A function of our domain that is none, since it is called twice,
+ * is the user's like any other. */
 static bool is_ours(const qdq_function *f)
 {
 	return strcmp(f->domain, QDQ_REGION_DOMAIN) == 0 && (f->body == NULL || f->body->parent != NULL);
@@ -89,36 +92,64 @@ static qdq_function *as_function(qdq_model *m, qdq_node *n, const qdq_function *
 	return f;
 }
 
-void qdq_emit_fused(qdq_model *m)
+/* All regions, also those in bodies of If, Loop and Scan, in the order of their nodes. */
+static void find_regions(const qdq_graph *g, qdq_arena *arena, qdq_regions *out)
 {
-	const qdq_function *last = NULL;
-	bool clear = false;
+	for (qdq_node *n = g->first; n != NULL; n = qdq_after(n)) {
+		if (n->region != NULL)
+			*qdq_push(arena, out) = n;
+		for (uint32_t i = 0; n->region == NULL && i < n->n_attrs; i++) {
+			qdq_graph *const *graphs;
+			size_t count = qdq_attr_graphs(&n->attrs[i], &graphs);
 
-	drop_ours(m);
-	for (qdq_node *n = m->graph->first; n != NULL; n = qdq_after(n)) {
-		if (n->region == NULL)
-			continue;
-		if (last == NULL) {
-			import_domain(m, n->domain);
-			clear = !qdq_any_name_has(&m->names, ".fused.");
+			for (size_t j = 0; j < count; j++)
+				find_regions(graphs[j], arena, out);
 		}
+	}
+}
+
+static void write_functions(void *arg, qdq_arena *scratch)
+{
+	qdq_model *m = arg;
+	const qdq_function *last = NULL;
+	qdq_regions regions = {0};
+	bool clear;
+
+	find_regions(m->graph, scratch, &regions);
+	if (regions.count == 0)
+		return;
+	import_domain(m, regions.items[0]->domain);
+	clear = !qdq_any_name_has(&m->names, ".fused.");
+	for (size_t i = 0; i < regions.count; i++) {
+		qdq_node *n = regions.items[i];
+
 		name_ports(m, clear, n);
 		n->function = last = as_function(m, n, last);
 		*qdq_push(&m->arena, &m->functions) = (qdq_function *)(uintptr_t)n->function;
 	}
-	if (last != NULL && m->ir_version < FUNCTIONS_SINCE_IR)
+	if (m->ir_version < FUNCTIONS_SINCE_IR)
 		m->ir_version = FUNCTIONS_SINCE_IR;
+}
+
+void qdq_emit_fused(qdq_model *m)
+{
+	drop_ours(m);
+	qdq_with_scratch(m->ctx, write_functions, m);
+}
+
+static void expand_regions(void *arg, qdq_arena *scratch)
+{
+	qdq_model *m = arg;
+	qdq_regions regions = {0};
+
+	find_regions(m->graph, scratch, &regions);
+	for (size_t i = 0; i < regions.count; i++)
+		qdq_region_expand(regions.items[i]);
 }
 
 void qdq_emit_qdq(qdq_model *m)
 {
-	qdq_node *next;
-
-	for (qdq_node *n = m->graph->first; n != NULL; n = next) {
-		next = qdq_after(n);
-		if (n->region != NULL)
-			qdq_region_expand(n);
-	}
+	qdq_with_scratch(m->ctx, expand_regions, m);
 	drop_ours(m);
 	for (size_t i = 0; i < m->opsets.count && !domain_is_called(m); i++) { /* nothing of our domain is left */
 		if (strcmp(m->opsets.items[i].domain, QDQ_REGION_DOMAIN) == 0) {
@@ -159,21 +190,13 @@ static void count_calls(qdq_map *calls, const qdq_graph *g, int depth)
 	}
 }
 
-static void read_regions(void *arg, qdq_arena *scratch)
+static void read_graph(qdq_model *m, qdq_graph *g, const qdq_map *calls)
 {
-	qdq_model *m = arg;
-	qdq_map calls;
-
-	qdq_map_init(&calls, scratch);
-	count_calls(&calls, m->graph, 0);
-	for (size_t i = 0; i < m->functions.count; i++)
-		if (m->functions.items[i]->body != NULL)
-			count_calls(&calls, m->functions.items[i]->body, 0);
-	for (qdq_node *n = m->graph->first; n != NULL; n = qdq_after(n)) {
+	for (qdq_node *n = g->first; n != NULL; n = qdq_after(n)) {
 		const qdq_function *f = n->function;
 
 		if (f == NULL || strcmp(f->domain, QDQ_REGION_DOMAIN) != 0 || f->body == NULL || !has_ports(n, f) ||
-		    (uintptr_t)qdq_map_get(&calls, f) != 1)
+		    (uintptr_t)qdq_map_get(calls, f) != 1)
 			continue;
 		n->op = &qdq_ops[QDQ_OP_REGION];
 		n->region = qdq_new(&m->arena, qdq_region);
@@ -181,6 +204,23 @@ static void read_regions(void *arg, qdq_arena *scratch)
 		f->body->parent = n;
 		n->region->kind = qdq_region_classify(f->body, &n->region->anchor);
 	}
+}
+
+static void read_regions(void *arg, qdq_arena *scratch)
+{
+	qdq_model *m = arg;
+	qdq_graphs nested = {0};
+	qdq_map calls;
+
+	qdq_map_init(&calls, scratch);
+	count_calls(&calls, m->graph, 0);
+	for (size_t i = 0; i < m->functions.count; i++)
+		if (m->functions.items[i]->body != NULL)
+			count_calls(&calls, m->functions.items[i]->body, 0);
+	read_graph(m, m->graph, &calls);
+	qdq_nested_graphs(m, scratch, &nested);
+	for (size_t i = 0; i < nested.count; i++)
+		read_graph(m, nested.items[i], &calls);
 }
 
 void qdq_emit_read(qdq_model *m)

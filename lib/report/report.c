@@ -109,7 +109,8 @@ static void add_region(struct making *k, const qdq_node *n)
 	}
 }
 
-static void walk(struct making *k, const qdq_graph *g, int depth)
+/* kept: passes do not go into g, so whatever stands there is as it was. */
+static void walk(struct making *k, const qdq_graph *g, int depth, bool kept)
 {
 	for (const qdq_node *n = g->first; n != NULL && depth < DEPTH; n = qdq_after(n)) {
 		k->r->counts.q_after += qdq_is_quantizer(n);
@@ -117,7 +118,7 @@ static void walk(struct making *k, const qdq_graph *g, int depth)
 		if (n->region != NULL)
 			add_region(k, n);
 		else
-			put(k, n, depth == 0 ? plain_verdict(n) : QDQ_VERDICT_FLOAT, NULL);
+			put(k, n, kept ? QDQ_VERDICT_FLOAT : plain_verdict(n), NULL);
 		for (uint32_t i = 0; i < n->n_attrs; i++) {
 			const qdq_attr *a = &n->attrs[i];
 
@@ -125,7 +126,7 @@ static void walk(struct making *k, const qdq_graph *g, int depth)
 			size_t count = qdq_attr_graphs(a, &graphs);
 
 			for (size_t j = 0; j < count; j++)
-				walk(k, graphs[j], depth + 1);
+				walk(k, graphs[j], depth + 1, kept || !qdq_enters(n));
 		}
 	}
 }
@@ -254,13 +255,13 @@ qdq_report *qdq_report_make(qdq_model *m, const char *target, const char *out, d
 	k.places = qdq_array(&m->arena, struct place, k.n_origins);
 	k.reasons = qdq_array(&m->arena, const qdq_event *, k.n_origins);
 	qdq_map_init(&k.by_region, &m->arena);
-	walk(&k, m->graph, 0);
+	walk(&k, m->graph, 0, false);
 	k.in_function = true;
 	for (size_t i = 0; i < m->functions.count; i++) {
 		const qdq_graph *body = m->functions.items[i]->body;
 
 		if (body != NULL && body->parent == NULL)
-			walk(&k, body, 1);
+			walk(&k, body, 1, true);
 	}
 	read_events(&k);
 	r->n_ops = b->ops.count;

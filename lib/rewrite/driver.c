@@ -60,10 +60,8 @@ static void verify(qdq_run *r)
 }
 
 /* Runs pass on r->graph; r->scratch is the caller's to free. */
-static uint64_t run_pass(qdq_run *r, const qdq_pass *pass, const qdq_driver_options *options)
+static uint64_t run_on_graph(qdq_run *r, const qdq_pass *pass)
 {
-	qdq_status status;
-
 	r->pass = pass;
 	r->changes = 0;
 	if (pass->n_rules != 0)
@@ -72,15 +70,45 @@ static uint64_t run_pass(qdq_run *r, const qdq_pass *pass, const qdq_driver_opti
 		pass->run(r);
 	if (r->changes != 0 && pass->untyped)
 		qdq_graph_infer(r->graph);
+	qdq_arena_reset(&r->scratch);
+	return r->changes;
+}
+
+/* The same on the bodies of If, Loop and Scan. */
+static uint64_t run_on_nested(qdq_run *r, const qdq_pass *pass, qdq_arena *lists)
+{
+	qdq_graph *main_graph = r->graph;
+	qdq_graphs graphs = {0};
+	qdq_ports ports = {0};
+	uint64_t changes = 0;
+
+	qdq_nested_graphs(r->model, lists, &graphs);
+	for (size_t i = 0; i < graphs.count; i++) {
+		r->graph = graphs.items[i];
+		qdq_nested_hide(r->graph, lists, &ports);
+		changes += run_on_graph(r, pass);
+		qdq_nested_show(r->graph, &ports);
+	}
+	r->graph = main_graph;
+	return changes;
+}
+
+/* lists: memory for the nested graphs; NULL: they stay as they are. */
+static uint64_t run_pass(qdq_run *r, const qdq_pass *pass, const qdq_driver_options *options, qdq_arena *lists)
+{
+	uint64_t changes = run_on_graph(r, pass);
+	qdq_status status;
+
+	if (lists != NULL)
+		changes += run_on_nested(r, pass, lists);
 	if (options->verify || ALWAYS_VERIFY)
 		verify(r);
-	qdq_arena_reset(&r->scratch);
 	if (options->after_pass != NULL) {
-		status = options->after_pass(options->user, pass->name, r->changes);
+		status = options->after_pass(options->user, pass->name, changes);
 		if (status != QDQ_OK)
 			qdq_throw(r->ctx, status);
 	}
-	return r->changes;
+	return changes;
 }
 
 /* ---- which passes ---- */
@@ -169,7 +197,7 @@ static void run_all(void *arg)
 	if (list.count != 0 && w->run.model->n_mute != 0)
 		drop_mute(w->run.graph);
 	for (size_t i = 0; i < list.count; i++)
-		w->changes += run_pass(&w->run, list.items[i], w->options);
+		w->changes += run_pass(&w->run, list.items[i], w->options, w->one == NULL ? &w->lists : NULL);
 }
 
 static uint64_t run_guarded(qdq_model *m, qdq_graph *g, const qdq_pass *one, const qdq_driver_options *options)

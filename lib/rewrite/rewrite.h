@@ -129,11 +129,28 @@ typedef struct qdq_driver_options {
 	bool verify; /* the graph is verified after every pass (always in debug builds) */
 } qdq_driver_options;
 
-/* Runs the pipeline over the model's main graph (and what the passes reach from it). Throws QDQ_EUSAGE for an unknown
+/* Runs the pipeline over the model's main graph and the bodies of If, Loop and Scan, pass after pass. Throws QDQ_EUSAGE for an unknown
  * pass. Returns the number of changes. */
 uint64_t qdq_run_passes(qdq_model *m, const qdq_driver_options *options);
 /* One pass over one graph, as the driver does it; also for a caller's own pass. */
 uint64_t qdq_run_pass(qdq_model *m, qdq_graph *g, const qdq_pass *pass, const qdq_driver_options *options);
+
+/* ---- nested graphs (nested.c) --------------------------------------------------------------------------------------
+ */
+
+/* Do passes go into the graphs that n holds? Those of If, Loop and Scan. */
+bool qdq_enters(const qdq_node *n);
+typedef QDQ_VEC(qdq_graph *) qdq_graphs;
+/* All of them, outer ones first. */
+void qdq_nested_graphs(qdq_model *m, qdq_arena *arena, qdq_graphs *out);
+
+typedef struct qdq_port {
+	qdq_value *port, *outer;
+} qdq_port;
+typedef QDQ_VEC(qdq_port) qdq_ports;
+/* What g captures looks like inputs of g, until it is shown again. */
+void qdq_nested_hide(qdq_graph *g, qdq_arena *arena, qdq_ports *out);
+void qdq_nested_show(qdq_graph *g, const qdq_ports *ports);
 
 /* ---- rules
  * ------------------------------------------------------------------------------------------------------------ */
