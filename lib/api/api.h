@@ -30,6 +30,12 @@ void qdq_forget_declared(qdq_node *n);
 /* Says that the model was edited. */
 void qdq_edited(qdq_model *m);
 
+/* ---- what_if.c ---- */
+
+/* Tries the fixes of the heaviest reasons of r, m's report, on copies of m. Throws for want of memory. */
+struct qdq_report;
+void qdq_what_if(qdq_model *m, struct qdq_report *r);
+
 /* ---- load.c ---- */
 
 bool qdq_has_suffix(const char *path, const char *suffix);

@@ -45,6 +45,7 @@ static void optimize(void *arg)
 	const qdq_optimize_options *given = &o->options;
 	qdq_target target = QDQ_TARGET_CUDA;
 	double start = now();
+	qdq_pass_options *asked;
 
 	if (given->version == 0 || given->version > QDQ_OPTIMIZE_OPTIONS_VERSION)
 		qdq_misuse(o->m, "qdq_optimize_options has version %u, this library knows 1 to %d", given->version,
@@ -55,17 +56,17 @@ static void optimize(void *arg)
 		qdq_misuse(o->m, "exact and allow_bounded exclude each other");
 	check_precisions(o);
 	qdq_settle(o->m);
+	asked = qdq_new(&o->m->arena, qdq_pass_options);
 	o->m->target = qdq_target_names[target];
-	qdq_run_passes(o->m, &(qdq_driver_options){
-				 .pass = {.exact = given->exact != 0,
-					  .allow_bounded = given->allow_bounded != 0,
-					  .target = target,
-					  .overrides = o->overrides,
-					  .n_overrides = given->n_precisions},
-				 .passes = given->passes,
-				 .after_pass = given->after_pass,
-				 .user = given->user,
-			     });
+	*asked = (qdq_pass_options){.exact = given->exact != 0,
+				    .allow_bounded = given->allow_bounded != 0,
+				    .target = target,
+				    .overrides = o->overrides,
+				    .n_overrides = given->n_precisions};
+	qdq_run_passes(
+	    o->m, &(qdq_driver_options){
+		      .pass = *asked, .passes = given->passes, .after_pass = given->after_pass, .user = given->user});
+	o->m->asked = given->passes == NULL ? asked : NULL;
 	o->m->milliseconds += now() - start;
 }
 

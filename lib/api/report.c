@@ -17,6 +17,7 @@ static void make(void *arg)
 
 	qdq_settle(k->m);
 	k->report = qdq_report_make(k->m, k->m->target != NULL ? k->m->target : "cuda", k->output, k->m->milliseconds);
+	qdq_what_if(k->m, k->report);
 }
 
 qdq_status qdq_report_new(const qdq_report **out, qdq_model *m, const char *output)

@@ -370,6 +370,7 @@ struct qdq_model {
 	bool poisoned;	     /* a call failed half-way for want of memory: it can only be freed */
 	double milliseconds; /* that optimizing took, for the report */
 	const char *target;  /* of the last optimization; NULL: none */
+	const void *asked;   /* lib/api's: the qdq_pass_options of the last run of the whole pipeline; NULL: none */
 	const void *foreign; /* lib/onnx's ModelProto */
 	/* Of a copy: its values, by the ids of the model that the foreign records speak of. NULL: this is no copy. */
 	qdq_value **twins;

@@ -157,7 +157,10 @@ static void put_reason(json *j, const qdq_report_op *op)
 	string(j, "node", op->cause);
 	string(j, "message", op->message);
 	string(j, "fix", op->fix);
-	number(j, "macs", op->macs);
+	if (op->tried)
+		number(j, "macs", op->gain);
+	else
+		string(j, "macs", NULL);
 	close(j, "}");
 }
 

@@ -286,6 +286,17 @@ const qdq_counts *qdq_report_summary(const qdq_report *r)
 	return &r->counts;
 }
 
+qdq_report_op *qdq_report_ops_to_fill(qdq_report *r, size_t *count)
+{
+	*count = r->n_ops;
+	return r->ops;
+}
+
+uint32_t qdq_baseline_origin(const qdq_model *m, size_t index)
+{
+	return m->baseline->ops.items[index].origin->index;
+}
+
 const qdq_report_op *qdq_report_ops(const qdq_report *r, size_t *count)
 {
 	*count = r->n_ops;

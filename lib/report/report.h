@@ -23,6 +23,8 @@ typedef struct qdq_report_op {
 	const char *fused_into; /* name of the region, NULL */
 	bool has_reason;
 	const char *code, *operand, *cause, *message, *fix;
+	bool tried;    /* the fix, or it is known that it brings nothing: */
+	uint64_t gain; /* multiply-accumulates that it brings into INT8, in the whole network */
 } qdq_report_op;
 
 struct qdq_report; /* lib/report/report.c; lives in the model's arena */
@@ -33,6 +35,10 @@ const qdq_model *qdq_report_model(const qdq_report *r);
 /* For the public interface: what qdq_counts says, and the operators in the order of the file. */
 const qdq_counts *qdq_report_summary(const qdq_report *r);
 const qdq_report_op *qdq_report_ops(const qdq_report *r, size_t *count);
+/* The same, for whoever tries fixes: tried and gain are false and 0. */
+qdq_report_op *qdq_report_ops_to_fill(qdq_report *r, size_t *count);
+/* Which node of the file operator `index` of the report is. */
+uint32_t qdq_baseline_origin(const qdq_model *m, size_t index);
 
 qdq_status qdq_report_text(const qdq_report *r, qdq_write_fn *write, void *user, bool colour);
 qdq_status qdq_report_json(const qdq_report *r, qdq_write_fn *write, void *user);

@@ -239,6 +239,11 @@ static void put_blocker(qdq_writer *w, const qdq_report *r, const struct blocker
 	}
 	qdq_put(w, "\n      fix: ");
 	qdq_put(w, op->fix);
+	if (op->tried && op->gain != 0) {
+		qdq_put(w, " (brings ");
+		put_amount(w, op->gain, "MAC");
+		qdq_put(w, " more into INT8)");
+	}
 	qdq_put(w, "\n");
 }
 
