@@ -764,6 +764,7 @@ int main(int argc, char **argv)
 	wide_strides();
 	codes_given();
 	random_convs(few ? 12 : device != NULL ? 150 : 300);
+	spread_over_results();
 	random_regions(few ? 12 : device != NULL ? 150 : 300);
 	if (device == NULL) {
 		product_of_ties(false);

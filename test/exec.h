@@ -50,6 +50,7 @@ void show_failed(const text *t);
 
 /* exec_regions.c: random fused operators */
 void random_regions(unsigned count);
+void spread_over_results(void);
 /* exec_products.c: random contractions of floats */
 void products_of_floats(unsigned count);
 

@@ -216,3 +216,29 @@ void random_regions(unsigned count)
 		text_free(&t);
 	}
 }
+
+/* What the first node gives is smaller than the result: it is spread over it by a later one. */
+void spread_over_results(void)
+{
+	static const char *const bodies[] = {
+	    "  m = ReduceMean<axes = [-1]>(x)\n  y = Sub(x, m)\n",
+	    "  e = DequantizeLinear(b, s, z)\n  m = Mul(d, e)\n  y = Sub(x, m)\n",
+	    "  m = GlobalAveragePool(x)\n  v = Mul(m, d)\n  y = Sub(v, x)\n",
+	};
+
+	for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+		text t = {0};
+
+		state = 91000 + (unsigned)i;
+		say(&t,
+		    "<ir_version: 8, opset_import: [\"\" : 17, \"qdqopt\" : 1]>\n"
+		    "g (int8[2,3,8] q, int8[2,3,1] a, int8[2,3,1] b) => (float[2,3,8] y)\n"
+		    "<float s = {0.03125}, int8 z = {2}>\n{\n  y = qdqopt.QEltwise_1(q, a, b, s, z)\n}\n"
+		    "<domain: \"qdqopt\", opset_import: [\"\" : 17]>\nQEltwise_1 (q, a, b, s, z) => (y)\n{\n"
+		    "  x = DequantizeLinear(q, s, z)\n  d = DequantizeLinear(a, s, z)\n%s}\n",
+		    bodies[i]);
+		run_text(t.data, t.size, "a small anchor", 1, true);
+		show_failed(&t);
+		text_free(&t);
+	}
+}

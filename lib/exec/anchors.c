@@ -305,7 +305,8 @@ bool qdq_lower_pool(lowering *l, qdq_node *n)
 	quant q = {0};
 
 	if (l->anchored || (found != NULL && found->kind != KNOWN_SOURCE) || !image(x) ||
-	    !(reduce ? means_images(l, n, x->shape) : image(n->outputs[0])) || !qdq_type_is_int8(x->type))
+	    !(reduce ? means_images(l, n, x->shape) : image(n->outputs[0])) || !qdq_type_is_int8(x->type) ||
+	    !qdq_is_full(l, n->outputs[0])) /* it would be spread over a larger result */
 		return false;
 	if (mean && qdq_attr_int(n, "ceil_mode", 0) != 0)
 		return false; /* windows that reach beyond the padding count less */

@@ -96,7 +96,8 @@ static bool same_shape(const qdq_value *a, const qdq_value *b)
 static bool multiply_sources(lowering *l, const qdq_node *n, const known *a, const known *b)
 {
 	if (l->anchored || a->quant.scale == NULL || b->quant.scale == NULL || !qdq_one_scale(&a->quant) ||
-	    !qdq_one_scale(&b->quant) || !same_shape(a->outer, n->outputs[0]) || !same_shape(b->outer, n->outputs[0]))
+	    !qdq_one_scale(&b->quant) || !same_shape(a->outer, n->outputs[0]) || !same_shape(b->outer, n->outputs[0]) ||
+	    !qdq_is_full(l, n->outputs[0]))
 		return false;
 	l->anchored = true;
 	l->k.anchor = QDQ_ANCHOR_MUL;
