@@ -80,13 +80,14 @@ static bool exact_code(const qdq_params *p, double real, int64_t *code)
 			if (qdq_params_zero(p, c) != zero)
 				return false;
 		*code = zero;
-		return real == 0;
+		return real == 0 && !signbit(real) && p->positive; /* a scale < 0 gives -0 */
 	}
 	q = qdq_round_half_even((double)((float)real / (float)scale)) + (double)zero;
 	if (!(q >= (double)qdq_type_min(p->codes) && q <= (double)qdq_type_max(p->codes)))
 		return false;
 	*code = (int64_t)q;
-	return qdq_params_real(p, 0, *code) == real && qdq_params_gives(p, 0, real, *code);
+	return qdq_params_real(p, 0, *code) == real && signbit(scale * (double)(*code - zero)) == signbit(real) &&
+	       qdq_params_gives(p, 0, real, *code);
 }
 
 /* A bound of Clip as a code: exact, or beyond the codes on its own side (then it never binds). */
