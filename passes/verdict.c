@@ -156,7 +156,9 @@ static void output_reason(const qdq_node *region, const qdq_border *b, qdq_reaso
 
 	*why = (qdq_reason){.code = QDQ_REASON_OUTPUT_FLOAT, .operand = b->written->name};
 	why->cause = reader != NULL ? qdq_node_label(reader) : NULL;
-	if (b->writes_codes) {
+	if (qdq_dequantizer(qdq_value_inner(b->written)) != NULL) {
+		why->code = QDQ_REASON_OUTPUT_DEQUANTIZED;
+	} else if (b->writes_codes) {
 		why->code = QDQ_REASON_OUTPUT_SHARED;
 	} else if (anchor != NULL && anchor->op->cls != QDQ_CLASS_CONTRACT && region->region->kind != QDQ_REGION_NORM) {
 		why->code = QDQ_REASON_NEEDS_BOTH;
