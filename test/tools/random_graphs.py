@@ -98,7 +98,7 @@ class Graph:
             self.nodes.append(oh.make_node("Constant", [], [tensor.name], value=tensor))
             return tensor.name
         self.initializers.append(tensor)
-        if way < 0.08 and kind is None and stem != "w":  # ONNX Runtime multiplies by a constant weight in another order
+        if way < 0.08 and kind is None:
             return self.node("Identity", [tensor.name])[0]
         return tensor.name
 
