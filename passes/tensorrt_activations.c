@@ -4,6 +4,7 @@
  *
  *   x -- Q (uint8, 128) -- DQ -- y    =>   x -- Q (int8, 0) -- DQ -- y
  *   x -- Q (uint8, z) -- DQ -- y      =>   x -- Clip -- Q (int8, 0, s') -- DQ -- y   s' = max(-low / 128, high / 127)
+ *   x -- Q (s [1]) -- DQ -- y         =>   x -- Q (s) -- DQ -- y                         a scale of shape [1]: a number
  *   codes (an input) -- DQ -- y       =>   codes -- DQ -- Q (int8, 0, s') -- DQ -- y     tensorrt_float takes the first
  *
  *   When    the target is tensorrt; 8-bit codes, constant parameters. The codes mean values from low to high; what lies
@@ -310,19 +311,35 @@ static void requantize(qdq_run *r, qdq_node *dq, const qdq_params *p, qdq_reason
 		qdq_applied_within(r, RULE, s.scale / 2 * QDQ_SLACK, y, dq->origin);
 }
 
+/* A scale of shape [1] is one for each channel to TensorRT, and what reads the tensor then runs in float. */
+static void make_scalar(qdq_run *r, qdq_node *n, const qdq_params *p)
+{
+	const qdq_symmetric s = {.scale = qdq_params_scale(p, 0)};
+	qdq_params made;
+
+	if (!p->per_tensor || !p->constant || p->codes != QDQ_TYPE_INT8 || qdq_value_constant(p->scale)->rank == 0)
+		return;
+	made = qdq_symmetric_params(r->graph, &s, p->scale->type, n->outputs[0]->name);
+	set_params(n, &made);
+	qdq_applied(r, "tensorrt_activations.scalar", QDQ_EXACT, 0, n->origin);
+}
+
 static void visit(qdq_run *r, qdq_node *n)
 {
+	bool constant = qdq_in(n, 0) != NULL && qdq_value_constant(qdq_in(n, 0)) != NULL;
 	qdq_params p;
 	qdq_reason why = {0};
 
-	if (!qdq_params_of(n, &p) || qdq_out(n, 0) == NULL ||
-	    qdq_tensorrt_takes(&p, qdq_value_constant(qdq_in(n, 0)) != NULL, &why))
+	if (!qdq_params_of(n, &p) || qdq_out(n, 0) == NULL || *n->domain != '\0')
 		return;
-	if (qdq_is(n, QDQ_OP_QuantizeLinear))
+	if (qdq_tensorrt_takes(&p, constant, &why)) {
+		if (!constant)
+			make_scalar(r, n, &p);
+	} else if (qdq_is(n, QDQ_OP_QuantizeLinear)) {
 		convert(r, n, &p, why);
-	else if (qdq_is(n, QDQ_OP_DequantizeLinear) && qdq_value_constant(qdq_in(n, 0)) == NULL &&
-		 qdq_def(qdq_in(n, 0), QDQ_OP_QuantizeLinear) == NULL)
+	} else if (!constant && qdq_def(qdq_in(n, 0), QDQ_OP_QuantizeLinear) == NULL) {
 		requantize(r, n, &p, why);
+	}
 }
 
 static void run(qdq_run *r)
@@ -341,6 +358,9 @@ static const qdq_rule rules[] = {
     {.name = RULE,
      .exactness = QDQ_BOUNDED,
      .text = "codes of an activation become int8 with zero point 0 and one scale; exact for uint8 with zero point 128"},
+    {.name = "tensorrt_activations.scalar",
+     .exactness = QDQ_EXACT,
+     .text = "a scale that is a tensor of one element becomes a number"},
 };
 
 const qdq_pass qdq_pass_tensorrt_activations = {

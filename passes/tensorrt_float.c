@@ -7,8 +7,9 @@
  *   x -- Q -- codes          =>   x -- Div s -- Round -- Add z -- Clip -- Cast -- codes
  *   codes -- DQ -- y         =>   codes -- Cast -- Sub z -- Mul s -- y
  *
- *   When    the target is tensorrt; what the passes in front of it could not make symmetric int8. Float32 scales, one of
- *           them or one for each channel of a known rank
+ *   When    the target is tensorrt; what the passes in front of it could not make symmetric int8. One scale, also one that
+ *           is computed at run time, or one for each channel of a known rank. 16-bit floats are computed with as float32,
+ *           but for the quotient from opset 23
  *   Keeps   every value, to the bit: its readers run in float, and the reason is recorded. Names of floats and of codes
  *           that others read. Operators that only know codes (QLinear*, ConvInteger …), with a reason
  *   Exact   EXACT
@@ -20,18 +21,20 @@
  */
 #include "tensorrt.h"
 
-#define SINCE 11 /* Round */
+#define HAS_ROUND 11	     /* since this opset */
+#define DIVIDES_IN_HALVES 23 /* Q of 16-bit floats, since this opset */
 
-/* One Q or DQ on its way: constants that broadcast along its axis. */
+/* One Q or DQ on its way: float32 numbers that broadcast along its axis. */
 struct arithmetic {
 	qdq_run *r;
-	qdq_node *n; /* what it replaces; new nodes come in front of it */
+	qdq_map *whole; /* codes of a Q that was written so: to what they are in front of the Cast */
+	qdq_node *n;	/* what it replaces; new nodes come in front of it */
 	qdq_params p;
 	qdq_value *scale, *zero;
 };
 
-/* Numbers, one for each scale, that broadcast against a tensor of x's rank. */
-static qdq_value *spread(const struct arithmetic *a, const char *what,
+/* Constants, one for each scale, that broadcast against a tensor of x's rank. */
+static qdq_value *spread(const struct arithmetic *a, const char *what, qdq_type type,
 			 double (*number)(const qdq_params *p, uint64_t c))
 {
 	qdq_run *r = a->r;
@@ -43,7 +46,7 @@ static qdq_value *spread(const struct arithmetic *a, const char *what,
 
 	for (int32_t i = 0; i < rank; i++)
 		dims[i] = i == 0 ? (int64_t)a->p.count : 1;
-	t = qdq_tensor_new(r->model, QDQ_TYPE_FLOAT, rank, dims);
+	t = qdq_tensor_new(r->model, type, rank, dims);
 	for (uint64_t c = 0; c < a->p.count; c++)
 		qdq_tensor_put(t, c, number(&a->p, c));
 	return qdq_graph_add_constant(r->graph, qdq_unique_name(&r->model->names, hint), t);
@@ -54,23 +57,31 @@ static double zero_number(const qdq_params *p, uint64_t c)
 	return (double)qdq_params_zero(p, c);
 }
 
+static qdq_value *insert(const struct arithmetic *a, qdq_op_id op, qdq_value *const *inputs, uint32_t count,
+			 qdq_type type)
+{
+	const qdq_value *named = a->n->outputs[0];
+	qdq_node *n = qdq_node_insert(a->r->graph, a->n, op, named->name, count, inputs, 1, a->n->origin);
+
+	qdq_value_set_type(n->outputs[0], type, named->shape);
+	return n->outputs[0];
+}
+
 static qdq_value *step(const struct arithmetic *a, qdq_op_id op, qdq_value *x, qdq_value *by)
 {
-	qdq_value *inputs[2] = {x, by};
-	const qdq_value *named = a->n->outputs[0];
-	qdq_node *n = qdq_node_insert(a->r->graph, a->n, op, named->name, by != NULL ? 2 : 1, inputs, 1, a->n->origin);
-
-	qdq_value_set_type(n->outputs[0], QDQ_TYPE_FLOAT, named->shape);
-	return n->outputs[0];
+	return insert(a, op, (qdq_value *[]){x, by}, 2, x->type);
 }
 
 static qdq_value *cast(const struct arithmetic *a, qdq_value *x, qdq_type to)
 {
-	qdq_node *n = qdq_node_insert(a->r->graph, a->n, QDQ_OP_Cast, a->n->outputs[0]->name, 1, &x, 1, a->n->origin);
+	qdq_value *y;
 
-	qdq_attr_set_int(n, "to", to);
-	qdq_value_set_type(n->outputs[0], to, a->n->outputs[0]->shape);
-	return n->outputs[0];
+	if (x->type == to)
+		return x;
+	y = insert(a, QDQ_OP_Cast, &x, 1, to);
+	qdq_attr_set_int(y->def, "to", to);
+	y->shape = x == a->p.scale || x == a->p.zero ? x->shape : y->shape;
+	return y;
 }
 
 /* y, which n defined, is what the last step gives. */
@@ -85,22 +96,44 @@ static void finish(const struct arithmetic *a, qdq_value *last)
 
 /* ---- what can be written so ---- */
 
-static bool begin(qdq_run *r, qdq_node *n, struct arithmetic *a)
+/* A scale that is computed at run time must be a single number. */
+static bool scale_spreads(const struct arithmetic *a)
 {
-	const qdq_value *x = qdq_in(n, 0);
+	const qdq_value *x = qdq_in(a->n, 0);
+	const qdq_value *scale = a->p.scale;
 
-	*a = (struct arithmetic){.r = r, .n = n};
-	if (!qdq_params_of(n, &a->p) || qdq_out(n, 0) == NULL || r->model->opset < SINCE || a->p.block != 0 ||
-	    a->p.real != QDQ_TYPE_FLOAT || a->p.scale->type != QDQ_TYPE_FLOAT || !a->p.constant ||
-	    qdq_type_get(a->p.codes)->is_float)
-		return false;
+	if (!a->p.constant)
+		return scale->shape != NULL && scale->shape->rank == 0;
 	return a->p.per_tensor || (x->shape != NULL && a->p.axis >= 0 && a->p.axis < x->shape->rank);
 }
 
-static void constants(struct arithmetic *a)
+static bool begin(struct arithmetic *a)
 {
-	a->scale = spread(a, "scale", qdq_params_scale);
-	a->zero = spread(a, "zero", zero_number);
+	const qdq_run *r = a->r;
+	qdq_node *n = a->n;
+
+	if (!qdq_params_of(n, &a->p) || qdq_out(n, 0) == NULL || a->p.block != 0 ||
+	    (qdq_is_quantizer(n) && r->model->opset < HAS_ROUND) || qdq_type_get(a->p.codes)->is_float)
+		return false;
+	if (a->p.real != a->p.scale->type || qdq_attr_find(n, "precision") != NULL ||
+	    (qdq_is_dequantizer(n) && qdq_attr_find(n, "output_dtype") != NULL))
+		return false;
+	return (a->p.real == QDQ_TYPE_FLOAT || a->p.real == QDQ_TYPE_FLOAT16 || a->p.real == QDQ_TYPE_BFLOAT16) &&
+	       scale_spreads(a);
+}
+
+static void numbers(struct arithmetic *a)
+{
+	if (a->p.constant) {
+		a->scale = spread(a, "scale", QDQ_TYPE_FLOAT, qdq_params_scale);
+		a->zero = spread(a, "zero", QDQ_TYPE_FLOAT, zero_number);
+		return;
+	}
+	a->scale = cast(a, a->p.scale, QDQ_TYPE_FLOAT);
+	a->zero = a->p.zero != NULL
+		      ? cast(a, a->p.zero, QDQ_TYPE_FLOAT)
+		      : qdq_constant_number(a->r->graph, QDQ_TYPE_FLOAT, 0,
+					    qdq_format(&a->r->scratch, "%s_zero", a->n->outputs[0]->name));
 }
 
 /* ---- Q ---- */
@@ -111,36 +144,45 @@ static qdq_value *limit(const struct arithmetic *a, const char *what, int64_t x)
 				   qdq_format(&a->r->scratch, "%s_%s", a->n->outputs[0]->name, what));
 }
 
+/* x / s: of 16-bit floats as this opset has it. */
+static qdq_value *quotient(const struct arithmetic *a)
+{
+	qdq_value *x = qdq_in(a->n, 0);
+
+	if (a->p.real != QDQ_TYPE_FLOAT && a->r->model->opset >= DIVIDES_IN_HALVES) {
+		qdq_value *scale = a->p.constant ? spread(a, "divisor", a->p.real, qdq_params_scale) : a->p.scale;
+
+		return cast(a, step(a, QDQ_OP_Div, x, scale), QDQ_TYPE_FLOAT);
+	}
+	return step(a, QDQ_OP_Div, cast(a, x, QDQ_TYPE_FLOAT), a->scale);
+}
+
 /* Adding the zero point also turns -0 into 0, as codes do. */
 static void write_q(struct arithmetic *a)
 {
-	qdq_value *codes;
-	qdq_value *inputs[3];
-	qdq_node *clip;
+	const qdq_origin *origin = a->n->origin;
+	qdq_value *inputs[3], *codes;
 
-	constants(a);
-	codes = step(a, QDQ_OP_Div, qdq_in(a->n, 0), a->scale);
-	codes = step(a, QDQ_OP_Round, codes, NULL);
+	numbers(a);
+	codes = quotient(a);
+	codes = insert(a, QDQ_OP_Round, &codes, 1, QDQ_TYPE_FLOAT);
 	inputs[0] = step(a, QDQ_OP_Add, codes, a->zero);
 	inputs[1] = limit(a, "least", qdq_type_min(a->p.codes));
 	inputs[2] = limit(a, "greatest", qdq_type_max(a->p.codes));
-	clip = qdq_node_insert(a->r->graph, a->n, QDQ_OP_Clip, a->n->outputs[0]->name, 3, inputs, 1, a->n->origin);
-	qdq_value_set_type(clip->outputs[0], QDQ_TYPE_FLOAT, a->n->outputs[0]->shape);
-	finish(a, cast(a, clip->outputs[0], a->p.codes));
-	qdq_applied(a->r, "tensorrt_float.round", QDQ_EXACT, 0, clip->origin);
+	codes = insert(a, QDQ_OP_Clip, inputs, 3, QDQ_TYPE_FLOAT);
+	qdq_map_set(a->whole, a->n->outputs[0], codes);
+	finish(a, cast(a, codes, a->p.codes));
+	qdq_applied(a->r, "tensorrt_float.round", QDQ_EXACT, 0, origin);
 }
 
 /* ---- DQ ---- */
 
-/* What a Cast in front of the codes was made from: then there is no need to go through the codes. */
+/* Codes of a Q that was written so are whole floats already: there is no need to go through the Cast. */
 static qdq_value *as_float(const struct arithmetic *a)
 {
-	qdq_value *codes = qdq_in(a->n, 0);
-	const qdq_node *from = qdq_def(codes, QDQ_OP_Cast);
+	qdq_value *whole = qdq_map_get(a->whole, qdq_in(a->n, 0));
 
-	if (from != NULL && qdq_def(qdq_in(from, 0), QDQ_OP_Clip) != NULL && qdq_in(from, 0)->type == QDQ_TYPE_FLOAT)
-		return qdq_in(from, 0);
-	return cast(a, codes, QDQ_TYPE_FLOAT);
+	return whole != NULL ? whole : cast(a, qdq_in(a->n, 0), QDQ_TYPE_FLOAT);
 }
 
 static void write_dq(struct arithmetic *a)
@@ -148,19 +190,19 @@ static void write_dq(struct arithmetic *a)
 	const qdq_origin *origin = a->n->origin;
 	qdq_value *x;
 
-	constants(a);
+	numbers(a);
 	x = as_float(a);
 	if (a->p.zero != NULL)
 		x = step(a, QDQ_OP_Sub, x, a->zero);
-	finish(a, step(a, QDQ_OP_Mul, x, a->scale));
+	finish(a, cast(a, step(a, QDQ_OP_Mul, x, a->scale), a->p.real));
 	qdq_applied(a->r, "tensorrt_float.dequantize", QDQ_EXACT, 0, origin);
 }
 
-static void visit(qdq_run *r, qdq_node *n)
+static void visit(qdq_run *r, qdq_node *n, qdq_map *whole)
 {
 	const qdq_origin *origin = n->origin;
 	bool constant = qdq_value_constant(qdq_in(n, 0)) != NULL;
-	struct arithmetic a;
+	struct arithmetic a = {.r = r, .whole = whole, .n = n};
 	qdq_params p;
 	qdq_reason why = {0};
 
@@ -177,7 +219,7 @@ static void visit(qdq_run *r, qdq_node *n)
 	}
 	if (qdq_is_dequantizer(n) && constant && qdq_fold_dequantizer(r, n)) {
 		qdq_applied(r, "tensorrt_float.constant", QDQ_EXACT, 0, origin);
-	} else if (!begin(r, n, &a)) {
+	} else if (!begin(&a)) {
 		why.cause = qdq_node_label(n);
 		qdq_declined(r, qdq_is_quantizer(n) ? "tensorrt_float.round" : "tensorrt_float.dequantize", origin,
 			     &why);
@@ -190,10 +232,12 @@ static void visit(qdq_run *r, qdq_node *n)
 
 static void run(qdq_run *r)
 {
+	qdq_map whole;
 	qdq_node *next;
 
 	if (!qdq_for_tensorrt(r))
 		return;
+	qdq_map_init(&whole, &r->scratch);
 	for (qdq_node *n = r->graph->first; n != NULL; n = next) {
 		next = qdq_after(n);
 		if (n->op->cls == QDQ_CLASS_QFORM || n->op->id == QDQ_OP_DynamicQuantizeLinear) {
@@ -201,7 +245,7 @@ static void run(qdq_run *r)
 
 			qdq_declined(r, "tensorrt_float.operator", n->origin, &why);
 		} else if (qdq_is_quantizer(n) || qdq_is_dequantizer(n)) {
-			visit(r, n);
+			visit(r, n, &whole);
 		}
 	}
 }

@@ -3,7 +3,7 @@
 # judge.py -- NVIDIA's compiler on what --target tensorrt writes: it takes every model, what the report calls INT8 is an
 # INT8 kernel, and there are no more kernels than for the original
 #
-# usage: judge.py [--table] [MODEL.onnx]...      without models: those of MODELS, else test/models
+# usage: judge.py [--table] [MODEL.onnx]...      without models: those of MODELS, else test/models, and golden graphs
 #
 # --table prints the rows of docs/tensorrt.md. Three kinds of operators are not looked at one by one, since the compiler
 # makes of them what it likes: ConvTranspose (it has no INT8 kernel at all), depthwise Conv, and MatMuls of two activations.
@@ -22,6 +22,9 @@ QDQOPT = os.environ.get("QDQOPT", "build/qdqopt")
 MODELS = os.environ.get("MODELS", "../shared/models")
 WEIGHTED = ("Conv", "Gemm", "MatMul", "QLinearConv", "QLinearMatMul", "QGemm", "ConvInteger", "MatMulInteger")
 MODES = (("qdq", ["--allow=bounded"]), ("fused", ["--allow=bounded"]), ("qdq", []))
+
+# uint8 codes that something else than Q and DQ makes or reads cannot be anything else
+NOT_TAKEN = ("test/golden/tensorrt_lift/not_several_readers.onnxtxt", "test/golden/tensorrt_float/codes_of_a_cast.onnxtxt")
 
 passed = failed = 0
 
@@ -140,6 +143,21 @@ def try_model(path, table):
               (name, show(original), show(results[0][0]), show(results[1][0])), flush=True)
 
 
+def try_golden(path):
+    """A golden graph of the passes for TensorRT, whole pipeline: taken, unless what was left is reported."""
+    with open(path, encoding="utf-8") as file:
+        text = file.read().split("# ==>")[0]
+    with tempfile.TemporaryDirectory() as folder:
+        source = os.path.join(folder, "in.onnxtxt")
+        with open(source, "w", encoding="utf-8") as file:
+            file.writelines(line + "\n" for line in text.split("\n") if not line.startswith("#"))
+        out, report = optimize(source, folder, "qdq", ["--allow=bounded"])
+        if out is None or any(d["rule"].startswith("tensorrt_float.") for d in report["declined"]):
+            return
+        verdict = compiler.build(out)
+        check(verdict.refusal is None or path in NOT_TAKEN, "%s: refused: %s" % (path, verdict.refusal))
+
+
 def main():
     arguments = [a for a in sys.argv[1:] if not a.startswith("--")]
     paths = arguments or sorted(glob.glob(os.path.join(MODELS, "**", "*.onnx"), recursive=True))
@@ -148,6 +166,8 @@ def main():
         paths = paths or sorted(glob.glob("test/models/*.onnx"))
     for path in paths:
         try_model(path, "--table" in sys.argv)
+    for path in [] if arguments else sorted(glob.glob("test/golden/tensorrt_*/*.onnxtxt")):
+        try_golden(path)
     check(passed != 0, "there is no model to try")
     print("%d passed, %d failed" % (passed, failed))
     sys.exit(failed != 0)
