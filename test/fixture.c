@@ -257,7 +257,7 @@ static const char *compare(const qdq_tensor *x, const qdq_tensor *y, double with
 		return NULL;
 	if (within == 0)
 		return "the bits of an output differ";
-	if (within > 0 && x->type != QDQ_TYPE_FLOAT)
+	if (within > 0 && !qdq_type_get(x->type)->is_float)
 		return "an output differs that is not float, so no bound tells by how much it may";
 	for (uint64_t i = 0; i < x->count; i++) {
 		double a = ((const int8_t *)x->data)[i], b = ((const int8_t *)y->data)[i];
@@ -268,6 +268,9 @@ static const char *compare(const qdq_tensor *x, const qdq_tensor *y, double with
 			memcpy(&p, (const char *)x->data + 4 * i, 4);
 			memcpy(&q, (const char *)y->data + 4 * i, 4);
 			a = p, b = q;
+		} else if (x->type == QDQ_TYPE_FLOAT16 || x->type == QDQ_TYPE_BFLOAT16) {
+			qdq_tensor_real(x, i, &a);
+			qdq_tensor_real(y, i, &b);
 		} else if (x->type == QDQ_TYPE_UINT8) {
 			a = ((const uint8_t *)x->data)[i], b = ((const uint8_t *)y->data)[i];
 		} else if (x->type != QDQ_TYPE_INT8) {

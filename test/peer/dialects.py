@@ -95,6 +95,7 @@ def unchanged(path, folder, inputs=None):
 
 
 HALVES = ["mobilenet_v2.u8", "unet.s8", "bert_tiny.trt", "digits_qat_relu", "exporters/cnn.brevitas", "exporters/mbv3.nncf"]
+RUN = ["mobilenet_v2.u8", "exporters/cnn.brevitas", "exporters/mbv3.nncf"]
 EVALUATED = ["digits_qat_relu", "exporters/cnn.brevitas"]
 KEEP = {("Resize", 1), ("Resize", 2), ("Upsample", 1)}  # operands that are float32 whatever the data is
 
@@ -146,6 +147,58 @@ def halved(model, kind):
     return model
 
 
+def with_casts(model, kind):
+    """The same, but for float32 scales with Casts around Q and DQ: what mixed precision training exports."""
+    graph = model.graph
+    around = [n for n in graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    scale_names = {n.input[1] for n in around}
+    held = {t.name: t.SerializeToString() for t in graph.initializer if t.name in scale_names}
+    if scale_names - set(held):
+        return None  # computed in the graph, in float16 then
+    halved(model, kind)
+    for t in graph.initializer:
+        if t.name in held:
+            t.ParseFromString(held[t.name])
+    nodes = []
+    for n in graph.node:
+        if n.op_type == "QuantizeLinear":
+            nodes.append(helper.make_node("Cast", [n.input[0]], [n.output[0] + "_float"], to=TensorProto.FLOAT))
+            n.input[0] = n.output[0] + "_float"
+        nodes.append(n)
+        if n.op_type == "DequantizeLinear":
+            nodes.append(helper.make_node("Cast", [n.output[0] + "_float"], [n.output[0]], to=kind))
+            n.output[0] += "_float"
+    copies = [onnx.NodeProto.FromString(n.SerializeToString()) for n in nodes]
+    del graph.node[:]
+    graph.node.extend(copies)
+    return model
+
+
+def mixed(name, path, folder):
+    """They get the verdicts of float32 where a DQ may give another type (opset 23), or scales may be rounded."""
+    base, half, out = [os.path.join(folder, f) for f in ("base.onnx", "half.onnx", "out.onnx")]
+    for opset, arguments in ((19, ["--allow=bounded"]), (23, []), (23, ["--exact"])):
+        model = with_casts(raised(onnx.load(path), opset), TensorProto.FLOAT16)
+        if model is None:
+            return
+        onnx.save(raised(onnx.load(path), opset), base)
+        onnx.save(model, half)
+        a, b = optimize(base, out, *arguments), optimize(half, out, *arguments)
+        if a is None or b is None:
+            continue
+        a, b = [{k: v[:3] for k, v in verdicts(r).items()} for r in (a, b)]
+        check(a == b, "%s with Casts, opset %d %s: other verdicts: %s" %
+              (name, opset, arguments, [(k, a.get(k), b.get(k)) for k in a if a.get(k) != b.get(k)][:3]))
+        reference = path[: -len(".onnx")] + ".ref.npz"
+        if name in RUN and os.path.exists(reference):
+            data = np.load(reference)
+            feeds = {n[3:]: data[n] for n in data.files if n.startswith("in_")}
+            before, after = [session(p).run(None, feeds)[0].astype(float) for p in (half, out)]
+            noise = np.sum((before - after) ** 2)
+            check(np.sum(before**2) >= 10**2.5 * noise, "%s with Casts, opset %d %s: SNR %.1f dB" %
+                  (name, opset, arguments, 10 * np.log10(np.sum(before**2) / noise)))
+
+
 def halves(folder):
     """Networks made float16 or bfloat16 get verdict by verdict what they got in float32."""
     out = os.path.join(folder, "out.onnx")
@@ -166,6 +219,8 @@ def halves(folder):
                 a, b = [{k: v[:3] for k, v in verdicts(r).items()} for r in (a, b)]
                 check(a == b, "%s %s: other verdicts: %s" %
                       (what, arguments, [(k, a.get(k), b.get(k)) for k in a if a.get(k) != b.get(k)][:3]))
+            if kind == TensorProto.FLOAT16 and opset == 19:
+                mixed(name, path, folder)
             if name in EVALUATED:
                 shape = [d.dim_value or 2 for d in onnx.load(path).graph.input[0].type.tensor_type.shape.dim]
                 unchanged(half, folder, [floats(*shape)])
