@@ -23,7 +23,8 @@
 
 enum {
 	VISITS = 64, /* steps between MatMul and Softmax that are looked at */
-	CONE = 48    /* nodes between MatMul and heads */
+	CONE = 48,   /* nodes between MatMul and heads */
+	OTHERS = 2   /* tensors that such nodes read beside the heads */
 };
 
 struct attention {
@@ -258,7 +259,15 @@ static bool may_turn(const qdq_node *n)
 	return n->op->id == QDQ_OP_Concat || moved_operand(n) >= 0 || qdq_is_float_pointwise(n);
 }
 
-/* Of the nodes that make what is open and may come in, the last one: all that it feeds have been looked at. */
+/* May what makes v come in? */
+static bool is_expandable(const struct attention *a, const struct cone *c, const qdq_value *v)
+{
+	const qdq_node *n = v->def;
+
+	return n != NULL && n->graph == a->run->graph && n->region == NULL && may_turn(n) && read_inside(a, c, n);
+}
+
+/* The last node that may come in. */
 static qdq_node *last_open(const struct attention *a, const struct cone *c)
 {
 	qdq_node *last = NULL;
@@ -266,11 +275,26 @@ static qdq_node *last_open(const struct attention *a, const struct cone *c)
 	for (size_t i = 0; i < c->open.count; i++) {
 		qdq_node *n = c->open.items[i]->def;
 
-		if (n != NULL && n->graph == a->run->graph && n->region == NULL &&
+		if (is_expandable(a, c, c->open.items[i]) &&
 		    (last == NULL || a->out.places[n->id] > a->out.places[last->id]))
 			last = n;
 	}
-	return last != NULL && may_turn(last) && read_inside(a, c, last) ? last : NULL;
+	return last;
+}
+
+/* The moved value that all else comes from, beside a few tensors of others (the tables of rotary embeddings). */
+static qdq_value *only_source(const struct attention *a, const struct cone *c)
+{
+	qdq_value *source = NULL;
+
+	for (size_t i = 0; i < c->open.count; i++) {
+		if (!is_expandable(a, c, c->open.items[i]))
+			continue;
+		if (source != NULL)
+			return NULL;
+		source = c->open.items[i];
+	}
+	return source != NULL && is_arranging(source->def) && c->open.count <= 1 + OTHERS ? source : NULL;
 }
 
 static void open_value(const struct attention *a, struct cone *c, qdq_value *v)
@@ -299,25 +323,22 @@ static void enter(const struct attention *a, struct cone *c, qdq_node *n)
 	}
 }
 
-/* Takes in what lies between v and the one moved value that it is computed from; that value, or NULL: there is none. */
+/* Takes in what lies between v and the moved value that it is computed from; that value, or NULL: there is none. */
 static qdq_value *take_turned(struct attention *a, qdq_value *v)
 {
 	struct cone c = {0};
+	qdq_value *source = NULL;
 	qdq_node *n;
 
 	qdq_outline_init(&c.nodes, a->run, a->out.places);
 	open_value(a, &c, v);
-	while (c.nodes.nodes.count < CONE && (n = last_open(a, &c)) != NULL) {
+	while (source == NULL && c.nodes.nodes.count < CONE && (n = last_open(a, &c)) != NULL) {
 		enter(a, &c, n);
-		if (c.open.count == 1 && c.open.items[0]->def != NULL && is_arranging(c.open.items[0]->def))
-			break;
+		source = only_source(a, &c);
 	}
-	if (c.nodes.nodes.count == 0 || c.open.count != 1 || c.open.items[0]->def == NULL ||
-	    !is_arranging(c.open.items[0]->def))
-		return NULL;
-	for (size_t i = 0; i < c.nodes.nodes.count; i++)
+	for (size_t i = 0; source != NULL && i < c.nodes.nodes.count; i++)
 		take_step(a, c.nodes.nodes.items[i], NULL);
-	return c.open.items[0];
+	return source;
 }
 
 static qdq_value *take_fed(struct attention *a, qdq_value *v)
