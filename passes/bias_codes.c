@@ -13,7 +13,7 @@
  *   Keeps   the name of the bias
  *   Exact   BOUNDED by st/2, as a part of the target: no --allow=bounded is asked for
  *   Needs   shapes                          Breaks  nothing
- *   After   clamp_codes                     Before  attention, fuse
+ *   After   conv_phases                     Before  attention, fuse
  *   Tests   test/golden/bias_codes/         Ref     ONNX QLinearConv, input B
  */
 #include <math.h>

@@ -41,6 +41,14 @@ bool qdq_params_movable(const qdq_params *p, qdq_reason *why)
 	return true;
 }
 
+bool qdq_one_zero(const qdq_params *p)
+{
+	for (uint64_t c = 1; c < p->count && p->zero != NULL; c++)
+		if (qdq_params_zero(p, c) != qdq_params_zero(p, 0))
+			return false;
+	return true;
+}
+
 qdq_node *qdq_dequantized(const qdq_value *v, qdq_params *p)
 {
 	qdq_node *dq = qdq_def(v, QDQ_OP_DequantizeLinear);

@@ -48,14 +48,6 @@ typedef struct writing {
 
 /* ---- checking ---- */
 
-static bool one_zero(const qdq_params *p)
-{
-	for (uint64_t c = 1; c < p->count && p->zero != NULL; c++)
-		if (qdq_params_zero(p, c) != qdq_params_zero(p, 0))
-			return false;
-	return true;
-}
-
 bool qdq_integer_operand(const qdq_node *n, uint32_t input, qdq_params *p, qdq_value **codes)
 {
 	const qdq_value *v = qdq_in(n, input);
@@ -63,7 +55,7 @@ bool qdq_integer_operand(const qdq_node *n, uint32_t input, qdq_params *p, qdq_v
 
 	if (v == NULL || v->def == NULL || !qdq_is_dequantizer(v->def) || v->def->graph != n->graph ||
 	    !qdq_params_of(v->def, p) || !qdq_params_movable(p, &why) || !p->positive || p->real != QDQ_TYPE_FLOAT ||
-	    !one_zero(p))
+	    !qdq_one_zero(p))
 		return false;
 	*codes = qdq_in(v->def, 0);
 	return true;

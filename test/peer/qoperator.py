@@ -29,7 +29,7 @@ FLOORS = {
     "mobilenet_v2.u8": (53, 53),
     "efficientnet_b0.s8": (82, 82),
     "yolo_n.trt": (47, 47),
-    "unet.s8": (11, 13),  # no kernel for ConvTranspose
+    "unet.s8": (13, 13),
     "bert_tiny.trt": (16, 16),
     "vit_tiny.trt": (33, 33),
     "res_tiny.pt2e": (12, 12),
