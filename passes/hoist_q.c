@@ -100,11 +100,11 @@ static bool worthwhile(const qdq_node *n, const qdq_params *p, bool on_codes)
 	return on_codes || any_input(n, can_write_codes);
 }
 
-/* ONNX Runtime's pools of codes are fast next to its integer products only; else those of floats are. */
+/* A pool whose neighbour cannot write codes is better off in float on ONNX Runtime. */
 static bool suits_target(const qdq_run *r, const qdq_node *n, const qdq_params *p)
 {
 	return r->options->target != QDQ_TARGET_ORT_CPU || n->op->family != QDQ_FAMILY_POOL ||
-	       (p->real == QDQ_TYPE_FLOAT && any_input(n, can_write_codes));
+	       (!qdq_slow_pool(r, n, p) && any_input(n, can_write_codes));
 }
 
 static bool no_constants(const qdq_node *n)

@@ -524,6 +524,12 @@ bool qdq_runs_on_codes(const qdq_node *n, const qdq_params *p)
 	return true;
 }
 
+bool qdq_slow_pool(const qdq_run *r, const qdq_node *n, const qdq_params *p)
+{
+	return r->options->target == QDQ_TARGET_ORT_CPU && n->op->family == QDQ_FAMILY_POOL &&
+	       p->real != QDQ_TYPE_FLOAT;
+}
+
 /* TensorRT takes constant codes in front of a DQ only. It reads the bounds of Clip itself; what has nothing but constants
  * is computed at build. */
 bool qdq_target_takes_codes(const qdq_run *r, const qdq_node *n, const qdq_params *p, qdq_reason *why)

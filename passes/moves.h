@@ -19,6 +19,10 @@ bool qdq_runs_on_codes(const qdq_node *n, const qdq_params *p);
 /* Can it do so where the result will run? If not, why. */
 bool qdq_target_takes_codes(const qdq_run *r, const qdq_node *n, const qdq_params *p, qdq_reason *why);
 
+/* ONNX Runtime's pools of codes are fast next to its integer products, which networks in float16 have none of: is n a
+ * pool that is better off in float there? */
+bool qdq_slow_pool(const qdq_run *r, const qdq_node *n, const qdq_params *p);
+
 /* Turns the constants of Clip and Pad (bounds, padding value) into codes; nothing for other operators. Call it when the
  * data inputs have been set to codes. */
 void qdq_constants_to_codes(qdq_node *n, const qdq_params *p);

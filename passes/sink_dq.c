@@ -205,6 +205,8 @@ static void sink(qdq_run *r, qdq_node *n)
 		sink(r, n); /* another pair may stand in front of it now */
 	} else if (qdq_is_clamp(n) && only_quantized(n->outputs[0])) {
 		return; /* DQ -- clamp -- Q is a unit already */
+	} else if (qdq_slow_pool(r, n, &in) && only_quantized(n->outputs[0])) {
+		return; /* so is this */
 	} else if (n->op->family == QDQ_FAMILY_CONCAT && only_quantized(n->outputs[0])) {
 		qdq_params q;
 
