@@ -208,7 +208,7 @@ class Judge:
             got = s.run(None, f)
             difference = first_difference(names, w, got)
             if difference is not None and not exact:
-                difference = outside(self.reference, f, names, w, self.loose) or outside(self.reference, f, names, got, "qoperator" in what)
+                difference = outside(self.as_run if self.loose else self.reference, f, names, w, self.loose) or outside(self.reference, f, names, got, "qoperator" in what)
                 self.counts["within ties"] += difference is None
             if difference is not None:
                 return "%s: inputs %d: %s" % (what, number, difference)
