@@ -48,9 +48,10 @@ bool run_text(const char *source, size_t size, const char *what, int64_t batch, 
 /* With SHOW set: prints what failed, and ends. */
 void show_failed(const text *t);
 
-/* exec_regions.c: random fused operators */
+/* exec_regions.c: random fused operators, and products of three dimensions */
 void random_regions(unsigned count);
 void spread_over_results(void);
+void random_products(unsigned count);
 /* exec_products.c: random contractions of floats */
 void products_of_floats(unsigned count);
 

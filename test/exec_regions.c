@@ -242,3 +242,52 @@ void spread_over_results(void)
 		text_free(&t);
 	}
 }
+
+/* ---- products of three dimensions ---- */
+
+/* x -- Q -- DQ -- MatMul -- Add -- f -- Q -- DQ -- MatMul -- Add -- Q -- DQ -- Add (of x's codes) -- y */
+static void say_products(text *t)
+{
+	static const char *const between[] = {"Gelu(a1)", "Relu(a1)", "Sigmoid(a1)", "Identity(a1)", "Mul(a1, a1)"};
+	uint32_t n = 1 + draw(3), rows = 1 + draw(20), c = draw(2) != 0 ? 16 * (1 + draw(4)) : 1 + draw(50),
+		 k = 1 + draw(70);
+	const char *type = draw(2) != 0 ? "int8" : "uint8";
+	uint32_t k_of[2] = {k, c}, c_of[2] = {c, k};
+
+	say(t,
+	    "<ir_version: 10, opset_import: [\"\" : 20]>\ng (float[%u,%u,%u] x) => (float[%u,%u,%u] y)\n<\n  float s = "
+	    "{0.03}, %s z = {%u}, float q = {0.02}",
+	    n, rows, c, n, rows, c, type, draw(100));
+	for (uint32_t i = 0; i < 2; i++) {
+		say(t, ",\n  int8[%u,%u] w%u = {", c_of[i], k_of[i], i);
+		for (uint32_t j = 0; j < c * k; j++)
+			say(t, "%s%d", j == 0 ? "" : ", ", (int)draw(256) - 128);
+		say(t, "}, float[%u] s%u = {", k_of[i], i);
+		say_list(t, k_of[i], 0.001F, 0.01F);
+		say(t, ", float[%u] b%u = {", k_of[i], i);
+		say_list(t, k_of[i], -1, 1);
+	}
+	say(t,
+	    "\n>\n{\n  xq = QuantizeLinear(x, s, z)\n  xd = DequantizeLinear(xq, s, z)\n"
+	    "  d0 = DequantizeLinear<axis = 1>(w0, s0)\n  m0 = MatMul(xd, d0)\n  a1 = Add(m0, b0)\n  f = %s\n"
+	    "  fq = QuantizeLinear(f, q, z)\n  fd = DequantizeLinear(fq, q, z)\n  d1 = DequantizeLinear<axis = 1>(w1, "
+	    "s1)\n"
+	    "  m1 = MatMul(fd, d1)\n  a2 = Add(b1, m1)\n%s  y = Add(a3, xd)\n}\n",
+	    between[draw(5)],
+	    draw(2) != 0 ? "  a3 = Neg(a2)\n" : "  aq = QuantizeLinear(a2, q, z)\n  a3 = DequantizeLinear(aq, q, z)\n");
+}
+
+void random_products(unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		text t = {0};
+		char what[48];
+
+		state = 70000 + i;
+		say_products(&t);
+		snprintf(what, sizeof what, "product of three dimensions %u", i);
+		run_text(t.data, t.size, what, 1, true);
+		show_failed(&t);
+		text_free(&t);
+	}
+}

@@ -129,7 +129,7 @@ static bool conv_geometry(lowering *l, const qdq_node *n, const qdq_value *x, co
 	int64_t kernel[2] = {1, 1};
 	qdq_conv *g = &l->k.conv;
 
-	if (!image(x) || w->rank != x->shape->rank || !qdq_shape_known(y->shape))
+	if (l->k.last_axis || !image(x) || w->rank != x->shape->rank || !qdq_shape_known(y->shape))
 		return false;
 	for (int32_t i = 2; i < w->rank; i++)
 		kernel[i - 2] = w->dims[i];
@@ -149,14 +149,15 @@ static bool product_geometry(lowering *l, const qdq_node *n, const qdq_value *x,
 	bool gemm = qdq_is(n, QDQ_OP_Gemm), turned = gemm && qdq_attr_int(n, "transB", 0) != 0;
 	qdq_conv *g = &l->k.conv;
 
-	if (!qdq_shape_known(x->shape) || x->shape->rank != 2 || w->rank != 2 ||
+	if (!qdq_shape_known(x->shape) ||
+	    (l->k.last_axis ? x->shape->rank < 3 || qdq_plan_in_rows(x) : x->shape->rank != 2) || w->rank != 2 ||
 	    (gemm && (qdq_attr_int(n, "transA", 0) != 0 || qdq_attr_float(n, "alpha", 1) != 1 ||
 		      qdq_attr_float(n, "beta", 1) != 1)))
 		return false;
-	*g = (qdq_conv){.n = x->shape->dim[0],
+	*g = (qdq_conv){.n = l->k.pixels,
 			.h = 1,
 			.w = 1,
-			.c = x->shape->dim[1],
+			.c = x->shape->dim[x->shape->rank - 1],
 			.oh = 1,
 			.ow = 1,
 			.k = w->dims[turned ? 0 : 1],
@@ -304,7 +305,7 @@ bool qdq_lower_pool(lowering *l, qdq_node *n)
 	int64_t kernel[2] = {1, 1};
 	quant q = {0};
 
-	if (l->anchored || (found != NULL && found->kind != KNOWN_SOURCE) || !image(x) ||
+	if (l->k.last_axis || l->anchored || (found != NULL && found->kind != KNOWN_SOURCE) || !image(x) ||
 	    !(reduce ? means_images(l, n, x->shape) : image(n->outputs[0])) || !qdq_type_is_int8(x->type) ||
 	    !qdq_is_full(l, n->outputs[0])) /* it would be spread over a larger result */
 		return false;
@@ -338,7 +339,7 @@ bool qdq_lower_concat(lowering *l, qdq_node *n)
 	const qdq_value *outer = k != NULL && k->outer != NULL ? k->outer : v == NULL ? NULL : qdq_outer(l, v);
 	int64_t axis = qdq_attr_int(n, "axis", 1);
 
-	if (v == NULL || (l->parts != 0 && l->part >= l->parts) || y->shape == NULL ||
+	if (l->k.last_axis || v == NULL || (l->parts != 0 && l->part >= l->parts) || y->shape == NULL ||
 	    (axis < 0 ? axis + y->shape->rank : axis) != 1 || !qdq_shape_known(v->shape) ||
 	    v->shape->rank != y->shape->rank)
 		return false;

@@ -75,7 +75,8 @@ typedef struct origin {
 static bool find_store(const checking *c, const qdq_kernel *k, const qdq_value *v, uint64_t index, origin *out)
 {
 	const qdq_buffer *b = &c->p->buffers.items[c->p->buffer_of[v->id] - 1];
-	int64_t at = (int64_t)index, channel = at / k->spatial % b->dims[1], image = at / k->spatial / b->dims[1];
+	int64_t all = qdq_buffer_channels(b, k->last_axis), at = (int64_t)index;
+	int64_t channel = at / k->spatial % all, image = at / k->spatial / all;
 
 	for (uint32_t s = 0; s < k->n_steps; s++) {
 		const qdq_step *store = &k->steps[s];

@@ -50,7 +50,8 @@ static uint32_t longest_prefix(const qdq_plan *p, const qdq_kernel *k, uint32_t 
 /* Floats as ONNX has them, of the shape that the kernel computes. */
 static uint32_t new_buffer(qdq_plan *p, const qdq_kernel *k)
 {
-	qdq_buffer b = {.type = QDQ_TYPE_FLOAT, .rank = 3, .place = QDQ_PLACE_ARENA, .first = UINT32_MAX};
+	qdq_buffer b = {
+	    .type = QDQ_TYPE_FLOAT, .rank = k->spatial == 1 ? 2 : 3, .place = QDQ_PLACE_ARENA, .first = UINT32_MAX};
 
 	b.dims[0] = k->pixels / k->spatial;
 	b.dims[1] = k->channels;
@@ -84,6 +85,7 @@ static void cut(qdq_plan *p, size_t nth)
 			      .pixels = first.pixels,
 			      .channels = first.channels,
 			      .spatial = first.spatial,
+			      .last_axis = first.last_axis,
 			      .in = {{.buffer = buffer, .ratio = 1}},
 			      .steps = rest,
 			      .n_steps = first.n_steps - n,

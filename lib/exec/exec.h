@@ -28,6 +28,7 @@ typedef struct qdq_buffer {
 	int32_t rank;
 	int64_t dims[QDQ_EXEC_RANK];
 	bool rows;		 /* ROWS, else PLAIN */
+	bool last_axis;		 /* of ROWS: the last axis has the channels, not axis 1 */
 	int64_t pixels, spatial; /* of ROWS: all pixels, pixels of one image */
 	int64_t channels, pitch; /* of ROWS */
 	uint64_t size;		 /* bytes */
@@ -38,6 +39,12 @@ typedef struct qdq_buffer {
 } qdq_buffer;
 
 /* ---- kernels ---- */
+
+/* Channels of a plain buffer, as a kernel counts them. */
+static inline int64_t qdq_buffer_channels(const qdq_buffer *b, bool last_axis)
+{
+	return b->dims[last_axis ? b->rank - 1 : 1];
+}
 
 /* How a kernel sees 8-bit codes or floats of a buffer. */
 typedef struct qdq_operand {
@@ -107,6 +114,8 @@ typedef struct qdq_kernel {
 	qdq_anchor anchor;
 	qdq_node *node; /* where it comes from */
 	int64_t pixels, channels, spatial;
+	bool
+	    last_axis; /* channels are the last axis (products of more than two dimensions), not axis 1; spatial is 1 */
 	qdq_operand in[2];
 	float ratio;		    /* of MUL and MEAN */
 	const qdq_product *product; /* of NODE: a float contraction; NULL: lib/eval runs it */
@@ -139,7 +148,9 @@ qdq_plan *qdq_plan_make(qdq_arena *a, qdq_model *m, int64_t (*pitch)(int64_t cha
 uint32_t qdq_plan_buffer(qdq_plan *p, const qdq_value *v);
 void qdq_plan_grow(qdq_plan *p); /* after values were made */
 /* The same in ROWS: itself, or a copy that a kernel makes. */
-uint32_t qdq_plan_rows(qdq_plan *p, const qdq_value *v);
+uint32_t qdq_plan_rows(qdq_plan *p, const qdq_value *v, bool last_axis);
+/* Is its buffer in ROWS, with the channels in axis 1? */
+bool qdq_plan_in_rows(const qdq_value *v);
 
 /* lower.c: appends the kernels of n and returns true, or leaves the plan as it was and returns false. */
 bool qdq_lower(qdq_plan *p, qdq_node *n);

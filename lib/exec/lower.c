@@ -123,14 +123,18 @@ static bool same_image(const lowering *l, const qdq_shape *a, bool full)
 	return spatial == (full ? l->k.spatial : 1);
 }
 
+/* Where channels are the last axis, codes must not be in rows of axis 1. */
 bool qdq_is_full(const lowering *l, const qdq_value *v)
 {
+	if (l->k.last_axis)
+		return qdq_shape_known(v->shape) && qdq_shape_equal(v->shape, qdq_out(l->n, 0)->shape) &&
+		       !qdq_plan_in_rows(v);
 	return same_image(l, v->shape, true);
 }
 
 bool qdq_is_each_image(const lowering *l, const qdq_value *v)
 {
-	return v->shape->rank == qdq_out(l->n, 0)->shape->rank && same_image(l, v->shape, false);
+	return !l->k.last_axis && v->shape->rank == qdq_out(l->n, 0)->shape->rank && same_image(l, v->shape, false);
 }
 
 /* ---- steps ---- */
@@ -266,8 +270,9 @@ static bool lower_view(lowering *l, const qdq_node *n)
 	const qdq_shape *x = k == NULL || k->outer == NULL ? NULL : k->outer->shape, *y = n->outputs[0]->shape;
 	uint32_t reg;
 
-	if (k == NULL || k->kind != KNOWN_SOURCE || k->quant.scale != NULL || !qdq_type_is_int8(k->outer->type) ||
-	    !qdq_shape_known(x) || y->rank != 2 || x->rank < 2 || x->dim[0] != y->dim[0] || x->dim[1] != y->dim[1])
+	if (l->k.last_axis || k == NULL || k->kind != KNOWN_SOURCE || k->quant.scale != NULL ||
+	    !qdq_type_is_int8(k->outer->type) || !qdq_shape_known(x) || y->rank != 2 || x->rank < 2 ||
+	    x->dim[0] != y->dim[0] || x->dim[1] != y->dim[1])
 		return false;
 	for (int32_t i = 2; i < x->rank; i++)
 		if (x->dim[i] != 1)
@@ -380,29 +385,46 @@ static bool set_extent(lowering *l)
 	for (uint32_t i = 1; i < l->n->n_outputs; i++)
 		if (l->n->outputs[i] != NULL && !qdq_shape_equal(l->n->outputs[i]->shape, y->shape))
 			return false;
-	for (int32_t i = 2; i < y->shape->rank; i++)
+	for (int32_t i = 2; !l->k.last_axis && i < y->shape->rank; i++)
 		spatial *= y->shape->dim[i];
 	l->k.spatial = spatial;
-	l->k.channels = y->shape->dim[1];
-	l->k.pixels = y->shape->dim[0] * spatial;
+	l->k.channels = y->shape->dim[l->k.last_axis ? y->shape->rank - 1 : 1];
+	l->k.pixels = qdq_shape_count(y->shape, NULL) / l->k.channels;
 	return true;
 }
 
 /* A kernel of one input of a Concat knows the channels of that alone: other operands begin at their first channel. */
 static bool channels_fit(const lowering *l)
 {
-	for (size_t i = 0; l->parts != 0 && i < l->steps.count; i++)
-		if (l->steps.items[i].kind == QDQ_STEP_ADD || l->steps.items[i].kind == QDQ_STEP_AFFINE)
+	for (size_t i = 0; l->parts != 0 && i < l->steps.count; i++) {
+		int kind = l->steps.items[i].kind;
+
+		if (kind == QDQ_STEP_ADD || kind == QDQ_STEP_AFFINE || kind == QDQ_STEP_LEAKY || kind == QDQ_STEP_LOAD)
 			return false;
+	}
 	return true;
+}
+
+/* Outputs that are in rows of axis 1 already no kernel of the last axis writes. */
+static bool can_be_last(const lowering *l)
+{
+	const qdq_value *y = qdq_out(l->n, 0);
+
+	for (uint32_t i = 0; i < l->n->n_outputs; i++)
+		if (l->n->outputs[i] != NULL && qdq_shape_known(l->n->outputs[i]->shape) &&
+		    qdq_plan_in_rows(l->n->outputs[i]))
+			return false;
+	return y != NULL && qdq_shape_known(y->shape) && y->shape->rank >= 3;
 }
 
 static bool lower_once(lowering *l)
 {
+	if (l->k.last_axis && !can_be_last(l))
+		return false;
 	return set_extent(l) && lower_all(l) && l->anchored && channels_fit(l) && qdq_lower_finish(l);
 }
 
-bool qdq_lower(qdq_plan *p, qdq_node *n)
+static bool lower_along(qdq_plan *p, qdq_node *n, bool last)
 {
 	size_t kernels = p->kernels.count;
 	int64_t channel = 0;
@@ -414,6 +436,7 @@ bool qdq_lower(qdq_plan *p, qdq_node *n)
 
 		l.body = n->region != NULL ? n->region->body : NULL;
 		l.k.node = n;
+		l.k.last_axis = last;
 		good = lower_once(&l);
 		parts = l.parts > parts ? l.parts : parts;
 		channel += l.k.channels;
@@ -421,4 +444,10 @@ bool qdq_lower(qdq_plan *p, qdq_node *n)
 	if (!good)
 		p->kernels.count = kernels;
 	return good;
+}
+
+/* Channels are axis 1, as in images; else the last, as in what products of more than two dimensions give. */
+bool qdq_lower(qdq_plan *p, qdq_node *n)
+{
+	return lower_along(p, n, false) || lower_along(p, n, true);
 }

@@ -35,15 +35,20 @@ static void set_shape(qdq_plan *p, qdq_buffer *b, const qdq_value *v)
 			 "'%s' is too large", v->name);
 }
 
-static void set_rows(const qdq_plan *p, qdq_buffer *b)
+static void set_rows(const qdq_plan *p, qdq_buffer *b, bool last_axis)
 {
+	int64_t count = 1;
+
 	b->rows = true;
-	b->channels = b->dims[1];
+	b->last_axis = last_axis;
+	b->channels = qdq_buffer_channels(b, last_axis);
 	b->pitch = p->pitch(b->channels);
 	b->spatial = 1;
-	for (int32_t i = 2; i < b->rank; i++)
+	for (int32_t i = 0; i < b->rank; i++)
+		count *= b->dims[i];
+	for (int32_t i = 2; !last_axis && i < b->rank; i++)
 		b->spatial *= b->dims[i];
-	b->pixels = b->dims[0] * b->spatial;
+	b->pixels = count / b->channels;
 	b->size = (uint64_t)(b->pixels * b->pitch);
 }
 
@@ -87,6 +92,17 @@ void qdq_plan_grow(qdq_plan *p)
 	p->n_buffer_of = 2 * p->m->n_values;
 }
 
+/* What has three dimensions is a list of vectors, as products of transformers want it, unless an image operator made it. */
+bool qdq_plan_in_rows(const qdq_value *v)
+{
+	const qdq_node *anchor = v->def != NULL && v->def->region != NULL ? v->def->region->anchor : v->def;
+	bool image = anchor != NULL && (qdq_is(anchor, QDQ_OP_Conv) || qdq_is(anchor, QDQ_OP_ConvTranspose) ||
+					anchor->op->family == QDQ_FAMILY_POOL);
+
+	return qdq_type_is_int8(v->type) && v->shape->rank >= 2 && (v->shape->rank != 3 || image) &&
+	       qdq_value_constant(v) == NULL && !v->is_input && v->n_outputs == 0;
+}
+
 uint32_t qdq_plan_buffer(qdq_plan *p, const qdq_value *v)
 {
 	qdq_buffer b = {.value = v, .first = UINT32_MAX};
@@ -95,8 +111,8 @@ uint32_t qdq_plan_buffer(qdq_plan *p, const qdq_value *v)
 		return p->buffer_of[v->id] - 1;
 	set_shape(p, &b, v);
 	set_place(p, &b, v);
-	if (b.place == QDQ_PLACE_ARENA && qdq_type_is_int8(b.type) && b.rank >= 2)
-		set_rows(p, &b);
+	if (qdq_plan_in_rows(v))
+		set_rows(p, &b, false);
 	*qdq_push(p->scratch, &p->buffers) = b;
 	p->buffer_of[v->id] = (uint32_t)p->buffers.count;
 	return (uint32_t)p->buffers.count - 1;
@@ -114,25 +130,35 @@ static void add_copy(qdq_plan *p, uint32_t from, uint32_t to, qdq_node *node)
 							  .pixels = b->pixels,
 							  .channels = b->channels,
 							  .spatial = b->spatial,
+							  .last_axis = b->last_axis,
 							  .in = {{.buffer = from, .ratio = 1}},
 							  .steps = store,
 							  .n_steps = 1,
 							  .n_registers = 1};
 }
 
-uint32_t qdq_plan_rows(qdq_plan *p, const qdq_value *v)
+/* Is a plain buffer as good as ROWS of its last axis? */
+static bool is_as_rows(const qdq_plan *p, const qdq_buffer *b)
+{
+	int64_t channels = b->dims[b->rank - 1];
+
+	return b->place == QDQ_PLACE_ARENA && p->pitch(channels) == channels;
+}
+
+uint32_t qdq_plan_rows(qdq_plan *p, const qdq_value *v, bool last_axis)
 {
 	uint32_t plain = qdq_plan_buffer(p, v), made;
 	qdq_buffer b = p->buffers.items[plain];
 
-	if (b.rows)
+	if (last_axis ? !b.rows && is_as_rows(p, &b) : b.rows)
 		return plain;
 	for (made = 0; made < p->buffers.count; made++)
-		if (p->buffers.items[made].rows && p->buffers.items[made].value == v)
+		if (p->buffers.items[made].rows && p->buffers.items[made].value == v &&
+		    p->buffers.items[made].last_axis == last_axis)
 			return made;
 	b.place = QDQ_PLACE_ARENA;
 	b.first = UINT32_MAX;
-	set_rows(p, &b);
+	set_rows(p, &b, last_axis);
 	*qdq_push(p->scratch, &p->buffers) = b;
 	add_copy(p, plain, made, v->def);
 	return made;
@@ -271,9 +297,9 @@ static bool is_copy(const qdq_plan *p, const qdq_kernel *k)
 	store = &k->steps[0].other;
 	to = &p->buffers.items[store->buffer];
 	return from->rows && to->rows && from->place == QDQ_PLACE_ARENA && to->place == QDQ_PLACE_ARENA &&
-	       from->type == to->type && from->channels == to->channels && from->pixels == to->pixels &&
-	       to->channels == k->channels && k->in[0].ratio == 1 && k->in[0].divisor == 0 &&
-	       k->in[0].zero == store->zero && k->steps[0].before == 1;
+	       from->type == to->type && from->last_axis == to->last_axis && from->channels == to->channels &&
+	       from->pixels == to->pixels && to->channels == k->channels && k->in[0].ratio == 1 &&
+	       k->in[0].divisor == 0 && k->in[0].zero == store->zero && k->steps[0].before == 1;
 }
 
 /* Buffers that copies would fill are those that they would be filled from. */

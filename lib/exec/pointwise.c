@@ -40,11 +40,13 @@ static bool lower_clamp(lowering *l, const qdq_node *n)
 	return true;
 }
 
-/* Does a constant that is broadcast into y differ along axis 1 only? */
-static bool along_channels(const qdq_tensor *t, const qdq_value *y)
+/* Does a constant that is broadcast into y differ along the axis of the channels only? */
+static bool along_channels(const lowering *l, const qdq_tensor *t, const qdq_value *y)
 {
+	int32_t axis = l->k.last_axis ? y->shape->rank - 1 : 1;
+
 	for (int32_t i = 0; t->count != 1 && i < t->rank; i++)
-		if (t->dims[i] != 1 && y->shape->rank - t->rank + i != 1)
+		if (t->dims[i] != 1 && y->shape->rank - t->rank + i != axis)
 			return false;
 	return true;
 }
@@ -297,7 +299,7 @@ static bool lower_binary(lowering *l, const qdq_node *n)
 	if (n->n_inputs != 2 || qdq_in(n, 0) == NULL || qdq_in(n, 1) == NULL)
 		return false;
 	if (numbers != NULL)
-		return along_channels(qdq_constant(l, w), n->outputs[0]) && same_shape(v, n->outputs[0]) &&
+		return along_channels(l, qdq_constant(l, w), n->outputs[0]) && same_shape(v, n->outputs[0]) &&
 		       qdq_register_of(l, v, &from) && with_numbers(l, n, from, numbers, left);
 	if (a == NULL || b == NULL)
 		return false;
@@ -315,6 +317,8 @@ static bool lower_bn(lowering *l, const qdq_node *n)
 	float *part[5] = {NULL};
 	uint32_t from;
 
+	if (l->k.last_axis)
+		return false;
 	for (uint32_t i = 1; i < 5; i++) {
 		part[i] = per_channel(l, qdq_in(n, i));
 		if (part[i] == NULL || qdq_constant(l, qdq_in(n, i))->count != (uint64_t)l->k.channels)

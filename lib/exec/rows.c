@@ -33,9 +33,11 @@ ALWAYS place place_of(const qdq_row *row, const qdq_operand *o, int64_t pixel)
 	}
 	if (b->rows)
 		return (place){row->data[o->buffer] + pixel * b->pitch + channel, 1, b->type};
-	return (place){row->data[o->buffer] +
-			   ((pixel / spatial * b->dims[1] + channel) * spatial + pixel % spatial) * size,
-		       spatial, b->type};
+	return (place){
+	    row->data[o->buffer] +
+		((pixel / spatial * qdq_buffer_channels(b, row->k->last_axis) + channel) * spatial + pixel % spatial) *
+		    size,
+	    spatial, b->type};
 }
 
 ALWAYS float float_at(const place *p, int64_t i)
@@ -128,12 +130,39 @@ ALWAYS void write_pixel(const place *p, float zero, float before, int64_t count,
 		to[i * p->stride] = (uint8_t)(int32_t)(v[i] + zero);
 }
 
+/* Do several pixels of one image go to planes of floats? Then those of a channel, which are adjacent, go together. */
+ALWAYS bool is_block(const qdq_row *row, const qdq_operand *o)
+{
+	const qdq_buffer *b = &row->buffers[o->buffer];
+	int64_t spatial = row->k->spatial;
+
+	return b->type == QDQ_TYPE_FLOAT && row->pixels > 1 && spatial > 1 &&
+	       row->pixel / spatial == (row->pixel + row->pixels - 1) / spatial;
+}
+
+ALWAYS void write_block(const qdq_row *row, const qdq_step *s, int64_t i, const float *restrict v)
+{
+	place p = place_of(row, &s->other, row->pixel);
+	char *to = p.at + i * p.stride * 4;
+
+	for (int64_t r = 0; r < row->pixels; r++) {
+		float f = v[r * row->count + i] * s->before;
+
+		memcpy(to + r * 4, &f, sizeof f);
+	}
+}
+
 ALWAYS void write_row(const qdq_row *row, const qdq_step *s, const float *restrict v)
 {
 	if (row->plane) {
 		place p = plane_of(row, &s->other);
 
 		write_pixel(&p, s->other.zero, s->before, row->pixels, v);
+		return;
+	}
+	if (is_block(row, &s->other)) {
+		for (int64_t i = 0; i < row->count; i++)
+			write_block(row, s, i, v);
 		return;
 	}
 	for (int64_t r = 0; r < row->pixels; r++) {

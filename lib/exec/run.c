@@ -7,7 +7,7 @@
 #include "rows.h"
 #include "threads.h"
 
-enum { PIXELS_AT_LEAST = 32, PARTS_PER_THREAD = 4 };
+enum { PIXELS_AT_LEAST = 32, PARTS_PER_THREAD = 4, PLANES = 16 };
 
 /* Weights that are packed already: those of the same tensor and geometry are used again. */
 typedef struct packed {
@@ -47,9 +47,21 @@ typedef struct job {
 
 /* ---- kernels ---- */
 
+/* Channels at a time: fewer, and so more pixels, where planes of floats are written or read. */
+static int64_t channels_at_once(const qdq_row *row)
+{
+	const qdq_kernel *k = row->k;
+
+	for (uint32_t s = 0; k->spatial > 1 && s < k->n_steps; s++)
+		if (qdq_step_has_operand(&k->steps[s]) && row->buffers[k->steps[s].other.buffer].type == QDQ_TYPE_FLOAT)
+			return PLANES;
+	return QDQ_ROW;
+}
+
 static void use_tile(void *user, const qdq_tile *t)
 {
 	qdq_row *row = user;
+	int64_t most = channels_at_once(row);
 
 #if defined(__x86_64__) && defined(__GNUC__)
 	if (row->isa == QDQ_ISA_VNNI && qdq_row_tile_avx512(row, t))
@@ -57,7 +69,7 @@ static void use_tile(void *user, const qdq_tile *t)
 #endif
 	for (int64_t c = 0; c < t->channels; c += row->count) {
 		row->channel = t->channel + c;
-		row->count = t->channels - c < QDQ_ROW ? t->channels - c : QDQ_ROW;
+		row->count = t->channels - c < most ? t->channels - c : most;
 		for (int64_t i = 0; i < t->pixels; i += row->pixels) {
 			row->pixel = t->pixel + i;
 			row->pixels = QDQ_ROW / row->count < t->pixels - i ? QDQ_ROW / row->count : t->pixels - i;

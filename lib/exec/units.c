@@ -84,13 +84,15 @@ static void finish_anchor(lowering *l, double unit)
 			k->ratio = (float)(scale * qdq_quant_scale(&l->second.quant, 0) / unit);
 		}
 		if (k->anchor == QDQ_ANCHOR_MAX || k->anchor == QDQ_ANCHOR_MEAN)
-			k->in[0].buffer = qdq_plan_rows(l->p, l->main.outer);
+			k->in[0].buffer = qdq_plan_rows(l->p, l->main.outer, false);
 		if (k->anchor == QDQ_ANCHOR_MEAN)
 			k->ratio = (float)(scale / unit / (double)(k->window.kh * k->window.kw));
 		return;
 	}
-	k->in[0].buffer = qdq_plan_rows(l->p, l->main.outer);
+	k->in[0].buffer = qdq_plan_rows(l->p, l->main.outer, k->last_axis);
 	k->conv.pitch = l->p->buffers.items[k->in[0].buffer].pitch;
+	if (!l->p->buffers.items[k->in[0].buffer].rows)
+		k->conv.pitch = k->conv.c; /* plain, and as good as rows */
 	multiplier = qdq_array(l->p->arena, float, (uint64_t)k->channels);
 	addend = qdq_array(l->p->arena, float, (uint64_t)k->channels);
 	for (int64_t c = 0; c < k->channels; c++) {

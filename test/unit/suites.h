@@ -13,6 +13,7 @@ Suite *dims_suite(void);
 Suite *eval_suite(void);
 Suite *eval_hostile_suite(void);
 Suite *exec_suite(void);
+Suite *functions_suite(void);
 Suite *infer_suite(void);
 Suite *infer_rules_suite(void);
 Suite *npz_suite(void);

@@ -43,7 +43,7 @@ static void set_place(qdq_cuda_plan *c, qdq_cuda_place *to, const qdq_operand *o
 
 	to->type = b->type == QDQ_TYPE_FLOAT ? QDQ_CUDA_FLOAT : b->type == QDQ_TYPE_INT8 ? QDQ_CUDA_S8 : QDQ_CUDA_U8;
 	to->pitch = b->rows ? (int32_t)b->pitch : 0;
-	to->total = (int32_t)b->dims[1];
+	to->total = (int32_t)qdq_buffer_channels(b, k->last_axis);
 	to->channel = (int32_t)o->channel;
 	to->limit = (int32_t)(b->rows && b->channels == k->channels ? b->pitch : k->channels);
 	to->zero = o->zero;
@@ -608,21 +608,23 @@ void qdq_cuda_fill_slots(qdq_cuda_device *d, qdq_cuda_plan *c)
 	}
 }
 
-/* Kernels count images times channels of a plain buffer in 32 bits. */
-static bool counts(const qdq_cuda_plan *c, uint32_t buffer)
+/* Kernels count images (where channels are the last axis: pixels) times channels of a plain buffer in 32 bits. */
+static bool counts(const qdq_cuda_plan *c, const qdq_kernel *k, uint32_t buffer)
 {
 	const qdq_buffer *b = &c->p->buffers.items[buffer];
 
+	if (k->last_axis)
+		return b->rows || (double)b->size < 2147483647.0;
 	return b->rows || b->rank < 2 || (double)b->dims[0] * (double)b->dims[1] < 2147483647.0;
 }
 
 static bool all_count(const qdq_cuda_plan *c, const qdq_kernel *k)
 {
-	bool good = counts(c, k->in[0].buffer) && (k->anchor != QDQ_ANCHOR_MUL || counts(c, k->in[1].buffer));
+	bool good = counts(c, k, k->in[0].buffer) && (k->anchor != QDQ_ANCHOR_MUL || counts(c, k, k->in[1].buffer));
 
 	for (uint32_t s = 0; s < k->n_steps; s++)
 		if (qdq_step_has_operand(&k->steps[s]))
-			good = good && counts(c, k->steps[s].other.buffer);
+			good = good && counts(c, k, k->steps[s].other.buffer);
 	return good;
 }
 
