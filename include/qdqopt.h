@@ -226,6 +226,8 @@ typedef struct qdq_optimize_options {
 	/* since version 2 */
 	const qdq_precision *precisions; /* borrowed for the call; of several that match a node the last counts */
 	size_t n_precisions;
+	int io_int8; /* not 0: inputs that are quantized at once and outputs that are dequantized last become codes; the report
+		      * has their scales and zero points */
 } qdq_optimize_options;
 
 /* Moves, cancels and fuses quantization. QDQ_EUSAGE (an unknown pass), QDQ_EMODEL, QDQ_ENOMEM. */
@@ -272,6 +274,10 @@ typedef struct qdq_op_report {
 	/* why it is not INT8 on both sides; code NULL: nothing to say */
 	const char *code, *operand, *node, *message, *fix;
 } qdq_op_report;
+
+/* Tells m's reports how far an output is from that of the network as it was, on some inputs: its signal-to-noise ratio in
+ * decibels, INFINITY where not one bit differs. Said again of the same output, it replaces what was said. */
+QDQ_API qdq_status qdq_report_measured(qdq_model *m, const char *output, double snr);
 
 /* What became of every compute operator of the file as it was loaded (nodes that an edit added since are not in it), as
  * it is at this moment. What the fixes of its heaviest reasons would bring is tried, on copies of the model, which takes

@@ -244,6 +244,15 @@ results() { # what goes well
 	head -n 2 "$work/out" | grep -q '^INT8: 4 of 4 weighted operators, 100 %'
 	verdict $? "the report does not begin with the coverage"
 	same "the same twice" "$work/a.onnx" "$work/b.onnx"
+	exits 2 "--io of another type" "$qdqopt" inspect "$cnn" --io float
+	exits 2 "--io and inputs" "$qdqopt" inspect "$cnn" --io int8 --random 1
+	exits 0 "--io" "$qdqopt" "$residual" "$work/io.onnx" --io int8 --report
+	says '^Input input is int8: scale [0-9.e-]+, zero point -?[0-9]+$'
+	exits 0 "outputs before and after" "$qdqopt" inspect "$residual" --allow=bounded --random 1
+	says '^Outputs beside those of the network as it was: output SNR [0-9.]* dB$'
+	exits 0 "outputs that stay" "$qdqopt" inspect "$cnn" --passes none --random 1
+	says '^Outputs beside those of the network as it was: output identical$'
+	exits 3 "inputs that are missing" "$qdqopt" inspect "$cnn" --input "$work/missing.npz"
 	echo '{"*": "int8", "/f/*": "fp32"}' >"$work/precisions.json"
 	exits 0 "--precision-file" "$qdqopt" inspect "$cnn" --precision-file "$work/precisions.json"
 	says '^INT8: 3 of 4 weighted'

@@ -31,7 +31,7 @@ typedef struct golden {
 	const char *path;
 	text file;
 	char passes[512], target[16], keep[64], precision[64];
-	bool exact, bounded, random;
+	bool exact, bounded, io, random;
 	const char *input, *tail; /* NULL: no mark */
 	size_t input_size;
 	qdq_ctx *ctx;
@@ -84,6 +84,7 @@ static void split(golden *c)
 	option_value(run, end, "--precision=", c->precision, sizeof c->precision);
 	c->exact = option_given(run, end, "--exact");
 	c->bounded = option_given(run, end, "--allow=bounded");
+	c->io = option_given(run, end, "--io=int8");
 	c->random = option_given(run, end, "--random");
 }
 
@@ -221,6 +222,7 @@ static bool optimize(golden *c)
 					      .precisions = precisions,
 					      .n_precisions = take_precisions(c, precisions),
 					      .exact = c->exact,
+					      .io_int8 = c->io,
 					      .allow_bounded = c->bounded,
 					      .target = c->target[0] != '\0' ? c->target : NULL,
 					      .passes = c->passes[0] != '\0' ? c->passes : NULL};

@@ -62,7 +62,8 @@ static void optimize(void *arg)
 				    .allow_bounded = given->allow_bounded != 0,
 				    .target = target,
 				    .overrides = o->overrides,
-				    .n_overrides = given->n_precisions};
+				    .n_overrides = given->n_precisions,
+				    .io_int8 = given->io_int8 != 0};
 	qdq_run_passes(
 	    o->m, &(qdq_driver_options){
 		      .pass = *asked, .passes = given->passes, .after_pass = given->after_pass, .user = given->user});

@@ -2,6 +2,8 @@
  *
  * report.c -- the report as the public interface shows it
  */
+#include <math.h>
+
 #include "../onnx/onnx.h"
 #include "api.h"
 
@@ -32,6 +34,34 @@ qdq_status qdq_report_new(const qdq_report **out, qdq_model *m, const char *outp
 	if (status == QDQ_OK)
 		*out = k.report;
 	return status;
+}
+
+struct measured {
+	qdq_model *m;
+	const char *output;
+	double snr;
+};
+
+static void note_measured(void *arg)
+{
+	const struct measured *given = arg;
+	qdq_model *m = given->m;
+	size_t i = 0;
+
+	if (given->output == NULL || isnan(given->snr))
+		qdq_misuse(m, "the output is NULL, or its ratio is no number");
+	while (i < m->measured.count && strcmp(m->measured.items[i].output, given->output) != 0)
+		i++;
+	if (i == m->measured.count)
+		qdq_push(&m->arena, &m->measured)->output = qdq_copy(&m->arena, given->output, strlen(given->output));
+	m->measured.items[i].snr = given->snr;
+}
+
+qdq_status qdq_report_measured(qdq_model *m, const char *output, double snr)
+{
+	struct measured given = {m, output, snr};
+
+	return qdq_change(m, note_measured, &given);
 }
 
 void qdq_report_get_counts(qdq_counts *out, const qdq_report *r)

@@ -306,6 +306,7 @@ void qdq_what_if(qdq_model *m, qdq_report *r)
 		return;
 	base.options = (qdq_driver_options){.pass = *(const qdq_pass_options *)m->asked};
 	base.options.pass.n_overrides = 0; /* the marks are there */
+	base.options.pass.io_int8 = false;
 	qsort(all, count, sizeof *all, heaviest_first);
 	if (m->graph->n_nodes > MOST_NODES || !run_trial(&base))
 		return;

@@ -88,6 +88,12 @@ static bool set_target(arguments *a, const char *value)
 	       wrong("--target", value, "cuda, tensorrt or ort-cpu");
 }
 
+static bool set_io(arguments *a, const char *value)
+{
+	a->io_int8 = true;
+	return strcmp(value, "int8") == 0 || wrong("--io", value, "int8");
+}
+
 static bool set_passes(arguments *a, const char *value)
 {
 	a->passes = value;
@@ -246,14 +252,15 @@ static const option options[] = {
     {"--allow", TAKES_VALUE, REWRITING, set_allow},
     {"--require-int8", TAKES_VALUE, OPTIMIZE | INSPECT, set_require},
     {"--target", TAKES_VALUE, REWRITING, set_target},
+    {"--io", TAKES_VALUE, OPTIMIZE | INSPECT, set_io},
     {"--keep-float", TAKES_VALUE, REWRITING, set_keep_float},
     {"--precision", TAKES_VALUE, REWRITING, set_precision},
     {"--precision-file", TAKES_VALUE, REWRITING, set_precision_file},
     {"--passes", TAKES_VALUE, REWRITING, set_passes},
     {"--print-after", TAKES_VALUE, OPTIMIZE | INSPECT, set_print_after},
     {"--quiet", TAKES_NOTHING, ALL, set_quiet},
-    {"--input", TAKES_VALUE, RUN | COMPARE | BENCH, set_input},
-    {"--random", TAKES_VALUE, RUN | COMPARE | BENCH, set_random},
+    {"--input", TAKES_VALUE, OPTIMIZE | INSPECT | RUN | COMPARE | BENCH, set_input},
+    {"--random", TAKES_VALUE, OPTIMIZE | INSPECT | RUN | COMPARE | BENCH, set_random},
     {"--output", TAKES_VALUE, RUN, set_output},
     {"--check", TAKES_NOTHING, RUN, set_check},
     {"--layers", TAKES_NOTHING, COMPARE, set_layers},
@@ -330,6 +337,10 @@ static bool check_words(arguments *a)
 	}
 	if (a->exact && a->bounded) {
 		fprintf(stderr, "qdqopt: --exact and --allow=bounded exclude each other\n");
+		return false;
+	}
+	if (a->io_int8 && (a->n_inputs != 0 || a->random)) {
+		fprintf(stderr, "qdqopt: --io int8 changes the inputs that --input and --random are for\n");
 		return false;
 	}
 	if (a->emit == QDQ_EMIT_QOPERATOR && a->target == NULL)

@@ -34,7 +34,7 @@ typedef struct arguments {
 	bool report;		 /* --report was given */
 	const char *report_file; /* NULL: to the terminal */
 	qdq_emit emit;
-	bool exact, bounded, quiet;
+	bool exact, bounded, io_int8, quiet;
 	const char *passes, *target, *print_after;
 	qdq_precision *precisions;
 	size_t n_precisions;
@@ -145,6 +145,23 @@ qdq_status print_profile(profile *p, const qdq_session_facts *f);
 void free_profile(profile *p);
 int compare_times(const void *a, const void *b); /* for qsort of doubles */
 double median_time(const double *sorted, size_t count);
+
+/* compare.c: in decibels; false where the two are no numbers of one type and shape. */
+bool signal_to_noise(double *out, const qdq_binding *changed, const qdq_binding *original);
+
+/* judge.c: a network before and after it is optimized, on the inputs that are given */
+typedef struct judge {
+	const arguments *arguments;
+	given_inputs given;
+	qdq_binding *inputs, *before, *after;
+	size_t n_inputs, n_outputs;
+	qdq_session *sessions[2];
+} judge;
+/* Runs m as it was loaded. */
+qdq_status judge_before(judge *j, const arguments *a, qdq_model *m);
+/* Runs it as it is now, and tells its reports how far the outputs are apart. */
+qdq_status judge_after(judge *j, qdq_model *m);
+void free_judge(judge *j);
 
 /* optimize.c, explain.c: exit status */
 int run_optimize(const arguments *a); /* also inspect */

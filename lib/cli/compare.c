@@ -190,6 +190,26 @@ static distance measure(const array *a, const array *b)
 	return d;
 }
 
+static array as_array(const qdq_binding *b)
+{
+	array t = {
+	    .name = (char *)(uintptr_t)b->name, .type = b->type, .rank = b->rank, .size = b->size, .data = b->data};
+
+	for (int d = 0; d < b->rank && d < ARRAY_RANK; d++)
+		t.dims[d] = b->dims[d];
+	return t;
+}
+
+bool signal_to_noise(double *out, const qdq_binding *changed, const qdq_binding *original)
+{
+	array a = as_array(changed), b = as_array(original);
+
+	if (!same_shape(&a, &b) || a.type != b.type || !is_number(a.type))
+		return false;
+	*out = measure(&a, &b).snr;
+	return true;
+}
+
 static uint64_t top(const array *t, uint64_t from, uint64_t count)
 {
 	uint64_t best = 0;
@@ -362,13 +382,7 @@ static qdq_status keep_outputs(side *s, const qdq_binding *outputs, size_t count
 
 		if (o->type == QDQ_TYPE_NONE)
 			continue; /* it stands in the list twice */
-		*t = (array){.name = (char *)(uintptr_t)o->name,
-			     .type = o->type,
-			     .rank = o->rank,
-			     .size = o->size,
-			     .data = o->data};
-		for (int d = 0; d < o->rank; d++)
-			t->dims[d] = o->dims[d];
+		*t = as_array(o);
 		s->count++;
 	}
 	qsort(s->tensors, s->count, sizeof *s->tensors, by_name);

@@ -14,6 +14,7 @@ typedef struct job {
 	qdq_model *model;
 	const qdq_report *report;
 	void *held; /* what was read from stdin */
+	judge judge;
 } job;
 
 static qdq_status after_pass(void *user, const char *pass, uint64_t changes)
@@ -35,7 +36,11 @@ static qdq_status optimize(job *j)
 
 	o.after_pass = a->print_after != NULL ? after_pass : NULL;
 	o.user = j;
-	return status != QDQ_OK ? status : qdq_optimize(j->model, &o);
+	if (status == QDQ_OK)
+		status = judge_before(&j->judge, a, j->model);
+	if (status == QDQ_OK)
+		status = qdq_optimize(j->model, &o);
+	return status == QDQ_OK ? judge_after(&j->judge, j->model) : status;
 }
 
 static qdq_status write_model(job *j)
@@ -109,6 +114,7 @@ int run_optimize(const arguments *a)
 				qdq_report_coverage(j.report), a->require);
 		result = EXIT_COVERAGE;
 	}
+	free_judge(&j.judge);
 	qdq_ctx_free(j.ctx);
 	free(j.held);
 	return result;

@@ -152,5 +152,6 @@ qdq_optimize_options optimize_options(const arguments *a)
 	    .target = a->target,
 	    .precisions = a->precisions,
 	    .n_precisions = a->n_precisions,
+	    .io_int8 = a->io_int8,
 	};
 }

@@ -342,6 +342,21 @@ typedef struct qdq_event {
 	const char *message;
 } qdq_event;
 
+/* An input or output of the network that is codes now, and what they mean. */
+typedef struct qdq_io_codes {
+	qdq_name name;
+	bool output;
+	qdq_type type;
+	double scale;
+	int64_t zero;
+} qdq_io_codes;
+
+/* How far an output is from that of the network as it was, on inputs of the caller's. */
+typedef struct qdq_measured {
+	const char *output;
+	double snr; /* decibels; infinite: not one bit differs */
+} qdq_measured;
+
 struct qdq_model {
 	qdq_ctx *ctx;
 	qdq_model *next; /* in ctx->models */
@@ -364,6 +379,8 @@ struct qdq_model {
 	bool present[QDQ_OP_COUNT];	     /* operators that there have been: a pass can tell that it has no work */
 	QDQ_VEC(const qdq_origin *) origins; /* every node of the user's file, by index */
 	QDQ_VEC(qdq_event) events;
+	QDQ_VEC(qdq_measured) measured;
+	QDQ_VEC(qdq_io_codes) io;
 	const qdq_about *about;	       /* NULL: nothing */
 	struct qdq_baseline *baseline; /* lib/report's: the counts of the user's file */
 	bool has_external;

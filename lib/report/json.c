@@ -4,6 +4,7 @@
  *
  * Written piece by piece; nothing is built up in memory. What is not UTF-8 becomes U+FFFD.
  */
+#include <math.h>
 #include <stdio.h>
 
 #include "internal.h"
@@ -253,6 +254,46 @@ static void put_declined(json *j, const qdq_report *r)
 	close(j, "]");
 }
 
+static void put_io(json *j, const qdq_model *m)
+{
+	open(j, "io", "[");
+	for (size_t i = 0; i < m->io.count; i++) {
+		const qdq_io_codes *io = &m->io.items[i];
+
+		open_row(j);
+		string(j, "name", io->name);
+		string(j, "direction", io->output ? "output" : "input");
+		string(j, "type", qdq_type_get(io->type)->name);
+		begin_item(j, "scale");
+		qdq_put_short(&j->w, io->scale, 9);
+		begin_item(j, "zero_point");
+		qdq_putf(&j->w, "%lld", (long long)io->zero);
+		close(j, "}");
+	}
+	close(j, "]");
+}
+
+/* Infinite ratios are no JSON: null, and `identical` tells which. */
+static void put_measured(json *j, const qdq_model *m)
+{
+	open(j, "outputs", "[");
+	for (size_t i = 0; i < m->measured.count; i++) {
+		double snr = m->measured.items[i].snr;
+
+		open_row(j);
+		string(j, "name", m->measured.items[i].output);
+		begin_item(j, "snr");
+		if (isinf(snr))
+			qdq_put(&j->w, "null");
+		else
+			qdq_put_real(&j->w, snr, 3);
+		begin_item(j, "identical");
+		qdq_put(&j->w, isinf(snr) && snr > 0 ? "true" : "false");
+		close(j, "}");
+	}
+	close(j, "]");
+}
+
 /* Of this model: a context may have others, of other files. */
 static void put_diagnostics(json *j, const qdq_model *m)
 {
@@ -300,6 +341,8 @@ qdq_status qdq_report_json(const qdq_report *r, qdq_write_fn *write, void *user)
 	put_regions(&j, r);
 	put_rewrites(&j, r);
 	put_declined(&j, r);
+	put_io(&j, r->m);
+	put_measured(&j, r->m);
 	put_diagnostics(&j, r->m);
 	qdq_put(&j.w, "}\n");
 	return qdq_writer_end(&j.w);

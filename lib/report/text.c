@@ -2,6 +2,7 @@
  *
  * text.c -- the report for people: one screen, the coverage first, then what is in the way, worst first
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -263,6 +264,36 @@ static void put_blockers(qdq_writer *w, const qdq_report *r, bool colour)
 
 /* ---- rewrites ---- */
 
+static void put_io(qdq_writer *w, const qdq_model *m)
+{
+	for (size_t i = 0; i < m->io.count; i++) {
+		const qdq_io_codes *io = &m->io.items[i];
+
+		qdq_putf(w, "%s ", io->output ? "Output" : "Input");
+		qdq_put(w, io->name);
+		qdq_putf(w, " is %s: scale ", qdq_type_get(io->type)->name);
+		qdq_put_short(w, io->scale, 9);
+		qdq_putf(w, ", zero point %lld\n", (long long)io->zero);
+	}
+}
+
+static void put_measured(qdq_writer *w, const qdq_model *m)
+{
+	for (size_t i = 0; i < m->measured.count; i++) {
+		qdq_put(w, i == 0 ? "Outputs beside those of the network as it was: " : ", ");
+		qdq_put(w, m->measured.items[i].output);
+		if (isinf(m->measured.items[i].snr)) {
+			qdq_put(w, m->measured.items[i].snr > 0 ? " identical" : " infinitely far");
+			continue;
+		}
+		qdq_put(w, " SNR ");
+		qdq_put_real(w, m->measured.items[i].snr, 2);
+		qdq_put(w, " dB");
+	}
+	if (m->measured.count != 0)
+		qdq_put(w, "\n");
+}
+
 static void put_rewrites(qdq_writer *w, const qdq_report *r)
 {
 	static const struct {
@@ -280,6 +311,7 @@ static void put_rewrites(qdq_writer *w, const qdq_report *r)
 	    {"repair_pairs.", "pair taken away", "pairs taken away"},
 	    {"repair_concat.", "tensor rescaled for a Concat", "tensors rescaled for a Concat"},
 	    {"repair_inputs.", "input quantized", "inputs quantized"},
+	    {"io_codes.", "input or output as codes", "inputs and outputs as codes"},
 	    {"repair_weights.", "weight quantized", "weights quantized"},
 	    {"absorb_cast.", "Cast absorbed", "Casts absorbed"},
 	    {"sink_dq.", "DQ sunk", "DQ sunk"},
@@ -318,6 +350,8 @@ static void put_rewrites(qdq_writer *w, const qdq_report *r)
 		qdq_putf(w, " (%llu within one step, %llu bounded)", (unsigned long long)by_exactness[QDQ_STEP1],
 			 (unsigned long long)by_exactness[QDQ_BOUNDED]);
 	qdq_put(w, "\n");
+	put_io(w, r->m);
+	put_measured(w, r->m);
 	if (r->symbolic)
 		qdq_put(w, "Dimensions that are not known (such as the batch) count as 1.\n");
 	if (r->m->path == NULL)

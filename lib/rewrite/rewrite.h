@@ -63,6 +63,7 @@ typedef struct qdq_pass_options {
 	qdq_target target;
 	const qdq_override *overrides; /* of several that match, the last counts */
 	size_t n_overrides;
+	bool io_int8; /* inputs and outputs as codes */
 } qdq_pass_options;
 
 /* What a running pass has at hand. */

@@ -4,6 +4,7 @@
  */
 #include <cjson/cJSON.h>
 #include <check.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -411,6 +412,23 @@ START_TEST(test_explain_memory)
 }
 END_TEST
 
+START_TEST(test_measured)
+{
+	load(network, NULL);
+	ck_assert_int_eq(qdq_report_measured(t.m, "y", 12.345), QDQ_OK);
+	ck_assert_int_eq(qdq_report_measured(t.m, "z", 1), QDQ_OK);
+	ck_assert_int_eq(qdq_report_measured(t.m, "z", (double)INFINITY), QDQ_OK);
+	ck_assert_int_eq(qdq_report_measured(t.m, NULL, 1), QDQ_EUSAGE);
+	ck_assert_int_eq(qdq_report_measured(t.m, "y", (double)NAN), QDQ_EUSAGE);
+	ck_assert_int_eq(qdq_report_measured(NULL, "y", 1), QDQ_EUSAGE);
+	ck_assert_int_eq(qdq_report_print(t.r, QDQ_REPORT_TEXT, collect, NULL), QDQ_OK);
+	ck_assert_ptr_nonnull(strstr(t.text, "as it was: y SNR 12.35 dB, z identical\n"));
+	ck_assert_int_eq(qdq_report_print(t.r, QDQ_REPORT_JSON, collect, NULL), QDQ_OK);
+	ck_assert_ptr_nonnull(strstr(t.text, "{\"name\": \"y\", \"snr\": 12.345, \"identical\": false}"));
+	ck_assert_ptr_nonnull(strstr(t.text, "{\"name\": \"z\", \"snr\": null, \"identical\": true}"));
+}
+END_TEST
+
 /* ---- what if ---- */
 
 /* Each convolution has 16 multiply-accumulates. Two read the float tensor a; one stands behind an operator that is not
@@ -501,6 +519,7 @@ Suite *report_suite(void)
 	tcase_add_test(c, test_text);
 	tcase_add_test(c, test_explain);
 	tcase_add_test(c, test_what_if);
+	tcase_add_test(c, test_measured);
 	tcase_add_test(c, test_explain_memory);
 	suite_add_tcase(s, c);
 	return s;

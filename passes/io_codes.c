@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * io_codes -- the network's inputs and outputs as codes, where they are quantized at once
+ *
+ *   x (float) -- Q -- Conv           =>   x (int8) -- Conv
+ *   Conv -- Q -- DQ -- y (float)     =>   Conv -- Q -- y (int8)
+ *
+ *   When    the user asks for it (--io int8). Nothing but equal Qs reads an input; a DQ of one scale makes an output. What
+ *           the codes mean is in the report
+ *   Keeps   names and shapes of inputs and outputs; those that are also read or written as floats, with a reason
+ *   Exact   EXACT: whoever gives Q(x) for x gets the codes that are dequantized to y
+ *   Needs   types                           Breaks  nothing
+ *   After   hoist_q, cancel                 Before  fuse, to_u8
+ *   Tests   test/golden/io_codes/           Ref     ModelOpt direct_io_types, TensorRT strongly typed networks
+ */
+#include "moves.h"
+
+static bool plain(const qdq_node *n, qdq_params *p)
+{
+	qdq_reason why;
+
+	return qdq_params_of(n, p) && qdq_params_movable(p, &why) && p->per_tensor && p->positive;
+}
+
+static void record(qdq_run *r, const qdq_value *v, const qdq_params *p, bool output)
+{
+	*qdq_push(&r->model->arena, &r->model->io) = (qdq_io_codes){.name = v->name,
+								    .output = output,
+								    .type = p->codes,
+								    .scale = qdq_params_scale(p, 0),
+								    .zero = qdq_params_zero(p, 0)};
+}
+
+static void decline(qdq_run *r, const char *rule, const qdq_value *v, const qdq_node *n, const char *which)
+{
+	qdq_reason why = {.code = QDQ_REASON_IO_FLOAT, .operand = v->name, .detail = which};
+
+	if (n != NULL)
+		why.cause = qdq_node_label(n);
+	qdq_declined(r, rule, n != NULL ? n->origin : NULL, &why);
+}
+
+/* The Q that alone reads v; NULL: something else does. */
+static qdq_node *only_quantizer(const qdq_value *v, qdq_params *p)
+{
+	const qdq_use *u = qdq_only_use(v);
+
+	return u != NULL && qdq_is(u->node, QDQ_OP_QuantizeLinear) && u->node->graph == v->graph &&
+		       qdq_use_index(u) == 0 && u->node->outputs[0]->n_outputs == 0 && plain(u->node, p)
+		   ? u->node
+		   : NULL;
+}
+
+static bool is_real(const qdq_value *v)
+{
+	return v->type == QDQ_TYPE_FLOAT || v->type == QDQ_TYPE_FLOAT16 || v->type == QDQ_TYPE_BFLOAT16;
+}
+
+static void input_as_codes(qdq_run *r, qdq_value *v)
+{
+	qdq_params p;
+	qdq_node *q = only_quantizer(v, &p);
+	const qdq_origin *origin;
+
+	if (!is_real(v) || v->n_uses == 0 || v->tensor != NULL)
+		return; /* not read, or with a default, which is float */
+	if (q == NULL) {
+		decline(r, "io_codes.input", v, v->uses->node, "input");
+		return;
+	}
+	record(r, v, &p, false);
+	origin = q->origin;
+	qdq_use_set(&q->inputs[0], NULL);
+	qdq_value_set_type(v, p.codes, v->shape);
+	qdq_value_replace_uses(q->outputs[0], v);
+	qdq_node_remove(q);
+	qdq_applied(r, "io_codes.input", QDQ_EXACT, 0, origin);
+}
+
+/* Which output of its definer v is. */
+static uint32_t output_index(const qdq_value *v)
+{
+	uint32_t i = 0;
+
+	while (v->def->outputs[i] != v)
+		i++;
+	return i;
+}
+
+static void output_as_codes(qdq_run *r, qdq_value *y)
+{
+	qdq_node *dq = qdq_def(y, QDQ_OP_DequantizeLinear);
+	qdq_value *codes = dq != NULL ? qdq_in(dq, 0) : NULL;
+	const qdq_shape *shape = y->shape;
+	const qdq_origin *origin;
+	qdq_params p;
+
+	if (!is_real(y))
+		return;
+	if (dq == NULL || !plain(dq, &p) || y->n_uses != 0 || y->n_outputs != 1 || codes->def == NULL ||
+	    codes->def->graph != y->graph || codes->n_outputs != 0) {
+		decline(r, "io_codes.output", y, y->def, "output");
+		return;
+	}
+	record(r, y, &p, true);
+	origin = dq->origin;
+	qdq_use_set(&dq->inputs[0], NULL);
+	qdq_value_redefine(y, codes->def, output_index(codes));
+	qdq_value_set_type(y, p.codes, shape);
+	qdq_node_remove(dq);
+	qdq_applied(r, "io_codes.output", QDQ_EXACT, 0, origin);
+}
+
+static void run(qdq_run *r)
+{
+	if (!r->options->io_int8 || r->graph->parent != NULL || r->graph != r->model->graph)
+		return;
+	for (size_t i = 0; i < r->graph->inputs.count; i++)
+		input_as_codes(r, r->graph->inputs.items[i]);
+	for (size_t i = 0; i < r->graph->outputs.count; i++)
+		output_as_codes(r, r->graph->outputs.items[i]);
+}
+
+static const qdq_rule rules[] = {
+    {.name = "io_codes.input", .exactness = QDQ_EXACT, .text = "an input that only a Q reads is given as codes"},
+    {.name = "io_codes.output", .exactness = QDQ_EXACT, .text = "an output that a DQ makes is given as codes"},
+};
+
+const qdq_pass qdq_pass_io_codes = {
+    "io_codes", "inputs and outputs as codes, where the user asks for it", rules, QDQ_COUNTOF(rules), run, false};
