@@ -361,9 +361,17 @@ ALWAYS void run_step(const qdq_row *row, const qdq_step *s)
 	}
 }
 
+ALWAYS void run_steps(const qdq_row *row)
+{
+	for (uint32_t s = 0; s < row->k->n_steps; s++)
+		run_step(row, &row->k->steps[s]);
+}
+
 /* ---- anchors ---- */
 
-ALWAYS void contract_row(qdq_row *row, const int32_t *acc, int64_t pitch)
+typedef void steps_function(const qdq_row *row); /* run_steps, which is not copied into each anchor: it is long */
+
+ALWAYS void contract_row(qdq_row *row, const int32_t *acc, int64_t pitch, steps_function *steps)
 {
 	const qdq_kernel *k = row->k;
 	const float *multiplier = k->multiplier + row->channel, *addend = k->addend + row->channel;
@@ -378,8 +386,7 @@ ALWAYS void contract_row(qdq_row *row, const int32_t *acc, int64_t pitch)
 			for (int64_t i = 0; i < row->count; i++)
 				to[i] = qdq_scale_accumulator(acc[i], multiplier[i], addend[i]);
 	}
-	for (uint32_t s = 0; s < k->n_steps; s++)
-		run_step(row, &k->steps[s]);
+	steps(row);
 }
 
 ALWAYS void load_row(qdq_row *row)
@@ -455,7 +462,7 @@ ALWAYS void pool_pixel(const qdq_row *row, int64_t pixel, float *to)
 	}
 }
 
-ALWAYS void any_row(qdq_row *row)
+ALWAYS void any_row(qdq_row *row, steps_function *steps)
 {
 	const qdq_kernel *k = row->k;
 
@@ -466,8 +473,7 @@ ALWAYS void any_row(qdq_row *row)
 	else
 		for (int64_t r = 0; r < row->pixels; r++)
 			pool_pixel(row, row->pixel + r, row->registers + r * row->count);
-	for (uint32_t s = 0; s < k->n_steps; s++)
-		run_step(row, &k->steps[s]);
+	steps(row);
 }
 
 /* Is some operand plain, so that pixels of a channel are adjacent there and channels of a pixel far apart? */
@@ -485,7 +491,7 @@ ALWAYS bool has_planes(const qdq_row *row)
 }
 
 /* Some pixels of an image at a time, so that what lies in rows stays in the first cache for all channels. */
-ALWAYS void planes(qdq_row *row, int64_t pixel, int64_t pixels)
+ALWAYS void planes(qdq_row *row, int64_t pixel, int64_t pixels, steps_function *steps)
 {
 	int64_t spatial = row->k->spatial;
 
@@ -498,14 +504,14 @@ ALWAYS void planes(qdq_row *row, int64_t pixel, int64_t pixels)
 		row->pixels = pixel + pixels - p < left ? pixel + pixels - p : left;
 		row->pixels = row->pixels < QDQ_ROW ? row->pixels : QDQ_ROW;
 		for (row->channel = 0; row->channel < row->k->channels; row->channel++)
-			any_row(row);
+			any_row(row, steps);
 	}
 }
 
-ALWAYS void any_rows(qdq_row *row, int64_t pixel, int64_t pixels)
+ALWAYS void any_rows(qdq_row *row, int64_t pixel, int64_t pixels, steps_function *steps)
 {
 	if (has_planes(row)) {
-		planes(row, pixel, pixels);
+		planes(row, pixel, pixels, steps);
 		return;
 	}
 	for (int64_t c = 0; c < row->k->channels; c += row->count) {
@@ -514,7 +520,7 @@ ALWAYS void any_rows(qdq_row *row, int64_t pixel, int64_t pixels)
 		for (int64_t p = 0; p < pixels; p += row->pixels) {
 			row->pixel = pixel + p;
 			row->pixels = QDQ_ROW / row->count < pixels - p ? QDQ_ROW / row->count : pixels - p;
-			any_row(row);
+			any_row(row, steps);
 		}
 	}
 }
@@ -522,13 +528,17 @@ ALWAYS void any_rows(qdq_row *row, int64_t pixel, int64_t pixels)
 /* ---- one copy for each kind of machine ---- */
 
 #define COPY(name, attributes)                                                                  \
+	attributes __attribute__((noinline)) static void steps_##name(const qdq_row *row)       \
+	{                                                                                       \
+		run_steps(row);                                                                 \
+	}                                                                                       \
 	attributes static void contract_##name(qdq_row *row, const int32_t *acc, int64_t pitch) \
 	{                                                                                       \
-		contract_row(row, acc, pitch);                                                  \
+		contract_row(row, acc, pitch, steps_##name);                                    \
 	}                                                                                       \
 	attributes static void rows_##name(qdq_row *row, int64_t pixel, int64_t pixels)         \
 	{                                                                                       \
-		any_rows(row, pixel, pixels);                                                   \
+		any_rows(row, pixel, pixels, steps_##name);                                     \
 	}
 
 COPY(c, )
