@@ -15,8 +15,9 @@
 #include "epilogue.h"
 
 enum {
-	REACH = 48, /* nodes between two frontiers */
-	FORK = 16   /* readers of a value inside */
+	REACH = 48,   /* nodes between two frontiers */
+	FORK = 16,    /* readers of a value inside */
+	OPERANDS = 64 /* of a node */
 };
 
 /* ---- what is taken in ---- */
@@ -70,7 +71,7 @@ static bool constant_operands(const qdq_node *n, uint32_t from)
 
 bool qdq_is_float_pointwise(const qdq_node *n)
 {
-	if (!qdq_is_pointwise(n) || qdq_kept_float(n) || !is_real(qdq_out(n, 0)))
+	if (n->n_inputs > OPERANDS || !qdq_is_pointwise(n) || qdq_kept_float(n) || !is_real(qdq_out(n, 0)))
 		return false;
 	for (uint32_t i = 1; i < n->n_outputs; i++)
 		if (n->outputs[i] != NULL)

@@ -25,6 +25,7 @@ static qdq_value *copy_value(struct copy *c, qdq_graph *to, const qdq_value *v)
 	w = qdq_value_create(to, qdq_intern(&c->to->names, v->name));
 	w->type = v->type;
 	w->is_input = v->is_input;
+	w->place = v->place;
 	w->not_tensor = v->not_tensor;
 	w->declared = v->declared;
 	w->said_type = v->said_type;

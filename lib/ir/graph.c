@@ -91,6 +91,7 @@ qdq_value *qdq_graph_add_input(qdq_graph *g, qdq_name name)
 	qdq_value *v = qdq_value_create(g, name);
 
 	v->is_input = true;
+	v->place = (uint32_t)g->inputs.count;
 	*qdq_push(&g->model->arena, &g->inputs) = v;
 	return v;
 }
@@ -165,6 +166,8 @@ qdq_value *qdq_value_outer(qdq_value *v)
 
 	if (!is_port(v))
 		return v;
+	if (v->place < body->inputs.count && body->inputs.items[v->place] == v)
+		return qdq_in(body->parent, v->place);
 	for (uint32_t i = 0; i < body->inputs.count; i++)
 		if (body->inputs.items[i] == v)
 			return qdq_in(body->parent, i);

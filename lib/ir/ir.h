@@ -205,6 +205,7 @@ struct qdq_value {
 	uint32_t n_uses;    /* without graph outputs */
 	uint32_t n_outputs; /* how many times it is listed in graph->outputs */
 	uint32_t id;	    /* dense in the model, for side tables */
+	uint32_t place;	    /* in graph->inputs, of an input (a hint: see qdq_value_outer) */
 	qdq_type type;	    /* element type; NONE: unknown or not a tensor */
 	bool is_input;	    /* listed in graph->inputs */
 	bool not_tensor;    /* sequence, map, optional …: see tree */

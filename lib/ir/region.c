@@ -62,6 +62,7 @@ static qdq_value *find_port(const qdq_graph *body, const struct ports *p, const 
 
 static void add_port(qdq_graph *body, struct ports *p, qdq_arena *scratch, qdq_value *outer, qdq_value *inner)
 {
+	inner->place = (uint32_t)body->inputs.count;
 	*qdq_push(scratch, &body->inputs) = inner; /* until keep_ports */
 	*qdq_push(scratch, &p->inputs) = outer;
 	if (p->inputs.count == FEW + 1) {
