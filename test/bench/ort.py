@@ -5,7 +5,7 @@
 # All its optimizations on both sides (ENABLE_ALL), batch 1, sessions in one process whose runs take turns, so what else
 # the machine does falls on both sides. Times are the least of all turns, which it disturbs least, and ratios those of them.
 #
-#   python test/bench/ort.py [--seconds S] [--json FILE] [MODEL...]        environment: QDQOPT, MODELS
+#   python test/bench/ort.py [--seconds S] [--threads N] [--json FILE] [MODEL...]        environment: QDQOPT, MODELS
 import argparse
 import glob
 import json
@@ -77,29 +77,28 @@ def compare(path, folder, seconds, threads):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("models", nargs="*")
     options = parser.parse_args()
     paths = [p for p in sorted(glob.glob(os.path.join(MODELS, "**", "*.onnx"), recursive=True)) if is_quantized(p)]
     rows, missed = [], []
-    print("ONNX Runtime %s, all optimizations on both sides, load %.1f before, %g s of turns each" %
-          (ort.__version__, os.getloadavg()[0], options.seconds))
-    print("%-21s %7s %9s | %9s %7s | %9s %7s   %s" %
-          ("model", "threads", "as it is", "qoperator", "times", "qdq", "times", "floor"))
+    print("ONNX Runtime %s, %d thread(s), all optimizations on both sides, load %.1f before, %g s of turns each" %
+          (ort.__version__, options.threads, os.getloadavg()[0], options.seconds))
+    print("%-21s %9s | %9s %7s | %9s %7s   %s" % ("model", "as it is", "qoperator", "times", "qdq", "times", "floor"))
     for path in paths:
         name = os.path.basename(path)[: -len(".onnx")]
         if options.models and name not in options.models:
             continue
-        for threads in (1, 2):
-            with tempfile.TemporaryDirectory() as folder:
-                row = compare(path, folder, options.seconds, threads)
-            limit = FASTER if name in NOT_FUSED else SLOWER
-            met = min(row[mode]["times"] for mode in MODES) >= limit
-            rows.append(dict(model=name, threads=threads, limit=limit, met=met, **row))
-            print("%-21s %7d %9.2f | %9.2f %7.2f | %9.2f %7.2f   %.2f: %s" %
-                  (name, threads, row["ms"], row["qoperator"]["ms"], row["qoperator"]["times"], row["qdq"]["ms"],
-                   row["qdq"]["times"], limit, "met" if met else "MISSED"), flush=True)
-            missed += [] if met else ["%s, %d threads" % (name, threads)]
+        with tempfile.TemporaryDirectory() as folder:
+            row = compare(path, folder, options.seconds, options.threads)
+        limit = FASTER if name in NOT_FUSED else SLOWER
+        met = min(row[mode]["times"] for mode in MODES) >= limit
+        rows.append(dict(model=name, threads=options.threads, limit=limit, met=met, **row))
+        print("%-21s %9.2f | %9.2f %7.2f | %9.2f %7.2f   %.2f: %s" %
+              (name, row["ms"], row["qoperator"]["ms"], row["qoperator"]["times"], row["qdq"]["ms"],
+               row["qdq"]["times"], limit, "met" if met else "MISSED"), flush=True)
+        missed += [] if met else [name]
     print("\nfloors: %d met, %d missed%s" % (len(rows) - len(missed), len(missed), "".join("\n  " + m for m in missed)))
     if options.json:
         with open(options.json, "w") as file:
