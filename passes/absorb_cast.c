@@ -237,7 +237,7 @@ static void say(qdq_run *r, const qdq_node *n, const qdq_params *p)
 	qdq_declined(r, RULE, n->origin, &why);
 }
 
-/* A DQ -- Cast with constant 8-bit parameters that is still there. */
+/* A DQ -- Cast with constant 8-bit parameters that is still there. What only leaves the network may as well stay. */
 static void round_dq(qdq_run *r, qdq_node *cast)
 {
 	qdq_value *y = cast->outputs[0];
@@ -246,8 +246,9 @@ static void round_dq(qdq_run *r, qdq_node *cast)
 	qdq_params p;
 	double bound;
 
-	if (dq == NULL || dq->graph != cast->graph || y == NULL || !is_real(y->type) || !qdq_params_of(dq, &p) ||
-	    !p.constant || p.block != 0 || !qdq_type_is_int8(p.codes) || !is_real(p.real) || !is_real(p.scale->type))
+	if (dq == NULL || dq->graph != cast->graph || y == NULL || y->n_uses == 0 || !is_real(y->type) ||
+	    !qdq_params_of(dq, &p) || !p.constant || p.block != 0 || !qdq_type_is_int8(p.codes) || !is_real(p.real) ||
+	    !is_real(p.scale->type))
 		return;
 	bound = moved_by(&p, y->type);
 	if (isinf(bound)) {

@@ -148,6 +148,15 @@ static const qdq_node *reader_of(const qdq_value *v)
 	return n != NULL && n->region != NULL && n->region->anchor != NULL ? n->region->anchor : n;
 }
 
+/* Also where a float16 network gives float32. */
+static bool is_dequantized(const qdq_value *written)
+{
+	const qdq_value *v = qdq_value_inner(written);
+	const qdq_node *cast = qdq_def(v, QDQ_OP_Cast);
+
+	return qdq_dequantizer(cast != NULL ? qdq_in(cast, 0) : v) != NULL;
+}
+
 /* Codes go in, but not out: which of the two is lacking. */
 static void output_reason(const qdq_node *region, const qdq_border *b, qdq_reason *why)
 {
@@ -156,7 +165,7 @@ static void output_reason(const qdq_node *region, const qdq_border *b, qdq_reaso
 
 	*why = (qdq_reason){.code = QDQ_REASON_OUTPUT_FLOAT, .operand = b->written->name};
 	why->cause = reader != NULL ? qdq_node_label(reader) : NULL;
-	if (qdq_dequantizer(qdq_value_inner(b->written)) != NULL) {
+	if (is_dequantized(b->written)) {
 		why->code = QDQ_REASON_OUTPUT_DEQUANTIZED;
 	} else if (b->writes_codes) {
 		why->code = QDQ_REASON_OUTPUT_SHARED;
