@@ -71,9 +71,12 @@ def twins(folder):
                 continue
             what = "%s %s" % (second, " ".join(arguments))
             mine, other = verdicts(b), verdicts(a)
+            same = "ort-cpu" not in arguments  # there a pool of float16 stays between DQ and Q, which ONNX Runtime has
+            if not same:
+                mine, other = [{k: v[:3] for k, v in x.items()} for x in (mine, other)]
             check(mine == other, "%s: other verdicts: %s" %
                   (what, [(k, other.get(k), mine.get(k)) for k in {**mine, **other} if mine.get(k) != other.get(k)][:3]))
-            check(regions(a) == regions(b), "%s: other fused operators" % what)
+            check(not same or regions(a) == regions(b), "%s: other fused operators" % what)
         unchanged(paths[1], folder)
 
 
