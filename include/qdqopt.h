@@ -226,6 +226,8 @@ typedef struct qdq_optimize_options {
 	/* since version 2 */
 	const qdq_precision *precisions; /* borrowed for the call; of several that match a node the last counts */
 	size_t n_precisions;
+	const char *
+	    float_type; /* "fp16": what stays float, and no INT8 operator takes in, computes in float16; NULL: as it is */
 	int io_int8; /* not 0: inputs that are quantized at once and outputs that are dequantized last become codes; the report
 		      * has their scales and zero points */
 } qdq_optimize_options;

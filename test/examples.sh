@@ -244,6 +244,8 @@ results() { # what goes well
 	head -n 2 "$work/out" | grep -q '^INT8: 4 of 4 weighted operators, 100 %'
 	verdict $? "the report does not begin with the coverage"
 	same "the same twice" "$work/a.onnx" "$work/b.onnx"
+	exits 2 "a float type that there is not" "$qdqopt" inspect "$cnn" --float-type bf16
+	exits 2 "exact and float16" "$qdqopt" inspect "$cnn" --float-type fp16 --exact
 	exits 2 "--io of another type" "$qdqopt" inspect "$cnn" --io float
 	exits 2 "--io and inputs" "$qdqopt" inspect "$cnn" --io int8 --random 1
 	exits 0 "--io" "$qdqopt" "$residual" "$work/io.onnx" --io int8 --report

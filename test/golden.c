@@ -31,7 +31,7 @@ typedef struct golden {
 	const char *path;
 	text file;
 	char passes[512], target[16], keep[64], precision[64];
-	bool exact, bounded, io, random;
+	bool exact, bounded, io, half, random;
 	const char *input, *tail; /* NULL: no mark */
 	size_t input_size;
 	qdq_ctx *ctx;
@@ -84,6 +84,7 @@ static void split(golden *c)
 	option_value(run, end, "--precision=", c->precision, sizeof c->precision);
 	c->exact = option_given(run, end, "--exact");
 	c->bounded = option_given(run, end, "--allow=bounded");
+	c->half = option_given(run, end, "--float-type=fp16");
 	c->io = option_given(run, end, "--io=int8");
 	c->random = option_given(run, end, "--random");
 }
@@ -223,6 +224,7 @@ static bool optimize(golden *c)
 					      .n_precisions = take_precisions(c, precisions),
 					      .exact = c->exact,
 					      .io_int8 = c->io,
+					      .float_type = c->half ? "fp16" : NULL,
 					      .allow_bounded = c->bounded,
 					      .target = c->target[0] != '\0' ? c->target : NULL,
 					      .passes = c->passes[0] != '\0' ? c->passes : NULL};

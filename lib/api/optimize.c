@@ -52,6 +52,10 @@ static void optimize(void *arg)
 			   QDQ_OPTIMIZE_OPTIONS_VERSION);
 	if (given->target != NULL && !qdq_target_find(given->target, &target))
 		qdq_misuse(o->m, "unknown target '%s': there are cuda, tensorrt and ort-cpu", given->target);
+	if (given->float_type != NULL && strcmp(given->float_type, "fp16") != 0)
+		qdq_misuse(o->m, "unknown float type '%s': there is fp16", given->float_type);
+	if (given->exact && given->float_type != NULL)
+		qdq_misuse(o->m, "exact and a float type exclude each other");
 	if (given->exact && given->allow_bounded)
 		qdq_misuse(o->m, "exact and allow_bounded exclude each other");
 	check_precisions(o);
@@ -63,7 +67,8 @@ static void optimize(void *arg)
 				    .target = target,
 				    .overrides = o->overrides,
 				    .n_overrides = given->n_precisions,
-				    .io_int8 = given->io_int8 != 0};
+				    .io_int8 = given->io_int8 != 0,
+				    .half = given->float_type != NULL};
 	qdq_run_passes(
 	    o->m, &(qdq_driver_options){
 		      .pass = *asked, .passes = given->passes, .after_pass = given->after_pass, .user = given->user});

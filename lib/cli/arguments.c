@@ -94,6 +94,12 @@ static bool set_io(arguments *a, const char *value)
 	return strcmp(value, "int8") == 0 || wrong("--io", value, "int8");
 }
 
+static bool set_float_type(arguments *a, const char *value)
+{
+	a->float_type = value;
+	return strcmp(value, "fp16") == 0 || wrong("--float-type", value, "fp16");
+}
+
 static bool set_passes(arguments *a, const char *value)
 {
 	a->passes = value;
@@ -252,6 +258,7 @@ static const option options[] = {
     {"--allow", TAKES_VALUE, REWRITING, set_allow},
     {"--require-int8", TAKES_VALUE, OPTIMIZE | INSPECT, set_require},
     {"--target", TAKES_VALUE, REWRITING, set_target},
+    {"--float-type", TAKES_VALUE, REWRITING, set_float_type},
     {"--io", TAKES_VALUE, OPTIMIZE | INSPECT, set_io},
     {"--keep-float", TAKES_VALUE, REWRITING, set_keep_float},
     {"--precision", TAKES_VALUE, REWRITING, set_precision},
@@ -337,6 +344,10 @@ static bool check_words(arguments *a)
 	}
 	if (a->exact && a->bounded) {
 		fprintf(stderr, "qdqopt: --exact and --allow=bounded exclude each other\n");
+		return false;
+	}
+	if (a->exact && a->float_type != NULL) {
+		fprintf(stderr, "qdqopt: --exact and --float-type exclude each other\n");
 		return false;
 	}
 	if (a->io_int8 && (a->n_inputs != 0 || a->random)) {

@@ -35,7 +35,7 @@ typedef struct arguments {
 	const char *report_file; /* NULL: to the terminal */
 	qdq_emit emit;
 	bool exact, bounded, io_int8, quiet;
-	const char *passes, *target, *print_after;
+	const char *passes, *target, *print_after, *float_type;
 	qdq_precision *precisions;
 	size_t n_precisions;
 	double require;			 /* percent; negative: not given */

@@ -27,6 +27,7 @@ static const char *const texts[] = {
 	"  --input NAME=FILE.npy, --input FILE.npz, --random SEED   run it before and after: the report tells how far "
 	"the\n"
 	"                          outputs are apart\n"
+	"  --float-type fp16       what stays float computes in float16, with Casts at the borders\n"
 	"  --io int8               inputs and outputs as codes, where a Q alone reads them or a DQ makes them; the "
 	"report\n"
 	"                          has their scales\n"

@@ -152,6 +152,7 @@ qdq_optimize_options optimize_options(const arguments *a)
 	    .target = a->target,
 	    .precisions = a->precisions,
 	    .n_precisions = a->n_precisions,
+	    .float_type = a->float_type,
 	    .io_int8 = a->io_int8,
 	};
 }

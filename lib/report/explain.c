@@ -4,6 +4,8 @@
  *
  * A glob may match every node: events are sorted by the node that they are about once, and regions found by name.
  */
+#include <math.h>
+
 #include "internal.h"
 
 /* Event numbers by the index of an origin: those of i are list[first[i]] and the count[i] - 1 behind it. */
@@ -88,8 +90,9 @@ static void put_events(qdq_writer *w, const struct index *x, size_t origin)
 		else
 			qdq_putf(w, "  rewrite  %s (%s)", e->rule, exactness[e->exactness]);
 		if (!e->declined && e->exactness == QDQ_BOUNDED) {
-			qdq_put(w, ": at most ");
-			qdq_put_short(w, e->bound, 3);
+			qdq_put(w, isinf(e->bound) ? ": no bound is known" : ": at most ");
+			if (!isinf(e->bound))
+				qdq_put_short(w, e->bound, 3);
 			put_quoted(w, " in tensor ", e->operand);
 		}
 		qdq_put(w, e->declined ? e->message : "");

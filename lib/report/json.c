@@ -222,7 +222,10 @@ static void put_rewrites(json *j, const qdq_report *r)
 		string(j, "rule", e->rule);
 		string(j, "exactness", qdq_exactness_names[e->exactness]);
 		begin_item(j, "bound");
-		qdq_put_short(&j->w, e->bound, 9);
+		if (isinf(e->bound))
+			qdq_put(&j->w, "null");
+		else
+			qdq_put_short(&j->w, e->bound, 9);
 		string(j, "tensor", e->operand);
 		open(j, "nodes", "[");
 		for (const qdq_origin *o = e->node; o != NULL; o = o->next)

@@ -311,6 +311,7 @@ static void put_rewrites(qdq_writer *w, const qdq_report *r)
 	    {"repair_pairs.", "pair taken away", "pairs taken away"},
 	    {"repair_concat.", "tensor rescaled for a Concat", "tensors rescaled for a Concat"},
 	    {"repair_inputs.", "input quantized", "inputs quantized"},
+	    {"float16.", "operator in float16", "operators in float16"},
 	    {"io_codes.", "input or output as codes", "inputs and outputs as codes"},
 	    {"repair_weights.", "weight quantized", "weights quantized"},
 	    {"absorb_cast.", "Cast absorbed", "Casts absorbed"},

@@ -64,6 +64,7 @@ typedef struct qdq_pass_options {
 	const qdq_override *overrides; /* of several that match, the last counts */
 	size_t n_overrides;
 	bool io_int8; /* inputs and outputs as codes */
+	bool half;    /* what stays float becomes float16 */
 } qdq_pass_options;
 
 /* What a running pass has at hand. */
@@ -97,7 +98,8 @@ static inline bool qdq_allowed(const qdq_run *r, qdq_exactness e)
 /* Records a rewrite: `rule` is the name of a rule ("sink_dq.move"), origin the user's node that it is
  * about. In debug builds a name that no table has, or less exactness than it says, is an error. */
 void qdq_applied(qdq_run *r, const char *rule, qdq_exactness exactness, double bound, const qdq_origin *origin);
-/* A BOUNDED one: no element of the tensor `changed` is further than bound from what it was. */
+/* A BOUNDED one: no element of the tensor `changed` is further than bound from what it was. INFINITY: no bound is known,
+ * which is for what the user asks for by name alone. */
 void qdq_applied_within(qdq_run *r, const char *rule, double bound, const qdq_value *changed, const qdq_origin *origin);
 /* A change too small to report (renaming, reordering, dead code). */
 static inline void qdq_changed(qdq_run *r)
