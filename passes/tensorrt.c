@@ -9,6 +9,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "ranges.h"
 #include "tensorrt.h"
 
 static bool refuse(qdq_reason *why, qdq_reason_code code, const qdq_value *operand, const char *detail)
@@ -110,18 +111,12 @@ qdq_value *qdq_constant_number(qdq_graph *g, qdq_type type, double x, const char
 
 qdq_symmetric qdq_symmetric_of(const qdq_params *p)
 {
-	qdq_symmetric s = {.exact = p->per_tensor && zero_as_int8(p, 0) == 0 && p->positive};
+	qdq_range codes = qdq_range_of_codes(p);
+	qdq_symmetric s = {
+	    .low = codes.low, .high = codes.high, .exact = p->per_tensor && zero_as_int8(p, 0) == 0 && p->positive};
 
-	for (uint64_t c = 0; c < p->count; c++) {
-		double scale = qdq_params_scale(p, c);
-		double zero = (double)qdq_params_zero(p, c);
-		double first = ((double)qdq_type_min(p->codes) - zero) * scale;
-		double last = ((double)qdq_type_max(p->codes) - zero) * scale;
-
-		s.low = fmin(s.low, fmin(first, last));
-		s.high = fmax(s.high, fmax(first, last));
-		s.step = fmax(s.step, fabs(scale));
-	}
+	for (uint64_t c = 0; c < p->count; c++)
+		s.step = fmax(s.step, fabs(qdq_params_scale(p, c)));
 	s.scale = s.exact ? s.step : qdq_round_up(p->real, fmax(-s.low / 128, s.high / 127));
 	s.bound = s.exact ? 0 : (s.step + s.scale) / 2 * QDQ_SLACK;
 	return s;
