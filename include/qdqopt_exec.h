@@ -13,8 +13,8 @@
  *	qdq_session_free(s);
  *
  * Fused operators run in integers; their results are the same bits on every machine and with any number of threads.
- * What is left as floats runs node by node: contractions through OpenBLAS where libopenblas.so.0 can be loaded (a note is
- * given where it cannot), everything else in the reference evaluator, which is right but slow.
+ * Pointwise operators on floats run in the same kernels. Contractions of floats go through OpenBLAS where libopenblas.so.0
+ * can be loaded (a note is given where it cannot), everything else through the reference evaluator, which is right but slow.
  *
  * Contractions of floats are the only results that are not the same bits on every machine. They are within the bound of
  * sums in float32 of the exact result: so many roundings as a sum has terms, each of 2^-24 of the sum of the absolute

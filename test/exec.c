@@ -765,6 +765,7 @@ int main(int argc, char **argv)
 	codes_given();
 	random_convs(few ? 12 : device != NULL ? 150 : 300);
 	spread_over_results();
+	random_transposed(few ? 6 : device != NULL ? 40 : 100);
 	random_products(few ? 4 : device != NULL ? 40 : 80);
 	random_regions(few ? 12 : device != NULL ? 150 : 300);
 	if (device == NULL) {

@@ -52,6 +52,7 @@ void show_failed(const text *t);
 void random_regions(unsigned count);
 void spread_over_results(void);
 void random_products(unsigned count);
+void random_transposed(unsigned count);
 /* exec_products.c: random contractions of floats */
 void products_of_floats(unsigned count);
 

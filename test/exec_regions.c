@@ -291,3 +291,54 @@ void random_products(unsigned count)
 		text_free(&t);
 	}
 }
+
+/* ---- transposed convolutions ---- */
+
+static void say_transposed(text *t)
+{
+	geometry g = draw_geometry();
+	uint32_t extra[2] = {draw(g.sh), draw(g.sw)}, scales = g.per_channel ? g.k : 1;
+	bool dilated = draw(6) == 0, grouped = draw(6) == 0;
+
+	g.groups = grouped ? g.groups : 1;
+	say(t,
+	    "<ir_version: 10, opset_import: [\"\" : 20]>\ng (float[%u,%u,%u,%u] x) => (float[%u,%u,Y,Z] y)\n<\n  float "
+	    "s = "
+	    "{0.03}, %s z = {%u}, float q = {0.2}, %s[%u,%u,%u,%u] w = {",
+	    g.n, g.c, g.h, g.w, g.n, g.k, g.x_signed ? "int8" : "uint8", draw(100), g.w_signed ? "int8" : "uint8", g.c,
+	    g.k / g.groups, g.kh, g.kw);
+	for (uint32_t i = 0; i < g.c * (g.k / g.groups) * g.kh * g.kw; i++)
+		say(t, "%s%d", i == 0 ? "" : ", ", (int)draw(256) - (g.w_signed ? 128 : 0));
+	say(t, g.groups == 1 && g.per_channel ? "}, float[%u] ws = {" : "}, float ws = {", scales);
+	say_list(t, g.groups == 1 ? scales : 1, 0.001F, 0.01F);
+	say(t, g.groups == 1 && g.per_channel ? ", %s[%u] wz = {" : ", %s wz = {", g.w_signed ? "int8" : "uint8",
+	    scales);
+	for (uint32_t i = 0; i < (g.groups == 1 ? scales : 1); i++)
+		say(t, "%s%u", i == 0 ? "" : ", ", g.w_signed ? 0 : 128 + draw(3));
+	say(t, "}, float[%u] b = {", g.k);
+	say_list(t, g.k, -1, 1);
+	say(t,
+	    "\n>\n{\n  xq = QuantizeLinear(x, s, z)\n  xd = DequantizeLinear(xq, s, z)\n"
+	    "  wd = DequantizeLinear<axis = 1>(w, ws, wz)\n  v0 = ConvTranspose<strides = [%u, %u], dilations = [%u, "
+	    "%u], "
+	    "group = %u, pads = [%u, %u, %u, %u], output_padding = [%u, %u]>(xd, wd%s)\n%s"
+	    "  yq = QuantizeLinear(v1, q, z)\n  y = DequantizeLinear(yq, q, z)\n}\n",
+	    g.sh, g.sw, dilated ? g.dh : 1, dilated ? g.dw : 1, g.groups, g.pads[0] / 2, g.pads[1] / 2, g.pads[2] / 2,
+	    g.pads[3] / 2, extra[0], extra[1], g.float_bias ? ", b" : "",
+	    g.relu ? "  v1 = Relu(v0)\n" : "  v1 = Sigmoid(v0)\n");
+}
+
+void random_transposed(unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		text t = {0};
+		char what[48];
+
+		state = 50000 + i;
+		say_transposed(&t);
+		snprintf(what, sizeof what, "transposed convolution %u", i);
+		run_text(t.data, t.size, what, 1, true);
+		show_failed(&t);
+		text_free(&t);
+	}
+}

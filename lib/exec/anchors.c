@@ -144,6 +144,84 @@ static bool conv_geometry(lowering *l, const qdq_node *n, const qdq_value *x, co
 	return g->groups > 0 && g->c % g->groups == 0 && g->k % g->groups == 0 && w->dims[1] == g->c / g->groups;
 }
 
+/* One axis of a transposed convolution at one place in its stride: an ordinary convolution of stride 1. */
+typedef struct phase {
+	int64_t first;	/* tap of the kernel */
+	int64_t taps;	/* of the window: every stride-th, backwards */
+	int64_t before; /* padding */
+	int64_t out;
+} phase;
+
+static phase phase_of(int64_t place, int64_t stride, int64_t pad, int64_t kernel, int64_t out)
+{
+	phase p = {.first = (place + pad) % stride, .taps = 1};
+
+	if (kernel > p.first)
+		p.taps = (kernel - p.first + stride - 1) / stride;
+	p.before = p.taps - 1 - (place + pad) / stride;
+	p.out = (out - place + stride - 1) / stride;
+	return p;
+}
+
+/* The weights of the windows [k][c][taps]; where the kernel has no tap, zero points. */
+static void phase_weights(lowering *l, const qdq_tensor *w, const phase *y, const phase *x, int64_t sh, int64_t sw)
+{
+	qdq_conv *g = &l->k.conv;
+	int64_t taps = y->taps * x->taps, kh = w->rank == 4 ? w->dims[2] : 1, kw = w->dims[w->rank - 1];
+	uint8_t *codes = qdq_alloc(l->p->arena, (size_t)(g->k * g->c * taps));
+
+	for (int64_t i = 0; i < g->k * g->c * taps; i++) {
+		int64_t k = i / taps / g->c, c = i / taps % g->c;
+		int64_t r = y->first + sh * (y->taps - 1 - i % taps / x->taps);
+		int64_t s = x->first + sw * (x->taps - 1 - i % x->taps);
+
+		codes[i] = r < kh && s < kw ? ((const uint8_t *)w->data)[((c * g->k + k) * kh + r) * kw + s]
+					    : (uint8_t)qdq_quant_zero(&l->weight, (uint64_t)k);
+	}
+	g->weights = codes;
+	g->by_k = g->c * taps;
+	g->by_c = taps;
+	g->by_tap = 1;
+}
+
+static bool transposed_geometry(lowering *l, const qdq_node *n, const qdq_value *x, const qdq_tensor *w)
+{
+	const qdq_value *v = n->outputs[0];
+	int64_t kernel[2] = {1, 1}, place[2];
+	qdq_conv *g = &l->k.conv, whole;
+	phase rows, columns;
+
+	if (l->k.last_axis || !image(x) || w->rank != x->shape->rank || !qdq_shape_known(v->shape) ||
+	    qdq_attr_int(n, "group", 1) != 1 || w->dims[0] != x->shape->dim[1] || !qdq_is_full(l, v))
+		return false;
+	for (int32_t i = 2; i < w->rank; i++)
+		kernel[i - 2] = w->dims[i];
+	qdq_conv_window(n, x->shape, v->shape, kernel, &whole);
+	if (whole.dh != 1 || whole.dw != 1 || whole.oh < whole.sh || whole.ow < whole.sw || whole.top < 0 ||
+	    whole.left < 0)
+		return false;
+	l->parts = (uint32_t)(whole.sh * whole.sw);
+	place[0] = l->part / whole.sw;
+	place[1] = l->part % whole.sw;
+	rows = phase_of(place[0], whole.sh, whole.top, whole.kh, whole.oh);
+	columns = phase_of(place[1], whole.sw, whole.left, whole.kw, whole.ow);
+	*g = whole;
+	g->sh = g->sw = g->groups = 1;
+	g->c = x->shape->dim[1];
+	g->k = w->dims[1];
+	g->oh = rows.out;
+	g->ow = columns.out;
+	g->kh = rows.taps;
+	g->kw = columns.taps;
+	g->top = rows.before;
+	g->left = columns.before;
+	l->k.grid = (qdq_grid){whole.sh, whole.sw, place[0], place[1], g->oh, g->ow, whole.oh, whole.ow};
+	l->k.pixels = g->n * g->oh * g->ow;
+	l->weight.axis = l->weight.axis == 1 ? 0 : -1; /* by output, as those of a convolution */
+	phase_weights(l, w, &rows, &columns, whole.sh, whole.sw);
+	return true;
+}
+
 static bool product_geometry(lowering *l, const qdq_node *n, const qdq_value *x, const qdq_tensor *w)
 {
 	bool gemm = qdq_is(n, QDQ_OP_Gemm), turned = gemm && qdq_attr_int(n, "transB", 0) != 0;
@@ -248,8 +326,9 @@ bool qdq_lower_contraction(lowering *l, qdq_node *n)
 		return false;
 	l->main = *x;
 	l->weight = w->quant;
-	if (!(qdq_is(n, QDQ_OP_Conv) ? conv_geometry(l, n, x->outer, weights)
-				     : product_geometry(l, n, x->outer, weights)))
+	if (!(qdq_is(n, QDQ_OP_Conv)		? conv_geometry(l, n, x->outer, weights)
+	      : qdq_is(n, QDQ_OP_ConvTranspose) ? transposed_geometry(l, n, x->outer, weights)
+						: product_geometry(l, n, x->outer, weights)))
 		return false;
 	k = l->k.conv.k;
 	if (k != l->k.channels || l->k.conv.n * l->k.conv.oh * l->k.conv.ow != l->k.pixels ||

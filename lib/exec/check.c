@@ -72,6 +72,15 @@ typedef struct origin {
 	int32_t accumulator;	/* of a contraction */
 } origin;
 
+/* The kernel's number of a pixel of the results; false: it is another's. */
+static bool to_grid(const qdq_grid *g, int64_t *pixel)
+{
+	int64_t image = *pixel / (g->oh * g->ow), y = *pixel / g->ow % g->oh, x = *pixel % g->ow;
+
+	*pixel = (image * g->h + y / g->sh) * g->w + x / g->sw;
+	return y % g->sh == g->first_h && x % g->sw == g->first_w;
+}
+
 static bool find_store(const checking *c, const qdq_kernel *k, const qdq_value *v, uint64_t index, origin *out)
 {
 	const qdq_buffer *b = &c->p->buffers.items[c->p->buffer_of[v->id] - 1];
@@ -86,6 +95,8 @@ static bool find_store(const checking *c, const qdq_kernel *k, const qdq_value *
 		    own >= k->channels)
 			continue;
 		*out = (origin){.k = k, .store = store, .pixel = image * k->spatial + at % k->spatial, .channel = own};
+		if (k->grid.sh != 0 && !to_grid(&k->grid, &out->pixel))
+			return false;
 		out->index = (uint64_t)((image * k->channels + own) * k->spatial + at % k->spatial);
 		return true;
 	}

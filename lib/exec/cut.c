@@ -102,6 +102,7 @@ static void cut(qdq_plan *p, size_t nth)
 void qdq_cut_kernels(qdq_plan *p, size_t n)
 {
 	for (; p->covers != NULL && n < p->kernels.count; n++)
-		if (p->kernels.items[n].anchor == QDQ_ANCHOR_CONTRACT && !p->covers(&p->kernels.items[n]))
+		if (p->kernels.items[n].anchor == QDQ_ANCHOR_CONTRACT && p->kernels.items[n].grid.sh == 0 &&
+		    !p->covers(&p->kernels.items[n]))
 			cut(p, n++);
 }

@@ -110,6 +110,22 @@ typedef struct qdq_window { /* geometry of a pool */
 	bool count_pads; /* MEAN divides by kh * kw everywhere */
 } qdq_window;
 
+/* A kernel that computes some rows and columns of its results: a transposed convolution is one for each place in a stride.
+ * sh 0: all of them. */
+typedef struct qdq_grid {
+	int64_t sh, sw;		  /* every so many rows and columns */
+	int64_t first_h, first_w; /* from these on */
+	int64_t h, w, oh, ow;	  /* how many there are: of the kernel, of the results */
+} qdq_grid;
+
+/* The pixel of the results that a kernel counts as `pixel`. */
+static inline int64_t qdq_grid_pixel(const qdq_grid *g, int64_t pixel)
+{
+	int64_t image = pixel / (g->h * g->w), y = pixel / g->w % g->h, x = pixel % g->w;
+
+	return (image * g->oh + y * g->sh + g->first_h) * g->ow + x * g->sw + g->first_w;
+}
+
 typedef struct qdq_kernel {
 	qdq_anchor anchor;
 	qdq_node *node; /* where it comes from */
@@ -119,6 +135,7 @@ typedef struct qdq_kernel {
 	qdq_operand in[2];
 	float ratio;		    /* of MUL and MEAN */
 	const qdq_product *product; /* of NODE: a float contraction; NULL: lib/eval runs it */
+	qdq_grid grid;		    /* of CONTRACT; spatial counts pixels of the results */
 	qdq_conv conv;
 	const int32_t *bias;		  /* k; NULL: none. Part of the accumulator */
 	const float *multiplier, *addend; /* k; of the accumulator */

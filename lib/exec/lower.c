@@ -300,6 +300,7 @@ static bool lower_node(lowering *l, qdq_node *n)
 	case QDQ_OP_ms_DequantizeLinear:
 		return lower_dq(l, n);
 	case QDQ_OP_Conv:
+	case QDQ_OP_ConvTranspose:
 	case QDQ_OP_Gemm:
 	case QDQ_OP_MatMul:
 		return qdq_lower_contraction(l, n);
@@ -396,7 +397,7 @@ static bool set_extent(lowering *l)
 /* A kernel of one input of a Concat knows the channels of that alone: other operands begin at their first channel. */
 static bool channels_fit(const lowering *l)
 {
-	for (size_t i = 0; l->parts != 0 && i < l->steps.count; i++) {
+	for (size_t i = 0; l->parts != 0 && l->k.grid.sh == 0 && i < l->steps.count; i++) {
 		int kind = l->steps.items[i].kind;
 
 		if (kind == QDQ_STEP_ADD || kind == QDQ_STEP_AFFINE || kind == QDQ_STEP_LEAKY || kind == QDQ_STEP_LOAD)
@@ -439,7 +440,7 @@ static bool lower_along(qdq_plan *p, qdq_node *n, bool last)
 		l.k.last_axis = last;
 		good = lower_once(&l);
 		parts = l.parts > parts ? l.parts : parts;
-		channel += l.k.channels;
+		channel += l.k.grid.sh == 0 ? l.k.channels : 0;
 	}
 	if (!good)
 		p->kernels.count = kernels;

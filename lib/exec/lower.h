@@ -53,8 +53,9 @@ typedef struct lowering {
 	QDQ_VEC(double) scales_in; /* by step: of the codes that a TABLE reads; else 0 */
 	QDQ_VEC(double) units;	   /* by register */
 	QDQ_VEC(other_operand) others, stores;
-	uint32_t part, parts; /* of a Concat: which input this is; how many there are */
-	int64_t channel;      /* where its channels begin */
+	uint32_t part,
+	    parts;	 /* of a Concat: which input this is; of a ConvTranspose: which place in a stride; how many */
+	int64_t channel; /* where its channels begin */
 } lowering;
 
 /* lower.c */

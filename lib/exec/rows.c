@@ -27,6 +27,8 @@ ALWAYS place place_of(const qdq_row *row, const qdq_operand *o, int64_t pixel)
 	int64_t channel = row->channel + o->channel, spatial = row->k->spatial,
 		size = b->type == QDQ_TYPE_FLOAT ? 4 : 1;
 
+	if (row->k->grid.sh != 0)
+		pixel = qdq_grid_pixel(&row->k->grid, pixel);
 	if (o->each_image) {
 		pixel /= spatial;
 		spatial = 1;
@@ -136,7 +138,7 @@ ALWAYS bool is_block(const qdq_row *row, const qdq_operand *o)
 	const qdq_buffer *b = &row->buffers[o->buffer];
 	int64_t spatial = row->k->spatial;
 
-	return b->type == QDQ_TYPE_FLOAT && row->pixels > 1 && spatial > 1 &&
+	return b->type == QDQ_TYPE_FLOAT && row->pixels > 1 && spatial > 1 && row->k->grid.sh == 0 &&
 	       row->pixel / spatial == (row->pixel + row->pixels - 1) / spatial;
 }
 

@@ -57,7 +57,7 @@ static bool chain_of(const qdq_row *row, chain *c)
 	uint32_t at = 0;
 
 	*c = (chain){.store = NULL};
-	if (!half_of(k, &at, &c->first))
+	if (k->grid.sh != 0 || !half_of(k, &at, &c->first))
 		return false;
 	c->add = next_step(k, &at, QDQ_STEP_ADD);
 	if (c->add != NULL && !(bytes_in_rows(row, &c->add->other) && half_of(k, &at, &c->second)))

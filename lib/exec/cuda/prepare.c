@@ -635,7 +635,8 @@ static void prepare_kernel(qdq_cuda_device *d, qdq_cuda_plan *c, size_t i)
 	size_t slots = c->slots.count;
 	bool good;
 
-	if (k->anchor == QDQ_ANCHOR_NODE || k->pixels >= INT32_MAX || k->channels >= INT32_MAX || !all_count(c, k))
+	if (k->anchor == QDQ_ANCHOR_NODE || k->grid.sh != 0 || k->pixels >= INT32_MAX || k->channels >= INT32_MAX ||
+	    !all_count(c, k))
 		good = false;
 	else if (k->anchor != QDQ_ANCHOR_CONTRACT)
 		good = prepare_rows(d, c, k, l);
