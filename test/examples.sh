@@ -193,7 +193,7 @@ words() { # help, version, wrong words
 	done
 	exits 0 "--help" "$qdqopt" --help
 	options=$(grep -Eo -- '--[a-z0-9-]+' "$work/out" | sort -u)
-	passes=$(sed -n '/^Passes/,/^Exit/s/^  \([a-z_]*\) .*/\1/p' "$work/out")
+	passes=$(sed -n '/^Passes/,/^Exit/s/^  \([a-z0-9_]*\) .*/\1/p' "$work/out")
 	for option in $options; do
 		sed 's/\\-/-/g' docs/qdqopt.1 | grep -q -- "$option"
 		verdict $? "the man page does not know $option"
