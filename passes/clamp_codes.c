@@ -63,8 +63,7 @@ static qdq_node *only_quantizer(const qdq_value *v, qdq_params *p)
 	return u->node;
 }
 
-/* Has the operator that defines x, but for other clamps, a form that writes codes, and is x for this clamp alone? */
-static bool could_write_codes(const qdq_value *x)
+bool qdq_could_write_codes(const qdq_value *x)
 {
 	const qdq_node *n = x->def;
 
@@ -131,7 +130,7 @@ static void look_at(qdq_run *r, qdq_node *n)
 		q->origin = qdq_origin_join(r->model, q->origin, n->origin);
 		qdq_applied(r, "clamp_codes.absorb", QDQ_EXACT, 0, n->origin);
 		qdq_node_remove(n);
-	} else if (could_write_codes(qdq_in(n, 0)) &&
+	} else if (qdq_could_write_codes(qdq_in(n, 0)) &&
 		   qdq_op_takes_codes(&qdq_ops[QDQ_OP_Clip], r->model->opset, p.codes)) {
 		qdq_applied(r, "clamp_codes.behind", QDQ_EXACT, 0, n->origin);
 		move_behind(r, n, q, &p, low_code, high_code);

@@ -85,6 +85,10 @@ bool qdq_fake_reads(const qdq_node *n, qdq_reason *why);
 /* Why v is no dequantized tensor, by what defines it; without operand and cause. */
 void qdq_float_reason(const qdq_value *v, qdq_reason *why);
 
+/* Has the operator that defines x, but for clamps in between, a form that writes codes, and is x for one reader alone?
+ * (passes/clamp_codes.c) */
+bool qdq_could_write_codes(const qdq_value *x);
+
 /* Evaluates n, all of whose inputs are constants, at once: its outputs become initializers and n goes. False: it stays.
  * (passes/fold.c) */
 bool qdq_fold_node(qdq_run *r, qdq_node *n);

@@ -7,7 +7,8 @@
  *
  *   When    the target is ort-cpu. Codes that Q, DQ and operators of class MOVE or MONO hand on form a class; it turns as
  *           a whole, or not at all where the network's inputs or outputs, another operator or a nested graph sees it.
- *           Constants in it turn too, but weights stay int8
+ *           Constants in it turn too, but weights stay int8. Fused operators of a file that was read are dissolved first,
+ *           unless this has been done to them already
  *   Keeps   every name
  *   Exact   EXACT: all codes and zero points are 128 higher
  *   Needs   types                           Breaks  nothing
@@ -314,12 +315,72 @@ static void turn_values(turning *t, const qdq_value *const *list, size_t count)
 	}
 }
 
-/* Fused operators of a file that was read: their codes are inside. */
-static void expand_regions(qdq_graph *g)
+/* ---- fused operators of a file that was read ---- */
+
+/* What the port v of a region stands for, if that is a constant. */
+static const qdq_tensor *port_constant(const qdq_node *region, const qdq_value *v)
+{
+	const qdq_graph *body = region->region->body;
+
+	for (size_t i = 0; v != NULL && v->def == NULL && i < body->inputs.count; i++)
+		if (body->inputs.items[i] == v)
+			return region->inputs[i].value != NULL ? qdq_value_constant(region->inputs[i].value) : NULL;
+	return NULL;
+}
+
+static bool only_quantized(const qdq_value *v)
+{
+	const qdq_use *u = v != NULL ? qdq_only_use(v) : NULL;
+	qdq_params p;
+
+	return u != NULL && qdq_is_quantizer(u->node) && qdq_params_of(u->node, &p) && p.per_tensor &&
+	       p.real == QDQ_TYPE_FLOAT;
+}
+
+/* A product that conv_phases or bias_codes would change, where they may. */
+static bool product_settled(const qdq_node *region, const qdq_node *n)
+{
+	const qdq_tensor *bias = port_constant(region, qdq_in(n, 2));
+	const qdq_node *dq = qdq_def(qdq_in(n, 0), QDQ_OP_DequantizeLinear);
+	qdq_params x;
+
+	if (!only_quantized(qdq_out(n, 0)) || dq == NULL || !qdq_params_of(dq, &x) || !x.per_tensor)
+		return true;
+	return n->op->id != QDQ_OP_ConvTranspose && (bias == NULL || bias->type != QDQ_TYPE_FLOAT);
+}
+
+/* Is there nothing in n, a node of a region, that the passes for this target would change? */
+static bool is_settled(const qdq_run *r, const qdq_node *region, const qdq_node *n)
+{
+	if (qdq_is_quantizer(n))
+		return !is_s8(qdq_out(n, 0)) || port_constant(region, qdq_in(n, 0)) != NULL;
+	if (qdq_is_dequantizer(n))
+		return !is_s8(qdq_in(n, 0)) || qdq_in(n, 0)->def != NULL || port_constant(region, qdq_in(n, 0)) != NULL;
+	if (qdq_is_clamp(n))
+		return !only_quantized(qdq_out(n, 0)) || qdq_in(n, 0) == NULL || !qdq_could_write_codes(qdq_in(n, 0));
+	return n->op->cls != QDQ_CLASS_CONTRACT || r->options->exact || product_settled(region, n);
+}
+
+static bool all_settled(const qdq_run *r)
+{
+	for (const qdq_node *region = r->graph->first; region != NULL; region = qdq_after(region)) {
+		if (region->region == NULL)
+			continue;
+		for (const qdq_node *n = region->region->body->first; n != NULL; n = qdq_after(n))
+			if (!is_settled(r, region, n))
+				return false;
+	}
+	return true;
+}
+
+/* Their codes are inside: they are made again, unless this has been done for the target already. */
+static void expand_regions(const qdq_run *r)
 {
 	qdq_node *next;
 
-	for (qdq_node *n = g->first; n != NULL; n = next) {
+	if (all_settled(r))
+		return;
+	for (qdq_node *n = r->graph->first; n != NULL; n = next) {
 		next = qdq_after(n);
 		if (n->region != NULL)
 			qdq_region_expand(n);
@@ -334,7 +395,7 @@ static void run(qdq_run *r)
 
 	if (r->options->target != QDQ_TARGET_ORT_CPU)
 		return;
-	expand_regions(g);
+	expand_regions(r);
 	qdq_map_init(&t.zeros, &r->scratch);
 	constants = g->constants.count;
 	find_classes(&t);
