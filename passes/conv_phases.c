@@ -141,17 +141,20 @@ static qdq_value *constant(phases *p, const qdq_value *from, qdq_tensor *t)
 /* A list of one element for each output channel, once for each phase. */
 static qdq_value *repeated(phases *p, qdq_value *v)
 {
-	const qdq_tensor *from = v != NULL ? qdq_value_constant(v) : NULL;
-	int64_t times = p->stride * p->stride, count;
+	const qdq_tensor *from = qdq_value_constant(v);
+	int64_t times = p->stride * p->stride, count = times * (int64_t)from->count;
 	qdq_tensor *to;
 
-	if (from == NULL || from->count == 1)
-		return v;
-	count = times * from->dims[0];
 	to = qdq_tensor_new(p->r->model, from->type, 1, &count);
 	for (int64_t i = 0; i < times; i++)
 		memcpy((char *)(uintptr_t)to->data + (uint64_t)i * from->size, from->data, (size_t)from->size);
 	return constant(p, v, to);
+}
+
+/* So too with scales and zero points, but for one that is all channels'. */
+static qdq_value *repeated_parameter(phases *p, qdq_value *v)
+{
+	return v == NULL || qdq_value_constant(v)->count == 1 ? v : repeated(p, v);
 }
 
 /* Row `phase`, tap `t` of an axis in the kernel; its length or more: it is 0. */
@@ -193,8 +196,8 @@ static qdq_value *dequantize(phases *p, const qdq_node *dq, qdq_value *codes, in
 	qdq_params params;
 
 	qdq_params_of(dq, &params);
-	params.scale = repeated(p, params.scale);
-	params.zero = repeated(p, params.zero);
+	params.scale = repeated_parameter(p, params.scale);
+	params.zero = repeated_parameter(p, params.zero);
 	params.axis = axis;
 	return qdq_dequantize_insert(p->r->graph, p->n, codes, &params, codes->name, dq->origin)->outputs[0];
 }
