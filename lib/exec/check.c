@@ -39,13 +39,27 @@ static const qdq_tensor *evaluated(const checking *c, const qdq_value *v)
 	return v == NULL ? NULL : c->values[v->id] != NULL ? c->values[v->id] : v->tensor;
 }
 
+/* What the kernel reads: v itself or its copy in ROWS, behind which v's own memory may hold something else already. */
+static const qdq_tensor *read_tensor(const checking *c, const qdq_value *v)
+{
+	uint32_t index = v != NULL ? c->p->buffer_of[v->id] : 0;
+
+	for (uint32_t i = 0; index != 0 && i < c->p->buffers.count; i++) {
+		const qdq_buffer *own = &c->p->buffers.items[index - 1], *b = &c->p->buffers.items[i];
+
+		if (own->place == QDQ_PLACE_ARENA && own->last < c->kernel && b->value == v && b->last >= c->kernel)
+			return qdq_buffer_tensor(c->arena, v, b, c->data[i]);
+	}
+	return qdq_plan_tensor(c->p, c->data, c->arena, v);
+}
+
 static void evaluate(checking *c, const qdq_node *fused)
 {
 	const qdq_graph *body = fused->region->body;
 
 	c->values = qdq_array(c->arena, const qdq_tensor *, c->p->m->n_values);
 	for (uint32_t i = 0; i < body->inputs.count; i++)
-		c->values[body->inputs.items[i]->id] = qdq_plan_tensor(c->p, c->data, c->arena, qdq_in(fused, i));
+		c->values[body->inputs.items[i]->id] = read_tensor(c, qdq_in(fused, i));
 	for (const qdq_node *n = body->first; n != NULL; n = n->next) {
 		const qdq_tensor **in = qdq_array(c->arena, const qdq_tensor *, n->n_inputs);
 		const qdq_tensor **out = qdq_array(c->arena, const qdq_tensor *, n->n_outputs);

@@ -13,5 +13,7 @@ void qdq_check_kernel(const qdq_plan *p, char *const *data, size_t i, const qdq_
 
 /* run.c: a value as a plain tensor; NULL: it is absent. */
 const qdq_tensor *qdq_plan_tensor(const qdq_plan *p, char *const *data, qdq_arena *a, const qdq_value *v);
+/* The same of a buffer that holds v, whose memory is `data`. (run.c) */
+const qdq_tensor *qdq_buffer_tensor(qdq_arena *a, const qdq_value *v, const qdq_buffer *b, char *data);
 
 #endif

@@ -136,31 +136,36 @@ static void turn(const qdq_buffer *b, char *rows, char *plain, bool to_plain)
 	}
 }
 
-const qdq_tensor *qdq_plan_tensor(const qdq_plan *p, char *const *data, qdq_arena *a, const qdq_value *v)
+const qdq_tensor *qdq_buffer_tensor(qdq_arena *a, const qdq_value *v, const qdq_buffer *b, char *data)
 {
-	const qdq_buffer *b;
-	qdq_tensor *t;
+	qdq_tensor *t = qdq_new(a, qdq_tensor);
 
-	if (v == NULL || qdq_value_constant(v) != NULL || p->buffer_of[v->id] == 0)
-		return v == NULL ? NULL : v->tensor;
-	b = &p->buffers.items[p->buffer_of[v->id] - 1];
-	if (data[b - p->buffers.items] == NULL)
-		return v->tensor; /* an input with a default */
-	t = qdq_new(a, qdq_tensor);
 	/* the value's shape: another value, of another rank, may have the same buffer */
 	*t = (qdq_tensor){.type = b->type,
 			  .rank = v->shape->rank,
 			  .dims = v->shape->dim,
 			  .count = (uint64_t)qdq_shape_count(v->shape, NULL)};
 	(void)qdq_type_size(b->type, t->count, &t->size);
-	t->data = data[b - p->buffers.items];
+	t->data = data;
 	if (b->rows) {
 		char *plain = qdq_alloc(a, (size_t)t->size);
 
-		turn(b, data[b - p->buffers.items], plain, true);
+		turn(b, data, plain, true);
 		t->data = plain;
 	}
 	return t;
+}
+
+const qdq_tensor *qdq_plan_tensor(const qdq_plan *p, char *const *data, qdq_arena *a, const qdq_value *v)
+{
+	uint32_t index;
+
+	if (v == NULL || qdq_value_constant(v) != NULL || p->buffer_of[v->id] == 0)
+		return v == NULL ? NULL : v->tensor;
+	index = p->buffer_of[v->id] - 1;
+	if (data[index] == NULL)
+		return v->tensor; /* an input with a default */
+	return qdq_buffer_tensor(a, v, &p->buffers.items[index], data[index]);
 }
 
 QDQ_NORETURN static void refuse(const job *j, const qdq_node *n, const char *why)
