@@ -10,7 +10,7 @@
  *   convolution with a kernel of ceil(k / s) taps, upside down. The phases of both axes are channels of one convolution;
  *   taps beyond the kernel are 0.
  *
- *   When    the target is ort-cpu, which has no integer kernel for ConvTranspose. Two axes with one stride, one group, no
+ *   When    the target is ort-cpu, which has no integer kernel for ConvTranspose. Two axes with one stride up to 64, one group, no
  *           dilation, no automatic padding; codes on both sides (contract.c), a constant weight, a constant bias or none;
  *           a Q alone reads it
  *   Keeps   the name of y and of the operator
@@ -22,6 +22,7 @@
 #include "moves.h"
 
 #define SLICE_SINCE 10 /* that takes its numbers as inputs */
+#define MOST_STRIDE 64 /* its square multiplies the channels */
 
 typedef struct phases {
 	qdq_run *r;
@@ -72,7 +73,7 @@ static bool measure(phases *p)
 
 	p->stride = listed(n, "strides", 0, 1);
 	if (qdq_attr_int(n, "group", 1) != 1 || !all_are(n, "dilations", 1) || !all_are(n, "strides", p->stride) ||
-	    p->stride < 2 || automatic(n) || is_given(n, "output_shape"))
+	    p->stride < 2 || p->stride > MOST_STRIDE || automatic(n) || is_given(n, "output_shape"))
 		return false;
 	for (size_t i = 0; i < 2; i++) {
 		p->kernel[i] = p->weight->dims[2 + i];
@@ -138,14 +139,14 @@ static qdq_value *constant(phases *p, const qdq_value *from, qdq_tensor *t)
 	return qdq_graph_add_constant(p->r->graph, qdq_unique_name(&p->r->model->names, hint), t);
 }
 
-/* A list of one element for each output channel, once for each phase. */
-static qdq_value *repeated(phases *p, qdq_value *v)
+/* A list of one element for each output channel, once for each phase. `single`: one element may be meant for all. */
+static qdq_value *repeated(phases *p, qdq_value *v, bool single)
 {
 	const qdq_tensor *from = v != NULL ? qdq_value_constant(v) : NULL;
 	int64_t times = p->stride * p->stride, count;
 	qdq_tensor *to;
 
-	if (from == NULL || from->count == 1)
+	if (from == NULL || (single && from->count == 1))
 		return v;
 	count = times * from->dims[0];
 	to = qdq_tensor_new(p->r->model, from->type, 1, &count);
@@ -193,8 +194,8 @@ static qdq_value *dequantize(phases *p, const qdq_node *dq, qdq_value *codes, in
 	qdq_params params;
 
 	qdq_params_of(dq, &params);
-	params.scale = repeated(p, params.scale);
-	params.zero = repeated(p, params.zero);
+	params.scale = repeated(p, params.scale, true);
+	params.zero = repeated(p, params.zero, true);
 	params.axis = axis;
 	return qdq_dequantize_insert(p->r->graph, p->n, codes, &params, codes->name, dq->origin)->outputs[0];
 }
@@ -206,9 +207,9 @@ static void write_operands(phases *p)
 
 	qdq_use_set(&n->inputs[1], dequantize(p, weight, constant(p, qdq_in(weight, 0), phase_weight(p)), 0));
 	if (bias != NULL)
-		qdq_use_set(&n->inputs[2], dequantize(p, bias, repeated(p, qdq_in(bias, 0)), 0));
+		qdq_use_set(&n->inputs[2], dequantize(p, bias, repeated(p, qdq_in(bias, 0), false), 0));
 	else if (qdq_in(n, 2) != NULL)
-		qdq_use_set(&n->inputs[2], repeated(p, qdq_in(n, 2)));
+		qdq_use_set(&n->inputs[2], repeated(p, qdq_in(n, 2), false));
 	if (qdq_node_unread(weight))
 		qdq_node_remove(weight);
 	if (bias != NULL && qdq_node_unread(bias))
@@ -297,7 +298,7 @@ static void run(qdq_run *r)
 	if (r->options->target != QDQ_TARGET_ORT_CPU || !qdq_model_has(r->model, QDQ_OP_ConvTranspose))
 		return;
 	for (qdq_node *n = r->graph->first; n != NULL; n = qdq_after(n))
-		if (qdq_is(n, QDQ_OP_ConvTranspose) && qdq_out(n, 0) != NULL)
+		if (qdq_is(n, QDQ_OP_ConvTranspose) && qdq_out(n, 0) != NULL && !qdq_kept_float(n))
 			look_at(r, n);
 }
 
