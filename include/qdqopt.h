@@ -183,14 +183,16 @@ typedef enum qdq_emit {
 	QDQ_EMIT_QOPERATOR = 2
 } qdq_emit;
 
-#define QDQ_SAVE_OPTIONS_VERSION 1
+/* A caller that was compiled with version 1 (without what is marked) goes on working. */
+#define QDQ_SAVE_OPTIONS_VERSION 2
 typedef struct qdq_save_options {
 	uint32_t version;
 	qdq_emit emit;
 	int consume; /* not 0: the model may be changed by saving (its fused operators dissolved), which spares a copy
 		      */
 	int text;    /* qdq_save_sink only, not 0: ONNX's textual syntax */
-	int exact;   /* QDQ_EMIT_QOPERATOR, not 0: only integer operators that change no result by any bit */
+	/* since version 2 */
+	int exact; /* QDQ_EMIT_QOPERATOR, not 0: only integer operators that change no result by any bit */
 } qdq_save_options;
 
 /* Writes the file beside its place and renames it: there is the old file or the whole new one. The file that the model

@@ -229,7 +229,7 @@ static void fold_bias(qdq_run *r, qdq_node *cast)
 
 #define RULE "absorb_cast.scale"
 
-/* Not even rounded: it would be 0, or infinite. */
+/* Not even rounded: it would be 0, infinite, or another number altogether. */
 static void say(qdq_run *r, const qdq_node *n, const qdq_params *p)
 {
 	qdq_reason why = {.code = QDQ_REASON_CAST_BETWEEN, .operand = p->scale->name};
@@ -259,7 +259,19 @@ static void round_dq(qdq_run *r, qdq_node *cast)
 	qdq_applied_within(r, RULE, bound, y, origin);
 }
 
-/* |x / scale| is some 256 at most where it matters, and scales move by 2^-9 of themselves at most. */
+/* |x / scale| is 255.5 at most where it matters: does rounding the scales to this type move it by half a step at most, and
+ * so the code by one? Of numbers that float16 has too few bits for it does not. */
+static bool moves_one_step(const qdq_params *p, qdq_type type)
+{
+	for (uint64_t c = 0; c < p->count; c++) {
+		double scale = qdq_params_scale(p, c), rounded = (double)in_type(type, (float)scale);
+
+		if (!(rounded > 0) || isinf(rounded) || fabs(rounded - scale) * 255.5 > rounded / 2)
+			return false;
+	}
+	return true;
+}
+
 static void round_q(qdq_run *r, qdq_node *q)
 {
 	qdq_node *cast = qdq_def(qdq_in(q, 0), QDQ_OP_Cast);
@@ -270,7 +282,7 @@ static void round_q(qdq_run *r, qdq_node *q)
 	    p.real != QDQ_TYPE_FLOAT || p.scale->type != QDQ_TYPE_FLOAT || p.precision != QDQ_TYPE_NONE ||
 	    !qdq_type_is_int8(p.codes))
 		return;
-	if (isinf(moved_by(&p, x->type))) {
+	if (!moves_one_step(&p, x->type)) {
 		say(r, q, &p);
 		return;
 	}

@@ -89,7 +89,7 @@ static qdq_node *find_scores(struct attention *a, qdq_value *v)
 {
 	qdq_node *n = v->def;
 
-	if (n == NULL || n->graph != a->run->graph || n->region != NULL || qdq_out(n, 0) != v || a->visits++ == VISITS)
+	if (n == NULL || n->graph != a->run->graph || n->region != NULL || qdq_out(n, 0) != v || a->visits++ >= VISITS)
 		return NULL;
 	if (is_product(n)) {
 		notice_readers(a, v);
@@ -114,7 +114,7 @@ static qdq_node *find_mix(struct attention *a, qdq_value *v)
 		qdq_node *n = u->node;
 		qdq_node *found;
 
-		if (n->graph != a->run->graph || n->region != NULL || qdq_out(n, 0) == NULL || a->visits++ == VISITS)
+		if (n->graph != a->run->graph || n->region != NULL || qdq_out(n, 0) == NULL || a->visits++ >= VISITS)
 			continue;
 		if (is_product(n) && qdq_use_index(u) == 0 && qdq_in(n, 1) != v)
 			found = n;

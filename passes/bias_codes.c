@@ -188,7 +188,7 @@ static void run(qdq_run *r)
 	if (r->changes != 0 && !qdq_graph_sort(r->graph)) /* a Shape may have stood before the Q */
 		qdq_fail(r->ctx, QDQ_EMODEL, &(qdq_where){.file = r->model->path}, "a shape depends on itself");
 	for (qdq_node *n = r->graph->first; n != NULL; n = qdq_after(n))
-		if (n->op->cls == QDQ_CLASS_CONTRACT && qdq_out(n, 0) != NULL)
+		if (n->op->cls == QDQ_CLASS_CONTRACT && qdq_out(n, 0) != NULL && !qdq_kept_float(n))
 			look_at(r, n);
 }
 

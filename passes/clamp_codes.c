@@ -146,7 +146,7 @@ static void run(qdq_run *r)
 	/* from the end: of several clamps the last goes first, and lets the others */
 	for (qdq_node *n = r->graph->last; n != NULL; n = before) {
 		before = n->prev;
-		if (qdq_is_clamp(n) && qdq_out(n, 0) != NULL)
+		if (qdq_is_clamp(n) && qdq_out(n, 0) != NULL && !qdq_kept_float(n))
 			look_at(r, n);
 	}
 }

@@ -10,7 +10,7 @@
  *   convolution with a kernel of ceil(k / s) taps, upside down. The phases of both axes are channels of one convolution;
  *   taps beyond the kernel are 0.
  *
- *   When    the target is ort-cpu, which has no integer kernel for ConvTranspose. Two axes with one stride, one group, no
+ *   When    the target is ort-cpu, which has no integer kernel for ConvTranspose. Two axes with one stride up to 64, one group, no
  *           dilation, no automatic padding; codes on both sides (contract.c), a constant weight, a constant bias or none;
  *           a Q alone reads it
  *   Keeps   the name of y and of the operator
@@ -22,6 +22,7 @@
 #include "moves.h"
 
 #define SLICE_SINCE 10 /* that takes its numbers as inputs */
+#define MOST_STRIDE 64 /* its square multiplies the channels */
 
 typedef struct phases {
 	qdq_run *r;
@@ -72,7 +73,7 @@ static bool measure(phases *p)
 
 	p->stride = listed(n, "strides", 0, 1);
 	if (qdq_attr_int(n, "group", 1) != 1 || !all_are(n, "dilations", 1) || !all_are(n, "strides", p->stride) ||
-	    p->stride < 2 || automatic(n) || is_given(n, "output_shape"))
+	    p->stride < 2 || p->stride > MOST_STRIDE || automatic(n) || is_given(n, "output_shape"))
 		return false;
 	for (size_t i = 0; i < 2; i++) {
 		p->kernel[i] = p->weight->dims[2 + i];

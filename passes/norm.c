@@ -362,7 +362,7 @@ static bool is_epilogue(const qdq_value *v, int *visits)
 	const qdq_node *n = v->def;
 	qdq_reason why;
 
-	if (n == NULL || n->graph != v->graph || n->region != NULL || qdq_reader(v) == NULL || (*visits)++ == VISITS)
+	if (n == NULL || n->graph != v->graph || n->region != NULL || qdq_reader(v) == NULL || (*visits)++ >= VISITS)
 		return false;
 	if (n->op->cls == QDQ_CLASS_CONTRACT)
 		return qdq_contract_int8(n, &why);

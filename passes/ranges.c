@@ -4,7 +4,7 @@
  *
  * Codes mean values between their least and their greatest; most operators keep that, some narrow it, and a contraction
  * with constant weights enlarges it by no more than the sum of the weights of its worst channel. It looks back over at
- * most DEPTH operators.
+ * most DEPTH operators, and at VISITS of them together.
  */
 #include <float.h>
 #include <math.h>
@@ -12,9 +12,15 @@
 #include "ranges.h"
 
 #define DEPTH 12
+#define VISITS 1024
 #define MOST_ELEMENTS (4u << 20) /* of a constant that is read through */
 
-static bool range_of(const qdq_value *v, qdq_range *out, int depth);
+/* How far it may still look: operators one behind the other, and all together. */
+struct limits {
+	int depth, visits;
+};
+
+static bool range_of(const qdq_value *v, qdq_range *out, struct limits *left);
 
 static qdq_range hull(qdq_range a, qdq_range b)
 {
@@ -164,17 +170,16 @@ static bool greatest_sum(const qdq_node *n, double *out)
 	return isfinite(*out);
 }
 
-static bool range_of_contraction(const qdq_node *n, qdq_range *out, int depth)
+static bool range_of_contraction(const qdq_node *n, qdq_range *out, struct limits *left)
 {
 	bool gemm = n->op->id == QDQ_OP_Gemm;
 	qdq_range x, bias = {0, 0};
 	double sum, alpha = gemm ? fabs((double)qdq_attr_float(n, "alpha", 1)) : 1;
 	double beta = gemm ? fabs((double)qdq_attr_float(n, "beta", 1)) : 1, most;
 
-	if (qdq_in(n, 0) == NULL || qdq_in(n, 1) == NULL || !range_of(qdq_in(n, 0), &x, depth) ||
-	    !greatest_sum(n, &sum))
+	if (qdq_in(n, 0) == NULL || qdq_in(n, 1) == NULL || !range_of(qdq_in(n, 0), &x, left) || !greatest_sum(n, &sum))
 		return false;
-	if (qdq_in(n, 2) != NULL && !range_of(qdq_in(n, 2), &bias, depth))
+	if (qdq_in(n, 2) != NULL && !range_of(qdq_in(n, 2), &bias, left))
 		return false;
 	most = (alpha * sum * reach_of(x) + beta * reach_of(bias)) *
 	       (n->outputs[0]->type == QDQ_TYPE_FLOAT ? 1.00001 : 1.01); /* sums of floats round */
@@ -218,7 +223,7 @@ static bool keeps_with_zero(const qdq_node *n)
 }
 
 /* True where n is such an operator; then *good says whether something is known. */
-static bool range_of_unary(const qdq_node *n, qdq_range *out, int depth, bool *good)
+static bool range_of_unary(const qdq_node *n, qdq_range *out, struct limits *left, bool *good)
 {
 	const qdq_range zero = {0, 0};
 	size_t i = 0;
@@ -232,7 +237,7 @@ static bool range_of_unary(const qdq_node *n, qdq_range *out, int depth, bool *g
 		*good = true;
 		return true;
 	}
-	*good = qdq_in(n, 0) != NULL && range_of(qdq_in(n, 0), out, depth);
+	*good = qdq_in(n, 0) != NULL && range_of(qdq_in(n, 0), out, left);
 	if (*good && i < QDQ_COUNTOF(unary) && unary[i].rule == NOT_NEGATIVE)
 		*out = (qdq_range){fmax(out->low, 0), fmax(out->high, 0)};
 	else if (*good)
@@ -253,12 +258,12 @@ static bool bound_of(const qdq_node *n, uint32_t input, const char *attribute, d
 	return true;
 }
 
-static bool range_of_clip(const qdq_node *n, qdq_range *out, int depth)
+static bool range_of_clip(const qdq_node *n, qdq_range *out, struct limits *left)
 {
 	qdq_range x = {-INFINITY, INFINITY};
 	double low, high;
 
-	range_of(qdq_in(n, 0), &x, depth);
+	range_of(qdq_in(n, 0), &x, left);
 	if (!bound_of(n, 1, "min", -INFINITY, &low) || !bound_of(n, 2, "max", INFINITY, &high) || low > high)
 		return false;
 	*out = (qdq_range){fmin(fmax(x.low, low), high), fmin(fmax(x.high, low), high)};
@@ -275,7 +280,7 @@ static bool picks(const qdq_node *n)
 	return n->op->id != QDQ_OP_ArgMax && n->op->id != QDQ_OP_ArgMin;
 }
 
-static bool range_of_picked(const qdq_node *n, const qdq_value *v, qdq_range *out, int depth)
+static bool range_of_picked(const qdq_node *n, const qdq_value *v, qdq_range *out, struct limits *left)
 {
 	bool any = false;
 	qdq_range x;
@@ -285,7 +290,7 @@ static bool range_of_picked(const qdq_node *n, const qdq_value *v, qdq_range *ou
 	for (uint32_t i = 0; i < n->n_inputs; i++) {
 		if (qdq_in(n, i) == NULL || !qdq_op_data_input(n, i))
 			continue;
-		if (!range_of(qdq_in(n, i), &x, depth))
+		if (!range_of(qdq_in(n, i), &x, left))
 			return false;
 		*out = any ? hull(*out, x) : x;
 		any = true;
@@ -304,11 +309,11 @@ static bool range_of_picked(const qdq_node *n, const qdq_value *v, qdq_range *ou
 	return any;
 }
 
-static bool range_of_binary(const qdq_node *n, qdq_range *out, int depth)
+static bool range_of_binary(const qdq_node *n, qdq_range *out, struct limits *left)
 {
 	qdq_range a, b;
 
-	if (n->n_inputs != 2 || !range_of(qdq_in(n, 0), &a, depth) || !range_of(qdq_in(n, 1), &b, depth))
+	if (n->n_inputs != 2 || !range_of(qdq_in(n, 0), &a, left) || !range_of(qdq_in(n, 1), &b, left))
 		return false;
 	if (n->op->id == QDQ_OP_Add)
 		*out = (qdq_range){a.low + b.low, a.high + b.high};
@@ -321,29 +326,40 @@ static bool range_of_binary(const qdq_node *n, qdq_range *out, int depth)
 	return true;
 }
 
-static bool range_of_node(const qdq_node *n, const qdq_value *v, qdq_range *out, int depth)
+static bool range_of_node(const qdq_node *n, const qdq_value *v, qdq_range *out, struct limits *left)
 {
 	bool good;
 
 	if (n->op->id == QDQ_OP_Clip)
-		return range_of_clip(n, out, depth);
-	if (range_of_unary(n, out, depth, &good))
+		return range_of_clip(n, out, left);
+	if (range_of_unary(n, out, left, &good))
 		return good;
 	if (n->op->id == QDQ_OP_Add || n->op->id == QDQ_OP_Sub || n->op->id == QDQ_OP_Mul)
-		return range_of_binary(n, out, depth);
+		return range_of_binary(n, out, left);
 	if (n->op->cls == QDQ_CLASS_MOVE || n->op->cls == QDQ_CLASS_MONO)
-		return range_of_picked(n, v, out, depth);
-	return n->op->cls == QDQ_CLASS_CONTRACT && range_of_contraction(n, out, depth);
+		return range_of_picked(n, v, out, left);
+	return n->op->cls == QDQ_CLASS_CONTRACT && range_of_contraction(n, out, left);
 }
 
-static bool range_of(const qdq_value *v, qdq_range *out, int depth)
+static bool look_behind(const qdq_value *v, qdq_range *out, struct limits *left)
+{
+	bool good;
+
+	left->depth--;
+	good = range_of_node(v->def, v, out, left);
+	left->depth++;
+	return good;
+}
+
+static bool range_of(const qdq_value *v, qdq_range *out, struct limits *left)
 {
 	qdq_reason why;
 	qdq_params p;
 	qdq_range r;
 
-	if (v == NULL || depth == 0)
+	if (v == NULL || left->depth == 0 || left->visits == 0)
 		return false;
+	left->visits--;
 	if (qdq_def(v, QDQ_OP_DequantizeLinear) != NULL && qdq_params_of(v->def, &p) && p.codes == QDQ_TYPE_INT32) {
 		const qdq_tensor *codes = qdq_value_constant(qdq_in(v->def, 0));
 		double most = 0;
@@ -359,7 +375,7 @@ static bool range_of(const qdq_value *v, qdq_range *out, int depth)
 	}
 	if (qdq_def(v, QDQ_OP_DequantizeLinear) != NULL && qdq_params_of(v->def, &p) && qdq_params_movable(&p, &why))
 		r = qdq_range_of_codes(&p);
-	else if (v->def == NULL ? !range_of_constant(v, &r) : !range_of_node(v->def, v, &r, depth - 1))
+	else if (v->def == NULL ? !range_of_constant(v, &r) : !look_behind(v, &r, left))
 		return false;
 	*out = r;
 	return is_known(&r);
@@ -367,5 +383,7 @@ static bool range_of(const qdq_value *v, qdq_range *out, int depth)
 
 bool qdq_range_of(const qdq_value *v, qdq_range *out)
 {
-	return range_of(v, out, DEPTH);
+	struct limits left = {DEPTH, VISITS};
+
+	return range_of(v, out, &left);
 }

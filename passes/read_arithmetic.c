@@ -23,6 +23,7 @@
 
 #define SAME_SCALE 1e-6 /* an inverse is rounded once more */
 #define DEPTH 32	/* of what a scale may be computed by */
+#define VISITS 1024	/* of that, on all ways */
 
 typedef struct reading {
 	qdq_run *r;
@@ -175,16 +176,17 @@ static bool is_narrow(const reading *c)
 }
 
 /* Does v depend on constants alone? */
-static bool is_static(const qdq_value *v, int depth)
+static bool is_static(const qdq_value *v, int depth, int *visits)
 {
 	const qdq_node *n = v->def;
 
 	if (qdq_value_constant(v) != NULL)
 		return true;
-	if (n == NULL || depth == 0 || n->n_inputs == 0 || n->region != NULL || n->op->id == QDQ_OP_NONE)
+	if (n == NULL || depth == 0 || (*visits)++ >= VISITS || n->n_inputs == 0 || n->region != NULL ||
+	    n->op->id == QDQ_OP_NONE)
 		return false;
 	for (uint32_t i = 0; i < n->n_inputs; i++)
-		if (qdq_in(n, i) != NULL && !is_static(qdq_in(n, i), depth - 1))
+		if (qdq_in(n, i) != NULL && !is_static(qdq_in(n, i), depth - 1, visits))
 			return false;
 	return true;
 }
@@ -216,12 +218,14 @@ static bool find_axis(reading *c)
 
 static bool zero_fits(reading *c)
 {
+	const qdq_value *scale = c->scale != NULL ? c->scale : c->inverse;
 	const qdq_tensor *t = qdq_value_constant(c->zero);
 	double z;
 
 	if (c->zero == NULL)
 		return true;
-	if (t == NULL || (t->count != 1 && t->count != c->count) || (t->count == 1 && t->rank > 1))
+	if (t == NULL || (t->count != 1 && !qdq_shape_equal(c->zero->shape, scale->shape)) ||
+	    (t->count == 1 && t->rank > 1))
 		return refuse(c, QDQ_REASON_FAKE_QUANTIZE, c->zero, "its zero point is not constant");
 	for (uint64_t i = 0; i < t->count; i++)
 		if (!qdq_tensor_real(t, i, &z) || z != rint(z) || z < (double)qdq_type_min(c->codes) ||
@@ -233,11 +237,11 @@ static bool zero_fits(reading *c)
 static bool check(reading *c)
 {
 	const qdq_value *s = c->scale != NULL ? c->scale : c->inverse;
-	int opset = c->r->model->opset;
+	int opset = c->r->model->opset, visits = 0;
 
 	if (c->x->type != QDQ_TYPE_FLOAT || s->type != QDQ_TYPE_FLOAT)
 		return refuse(c, QDQ_REASON_FAKE_QUANTIZE, c->x, "its numbers are not float32");
-	if (!is_static(s, DEPTH) || (c->scale == NULL && qdq_value_constant(s) == NULL))
+	if (!is_static(s, DEPTH, &visits) || (c->scale == NULL && qdq_value_constant(s) == NULL))
 		return refuse(c, QDQ_REASON_SCALE_DYNAMIC, s, NULL);
 	if (!find_codes(c) || !find_axis(c) || !zero_fits(c))
 		return false;

@@ -289,6 +289,10 @@ static qdq_value *constant_codes(grid *g)
 		double real = 0;
 
 		qdq_tensor_real(y, i, &real);
+		if (!isfinite(real)) { /* no code says so */
+			refuse(g, QDQ_REASON_NOT_FINITE, qdq_in(g->n, 0), NULL);
+			return NULL;
+		}
 		((uint8_t *)(uintptr_t)t->data)[i] = (uint8_t)((int64_t)rint(real / (double)g->scale[c]) + g->zero[c]);
 	}
 	return constant(g, "codes", t);

@@ -43,8 +43,11 @@ struct ties {
 
 static struct tie *root_of(struct tie *t)
 {
-	while (t->parent != NULL)
+	while (t->parent != NULL) {
+		if (t->parent->parent != NULL) /* long ways become short */
+			t->parent = t->parent->parent;
 		t = t->parent;
+	}
 	return t;
 }
 

@@ -23,7 +23,8 @@
 #include "ranges.h"
 
 #define RULE "repair_inputs.quantize"
-#define DEPTH 8 /* operators between the DQ and the input */
+#define DEPTH 8	    /* operators between the DQ and the input */
+#define VISITS 1024 /* that are looked at, on all ways */
 
 /* ---- where parameters come from ---- */
 
@@ -61,12 +62,12 @@ static bool keeps_range(const qdq_node *n)
 }
 
 /* The parameters of the DQ that v comes from; those that reach furthest, where several do. */
-static bool params_behind(const qdq_value *v, qdq_params *p, int depth)
+static bool params_behind(const qdq_value *v, qdq_params *p, int depth, int *visits)
 {
 	const qdq_node *n = v != NULL ? v->def : NULL;
 	bool any = false;
 
-	if (n == NULL || depth == 0)
+	if (n == NULL || depth == 0 || (*visits)++ >= VISITS)
 		return false;
 	if (n->op->id == QDQ_OP_DequantizeLinear)
 		return qdq_plain_params(n, p);
@@ -80,7 +81,7 @@ static bool params_behind(const qdq_value *v, qdq_params *p, int depth)
 
 		if (!data || qdq_in(n, i) == NULL)
 			continue;
-		if (!params_behind(qdq_in(n, i), &other, depth - 1))
+		if (!params_behind(qdq_in(n, i), &other, depth - 1, visits))
 			return false;
 		a = any ? qdq_range_of_codes(p) : (qdq_range){0, 0};
 		b = qdq_range_of_codes(&other);
@@ -168,8 +169,9 @@ static void quantize(qdq_run *r, qdq_node *n, uint32_t index, bool own_range)
 	qdq_value *v = qdq_in(n, index);
 	qdq_range range;
 	qdq_params p;
+	int visits = 0;
 	qdq_node *q = quantizer_of(v, &p);
-	bool known = qdq_range_of(v, &range), found = q != NULL || params_behind(v, &p, DEPTH);
+	bool known = qdq_range_of(v, &range), found = q != NULL || params_behind(v, &p, DEPTH, &visits);
 	bool own = !found && own_range && known && has_own_range(v);
 
 	if (!known && found) {

@@ -57,9 +57,22 @@ static range clip_range(const qdq_node *n)
 	return of;
 }
 
+/* Resize by cubic functions reaches beyond what it reads; what lies outside may be any number. */
+static bool interpolates(const qdq_node *n)
+{
+	qdq_bytes mode = qdq_attr_string(n, "mode", "nearest");
+
+	return (mode.size != 5 || memcmp(mode.data, "cubic", 5) != 0) &&
+	       qdq_attr_float(n, "extrapolation_value", 0) == 0;
+}
+
 /* One data input, whose elements come out again, or means of them and of zeros. */
 static bool hands_on(const qdq_node *n)
 {
+	if (n->op->id == QDQ_OP_LpPool || n->op->id == QDQ_OP_GlobalLpPool)
+		return false;
+	if (n->op->id == QDQ_OP_Resize)
+		return interpolates(n);
 	if (n->op->family == QDQ_FAMILY_POOL)
 		return true;
 	return n->op->cls == QDQ_CLASS_MOVE && n->op->id != QDQ_OP_Pad && qdq_op_data_input(n, 0) &&

@@ -367,7 +367,7 @@ static void run(qdq_run *r)
 		return;
 	for (qdq_node *n = r->graph->first; n != NULL; n = next) {
 		next = qdq_after(n);
-		if (n->region == NULL && qdq_out(n, 0) != NULL && n->op->cls != QDQ_CLASS_QUANT)
+		if (n->region == NULL && qdq_out(n, 0) != NULL && n->op->cls != QDQ_CLASS_QUANT && !qdq_kept_float(n))
 			look_at(r, n);
 		/* Qs and steps behind n may be gone */
 		next = n->graph != NULL ? n->next : next;

@@ -70,8 +70,8 @@ static void save(void *arg)
 	struct save *s = arg;
 	qdq_status status;
 
-	if (s->options.version != QDQ_SAVE_OPTIONS_VERSION)
-		qdq_misuse(s->m, "qdq_save_options has version %u, this library knows %d", s->options.version,
+	if (s->options.version == 0 || s->options.version > QDQ_SAVE_OPTIONS_VERSION)
+		qdq_misuse(s->m, "qdq_save_options has version %u, this library knows 1 to %d", s->options.version,
 			   QDQ_SAVE_OPTIONS_VERSION);
 	if (s->options.emit < QDQ_EMIT_FUSED || s->options.emit > QDQ_EMIT_QOPERATOR)
 		qdq_misuse(s->m, "there is no emit mode %d", (int)s->options.emit);
@@ -89,7 +89,9 @@ static qdq_status run(qdq_model *m, struct save *s, const qdq_save_options *opti
 {
 	s->m = m;
 	s->options.version = QDQ_SAVE_OPTIONS_VERSION;
-	if (options != NULL)
+	if (options != NULL && options->version == 1) /* shorter: what came later stays as by default */
+		memcpy(&s->options, options, offsetof(qdq_save_options, exact));
+	else if (options != NULL)
 		s->options = *options;
 	return qdq_change(m, save, s);
 }

@@ -15,6 +15,7 @@
 
 #define MOST_TRIALS 16
 #define MOST_NODES 400000 /* of all trials together */
+#define MOST_VISITS 1024  /* from an operand back to constants, on all ways */
 
 /* What a fix does. */
 enum fix { NO_FIX, QUANTIZE, MAKE_PLAIN, ALLOW_BOUNDED, NOT_EXACT, NOT_KEPT };
@@ -80,14 +81,14 @@ static bool is_float(qdq_type type)
 }
 
 /* A constant, whatever was done to it. */
-static bool is_weight(const qdq_value *v, int depth)
+static bool is_weight(const qdq_value *v, int depth, int *visits)
 {
 	const qdq_node *n = v->def;
 
-	if (n == NULL || depth == 0)
+	if (n == NULL || depth == 0 || (*visits)++ >= MOST_VISITS)
 		return n == NULL && qdq_value_constant(v) != NULL;
 	for (uint32_t i = 0; i < n->n_inputs; i++)
-		if (qdq_in(n, i) != NULL && !is_weight(qdq_in(n, i), depth - 1))
+		if (qdq_in(n, i) != NULL && !is_weight(qdq_in(n, i), depth - 1, visits))
 			return false;
 	return n->n_inputs != 0;
 }
@@ -141,11 +142,12 @@ static void quantize_operands(qdq_node *n, bool plain)
 		const qdq_value *v = qdq_in(n, i);
 		qdq_reason why;
 		qdq_params p;
+		int visits = 0;
 
 		if (v == NULL || !is_float(v->type) ||
 		    (qdq_contract_operand(n, i, &p, &why) && (!plain || is_plain(&p))))
 			continue;
-		if ((windows && i == 1) || is_weight(v, 6))
+		if ((windows && i == 1) || is_weight(v, 6, &visits))
 			replace_weight(n, i);
 		else
 			quantize_tensor(n, i);

@@ -12,12 +12,15 @@ static bool is_float(const qdq_value *v)
 
 /* ---- matrices ---- */
 
-/* Where the factor of each product begins: its batch dimensions are broadcast to those of y. */
+/* Where the factor of each product begins: its batch dimensions are broadcast to those of y. NULL: they do not fit. */
 static const int64_t *factor_places(qdq_plan *p, const int64_t *dims, int32_t rank, const int64_t *batch, int32_t ranks,
 				    int64_t count, int64_t size)
 {
 	int64_t *at = qdq_array(p->arena, int64_t, (uint64_t)count);
 
+	for (int32_t d = 0; d < rank; d++)
+		if (rank > ranks || (dims[d] != 1 && dims[d] != batch[d + ranks - rank]))
+			return NULL;
 	for (int64_t i = 0; i < count; i++) {
 		int64_t rest = i, stride = 1;
 
@@ -51,13 +54,20 @@ static bool matmul(qdq_plan *p, const qdq_node *n, qdq_product *out)
 		out->count *= y->dim[i];
 	out->a_at = factor_places(p, a->dim, a->rank > 2 ? a->rank - 2 : 0, y->dim, ranks, out->count, out->m * out->k);
 	out->b_at = factor_places(p, b->dim, b->rank > 2 ? b->rank - 2 : 0, y->dim, ranks, out->count, out->k * out->n);
-	return true;
+	return out->a_at != NULL && out->b_at != NULL && out->count * out->m * out->n == qdq_shape_count(y, NULL);
+}
+
+/* Is the term that is added a number, a row, a column, or as large as the result? */
+static bool fits_matrix(const qdq_shape *add, const qdq_product *p)
+{
+	return (add->rank < 1 || add->dim[add->rank - 1] == 1 || add->dim[add->rank - 1] == p->n) &&
+	       (add->rank < 2 || add->dim[0] == 1 || add->dim[0] == p->m);
 }
 
 static bool gemm(qdq_plan *p, const qdq_node *n, qdq_product *out)
 {
 	const qdq_shape *a = qdq_in(n, 0)->shape, *b = qdq_in(n, 1)->shape;
-	const qdq_shape *add = qdq_in(n, 2) != NULL ? qdq_in(n, 2)->shape : NULL;
+	const qdq_shape *add = qdq_in(n, 2) != NULL ? qdq_in(n, 2)->shape : NULL, *y = n->outputs[0]->shape;
 	bool turn_a = qdq_attr_int(n, "transA", 0) != 0, turn_b = qdq_attr_int(n, "transB", 0) != 0;
 
 	if (a->rank != 2 || b->rank != 2 || a->dim[turn_a ? 0 : 1] != b->dim[turn_b ? 1 : 0] ||
@@ -71,6 +81,8 @@ static bool gemm(qdq_plan *p, const qdq_node *n, qdq_product *out)
 			     .turn_b = turn_b,
 			     .alpha = qdq_attr_float(n, "alpha", 1),
 			     .beta = qdq_attr_float(n, "beta", 1)};
+	if (out->m * out->n != qdq_shape_count(y, NULL) || (add != NULL && !fits_matrix(add, out)))
+		return false;
 	out->a_at = out->b_at = qdq_array(p->arena, int64_t, 1);
 	if (add != NULL && add->rank >= 1) {
 		out->add_column = add->dim[add->rank - 1] != 1;
@@ -89,7 +101,7 @@ static bool conv(const qdq_node *n, qdq_product *out)
 	qdq_conv *g = &out->g;
 
 	if (x->rank < 3 || x->rank > 4 || w->rank != x->rank || y->rank != x->rank || groups < 1 ||
-	    x->dim[1] % groups != 0 ||
+	    x->dim[1] % groups != 0 || y->dim[0] != x->dim[0] ||
 	    (qdq_in(n, 2) != NULL && qdq_shape_count(qdq_in(n, 2)->shape, NULL) != y->dim[1]))
 		return false;
 	*out = (qdq_product){.kind = transposed ? QDQ_PRODUCT_TRANSPOSED : QDQ_PRODUCT_CONV};

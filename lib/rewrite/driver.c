@@ -185,6 +185,17 @@ static void drop_mute(qdq_graph *g)
 	}
 }
 
+static void drop_all_mute(struct running *w)
+{
+	qdq_graphs nested = {0};
+
+	drop_mute(w->run.graph);
+	if (w->one == NULL)
+		qdq_nested_graphs(w->run.model, &w->lists, &nested);
+	for (size_t i = 0; i < nested.count; i++)
+		drop_mute(nested.items[i]);
+}
+
 static void run_all(void *arg)
 {
 	struct running *w = arg;
@@ -195,7 +206,7 @@ static void run_all(void *arg)
 	else
 		choose(w->run.model, &w->lists, w->options->passes, &list);
 	if (list.count != 0 && w->run.model->n_mute != 0)
-		drop_mute(w->run.graph);
+		drop_all_mute(w);
 	for (size_t i = 0; i < list.count; i++)
 		w->changes += run_pass(&w->run, list.items[i], w->options, w->one == NULL ? &w->lists : NULL);
 }

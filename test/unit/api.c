@@ -229,10 +229,18 @@ static qdq_status refuse_all(void *user, const void *data, size_t size)
 	return QDQ_EDEVICE;
 }
 
+/* qdq_save_options of version 1. */
+struct first_save_options {
+	uint32_t version;
+	qdq_emit emit;
+	int consume, text;
+};
+
 START_TEST(saving_leaves_the_model_as_it_is)
 {
 	qdq_save_options o = {.version = QDQ_SAVE_OPTIONS_VERSION, .emit = QDQ_EMIT_QDQ};
-	size_t first = 0, second = 0;
+	struct first_save_options *old = calloc(1, sizeof *old); /* of this size: nothing behind it may be read */
+	size_t first = 0, second = 0, third = 0;
 
 	ck_assert_int_eq(qdq_add_qdq(NULL, m, x, &quant, NULL, 0), QDQ_OK);
 	ck_assert_int_eq(qdq_add_qdq(NULL, m, w, &quant, NULL, 0), QDQ_OK);
@@ -241,9 +249,16 @@ START_TEST(saving_leaves_the_model_as_it_is)
 	ck_assert_int_eq(qdq_save_sink(m, collect, &second, &o), QDQ_OK);
 	ck_assert_uint_gt(first, 0);
 	ck_assert_uint_eq(first, second);
+	old->version = 1;
+	old->emit = QDQ_EMIT_QDQ;
+	ck_assert_int_eq(qdq_save_sink(m, collect, &third, (const qdq_save_options *)(const void *)old), QDQ_OK);
+	free(old);
+	ck_assert_uint_eq(first, third);
 	ck_assert_int_eq(qdq_save_sink(m, refuse_all, NULL, &o), QDQ_EDEVICE);
 	o.version = 0;
 	refused(qdq_save_sink(m, collect, &first, &o), "version 0");
+	o.version = QDQ_SAVE_OPTIONS_VERSION + 1;
+	refused(qdq_save_sink(m, collect, &first, &o), "this library knows 1 to");
 }
 END_TEST
 
