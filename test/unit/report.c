@@ -349,6 +349,29 @@ START_TEST(test_text)
 }
 END_TEST
 
+/* The Casts around an operator in float16 are not it: they may be in the regions beside it. */
+START_TEST(test_float16)
+{
+	static const char text[] =
+	    HEAD "g (float[1,2,4,4] x) => (float[1,2,1,1] y)\n"
+		 "<float s = {0.5}, int8 zp = {0}, float[2,2,1,1] u = {1, 2, 3, 4}>\n"
+		 "{ q = QuantizeLinear(x, s, zp) d = DequantizeLinear(q, s, zp) [gap] p = GlobalAveragePool(d)\n"
+		 "  [conv] c = Conv(p, u) [sig] a = Sigmoid(c) qa = QuantizeLinear(a, s, zp)\n"
+		 "  y = DequantizeLinear(qa, s, zp) }\n";
+	const qdq_precision half = {"conv", QDQ_TYPE_FLOAT16};
+	qdq_optimize_options o = {.version = QDQ_OPTIMIZE_OPTIONS_VERSION, .precisions = &half, .n_precisions = 1};
+
+	ck_assert_int_eq(qdq_load_memory(&t.m, t.ctx, text, strlen(text), "net.onnxtxt"), QDQ_OK);
+	ck_assert_int_eq(qdq_optimize(t.m, &o), QDQ_OK);
+	ck_assert_int_eq(qdq_report_new(&t.r, t.m, NULL), QDQ_OK);
+	ck_assert_ptr_null(op("conv").fused_into);
+	ck_assert_ptr_nonnull(op("gap").fused_into);
+	ck_assert_ptr_nonnull(op("sig").fused_into);
+	ck_assert_int_eq(qdq_report_print(t.r, QDQ_REPORT_TEXT, collect, NULL), QDQ_OK);
+	ck_assert_msg(strstr(t.text, "  float             2   Conv, Sigmoid\n") != NULL, "%s", t.text);
+}
+END_TEST
+
 /* A rewrite that has no words would be missing from the line about rewrites. */
 START_TEST(test_rewrite_words)
 {
@@ -549,6 +572,7 @@ Suite *report_suite(void)
 	tcase_add_test(c, test_text);
 	tcase_add_test(c, test_rewrite_words);
 	tcase_add_test(c, test_own_rewrite);
+	tcase_add_test(c, test_float16);
 	tcase_add_test(c, test_explain);
 	tcase_add_test(c, test_what_if);
 	tcase_add_test(c, test_measured);
