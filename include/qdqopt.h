@@ -206,8 +206,9 @@ QDQ_API qdq_status qdq_save_sink(qdq_model *m, qdq_write_fn *write, void *user, 
  */
 
 /* What operators are to compute in, by the names of the user's file ('*' stands for any characters, '?' for one; "#17"
- * for the 17th node where it has no name). FLOAT and FLOAT16: it is kept out of INT8, and its Q and DQ stay around it as
- * they are. INT8: rewrites within a bound that bring it there run for it as with allow_bounded. */
+ * for node 17, the first being #0, where it has no name). FLOAT and FLOAT16: it is kept out of INT8, and its Q and DQ stay
+ * around it as they are; with FLOAT16 it stands between Casts to float16 and back. INT8: rewrites within a bound that
+ * bring it there run for it as with allow_bounded. */
 typedef struct qdq_precision {
 	const char *nodes;
 	qdq_type type;

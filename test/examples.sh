@@ -220,7 +220,7 @@ words() { # help, version, wrong words
 	exits 2 "a precision of no type" "$qdqopt" "$cnn" "$work/o.onnx" --precision "/f/Gemm"
 	exits 2 "a precision of another type" "$qdqopt" "$cnn" "$work/o.onnx" --precision "/f/Gemm=int4"
 	exits 2 "nothing to keep" "$qdqopt" "$cnn" "$work/o.onnx" --keep-float=
-	exits 2 "a file of precisions that is missing" "$qdqopt" "$cnn" "$work/o.onnx" --precision-file "$work/missing.json"
+	exits 3 "a file of precisions that is missing" "$qdqopt" "$cnn" "$work/o.onnx" --precision-file "$work/missing.json"
 	echo '["/f/Gemm"]' >"$work/list.json"
 	exits 2 "a file of precisions that is a list" "$qdqopt" "$cnn" "$work/o.onnx" --precision-file "$work/list.json"
 	echo '{"*": "int8", "/f/Gemm": 8}' >"$work/number.json"

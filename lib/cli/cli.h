@@ -53,6 +53,7 @@ typedef struct arguments {
 	double warmup;	     /* milliseconds */
 	double duration;     /* seconds */
 	int iterations;
+	qdq_status failed; /* where words could not be taken for another reason than wrong usage */
 } arguments;
 
 /* arguments.c: false after a message on stderr. */

@@ -12,7 +12,7 @@ static const char *const texts[] = {
 	"usage: qdqopt IN OUT [options]        optimize a quantized ONNX model\n"
 	"       qdqopt inspect IN [options]    the report alone; nothing else is written\n"
 	"       qdqopt explain CODE            what a reason in the report means\n"
-	"       qdqopt explain IN NODE         what happened to one operator, and why\n"
+	"       qdqopt explain IN NODE         what happened to an operator (a name or glob), and why\n"
 	"       qdqopt run IN [options]        optimize and run it once (qdqopt run --help)\n"
 	"       qdqopt bench IN [options]      optimize and time it (qdqopt bench --help)\n"
 	"       qdqopt compare A B [options]   run two networks and say how they differ (qdqopt compare --help)\n"
@@ -42,18 +42,26 @@ static const char *const texts[] = {
 	"  --print-after PASS      print the network to stderr after that pass\n"
 	"  --quiet                 errors only\n"
 	"  --list-rules            every rewrite of the passes: its name, exactness and what it does\n"
-	"  --help, --version\n",
+	"  --help, --version\n"
+	"\n"
+	"NODE is a name or a glob ('*', '?'); #17 is node 17 of the file (the first is #0), where it has no name.\n",
     [COMMAND_INSPECT] =
-	"usage: qdqopt inspect IN [--report=FILE] [--exact] [--allow=bounded] [--passes LIST]\n"
-	"                         [--keep-float NODE] [--precision NODE=TYPE] [--precision-file FILE]\n"
-	"                         [--input FILE] [--random SEED]\n"
-	"                         [--print-after PASS] [--require-int8 PERCENT] [--target TARGET] [--quiet]\n"
+	"usage: qdqopt inspect IN [--report=FILE] [options]\n"
 	"\n"
 	"Optimizes IN in memory and prints the report. Nothing is written, but FILE where it is given\n"
-	"(.txt or .json; then nothing is printed).\n",
+	"(.txt or .json; then nothing is printed).\n"
+	"\n"
+	"  --exact, --allow=bounded, --target TARGET, --keep-float NODE, --precision NODE=TYPE, --precision-file "
+	"FILE,\n"
+	"  --float-type fp16, --io int8, --passes LIST, --print-after PASS, --input FILE, --random SEED,\n"
+	"  --require-int8 PERCENT, --quiet    as for qdqopt IN OUT\n",
     [COMMAND_EXPLAIN] =
 	"usage: qdqopt explain CODE       what a reason means, as `weight-float`\n"
 	"       qdqopt explain IN NODE    what happened to the operators that NODE (a name or glob) names\n"
+	"\n"
+	"  --exact, --allow=bounded, --target TARGET, --keep-float NODE, --precision NODE=TYPE, --precision-file "
+	"FILE,\n"
+	"  --float-type fp16, --passes LIST, --quiet    as for qdqopt IN OUT\n"
 	"\n"
 	"Reasons:\n",
     [COMMAND_RUN] =
@@ -72,7 +80,9 @@ static const char *const texts[] = {
 	"  --profile FILE.json      the time of each kernel, in the fields of trtexec's --exportProfile\n"
 	"  --threads N              as many as there are cores, if not given; the results do not depend on it\n"
 	"  --instructions c|avx2|vnni   use no more than these; the results do not depend on it\n"
-	"  --exact, --allow=bounded, --passes LIST, --target TARGET    as for qdqopt IN OUT\n"
+	"  --exact, --allow=bounded, --target TARGET, --keep-float NODE, --precision NODE=TYPE, --precision-file "
+	"FILE,\n"
+	"  --float-type fp16, --passes LIST    as for qdqopt IN OUT\n"
 	"  --quiet                  no warnings, facts and ranges of outputs; what --check finds is printed all the "
 	"same\n",
     [COMMAND_BENCH] =
@@ -95,7 +105,9 @@ static const char *const texts[] = {
 	"are\n"
 	"  --profile FILE.json      the time of each kernel, in the fields of trtexec's --exportProfile\n"
 	"  --input, --random SEED, --device, --time-tactics, --threads, --instructions    as for qdqopt run\n"
-	"  --exact, --allow=bounded, --passes LIST, --target TARGET    as for qdqopt IN OUT\n"
+	"  --exact, --allow=bounded, --target TARGET, --keep-float NODE, --precision NODE=TYPE, --precision-file "
+	"FILE,\n"
+	"  --float-type fp16, --passes LIST    as for qdqopt IN OUT\n"
 	"  --quiet                  no progress bar and no facts; the figures are printed all the same\n",
     [COMMAND_COMPARE] =
 	"usage: qdqopt compare A B [options]    runs two networks, as they are, on the same inputs\n"
@@ -124,7 +136,7 @@ static void print_passes(void)
 
 	printf("\nPasses, in order:\n");
 	for (size_t i = 0; qdq_pass_name(i, &title) != NULL; i++)
-		printf("  %-18s %s\n", qdq_pass_name(i, NULL), title == NULL ? "" : title);
+		printf("  %-20s %s\n", qdq_pass_name(i, NULL), title == NULL ? "" : title);
 	printf("\nExit status: 0 done; 1 the model cannot be used; 2 wrong usage; 3 file system; 4 memory; 5 device;\n"
 	       "6 done, but --require-int8 is not met.\n");
 }

@@ -30,6 +30,8 @@ int main(int argc, char **argv)
 	arguments a;
 	int status = parse_arguments(&a, argc, argv) ? run_command(&a) : -QDQ_EUSAGE;
 
+	if (a.failed != QDQ_OK)
+		status = -a.failed;
 	free_precisions(&a);
 	return status;
 }

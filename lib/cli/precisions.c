@@ -36,6 +36,7 @@ static bool add_precision(arguments *a, const char *nodes, size_t length, qdq_ty
 	if (grown == NULL || copy == NULL) {
 		free(copy);
 		fprintf(stderr, "qdqopt: out of memory\n");
+		a->failed = QDQ_ENOMEM;
 		return false;
 	}
 	memcpy(copy, nodes, length);
@@ -127,6 +128,7 @@ bool set_precision_file(arguments *a, const char *value)
 
 	if (text == NULL) {
 		fprintf(stderr, "qdqopt: --precision-file: %s cannot be read\n", value);
+		a->failed = QDQ_EFILE;
 		return false;
 	}
 	good = take_members(a, value, object);

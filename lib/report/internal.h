@@ -54,6 +54,8 @@ uint64_t qdq_node_bytes(const qdq_node *n, bool *symbolic);
 const char **qdq_type_names(qdq_arena *a, const qdq_node *n, bool outputs, size_t *count);
 
 extern const char *const qdq_verdict_names[]; /* for people; in the JSON they have no spaces */
+/* What the text says of so many rewrites of a rule: "DQ sunk"; "others" of one that it does not know. */
+const char *qdq_rewrite_words(const char *rule, bool many);
 /* A path without its folders; NULL of NULL. */
 const char *qdq_base_name(const char *path);
 /* The name of a node of the file, "#17" where it has none; in `room`, which has 16 bytes, or the origin's own. */

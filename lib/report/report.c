@@ -37,7 +37,9 @@ struct making {
 
 static void put(struct making *k, const qdq_node *n, qdq_verdict verdict, const char *region)
 {
-	enum standing by = n->op->cls == QDQ_CLASS_QUANT ? STANDS_QUANT : STANDS_ITSELF;
+	/* a Cast beside an operator that became float16 has its origin, and may be in another region */
+	bool converts = n->op->cls == QDQ_CLASS_QUANT || n->op->id == QDQ_OP_Cast;
+	enum standing by = converts ? STANDS_QUANT : STANDS_ITSELF;
 
 	for (const qdq_origin *o = n->origin; o != NULL; o = o->next) {
 		struct place *p;
@@ -74,11 +76,23 @@ static qdq_verdict plain_verdict(const qdq_node *n)
 	return is_code(qdq_out(n, 0)) ? QDQ_VERDICT_INT8_INT8 : QDQ_VERDICT_INT8_FLOAT;
 }
 
+/* What people call a region by: its anchor, or what a Cast in front of it leads to. */
+static const qdq_node *named_by(const qdq_region *region)
+{
+	const qdq_node *n = region->anchor;
+
+	if (n == NULL || n->op->id != QDQ_OP_Cast)
+		return n;
+	while (n != NULL && n->op->family == QDQ_FAMILY_NONE)
+		n = n->next;
+	return n != NULL ? n : region->anchor;
+}
+
 static void add_region(struct making *k, const qdq_node *n)
 {
 	qdq_arena *arena = &k->m->arena;
 	qdq_report_region *region = qdq_push(arena, &k->r->regions);
-	const qdq_node *anchor = n->region->anchor;
+	const qdq_node *anchor = n->region->anchor, *named = named_by(n->region);
 	bool symbolic = false;
 	qdq_border border;
 	qdq_reason why;
@@ -88,7 +102,7 @@ static void add_region(struct making *k, const qdq_node *n)
 	region->verdict = border.written == NULL ? QDQ_VERDICT_INT8_INT8 : QDQ_VERDICT_INT8_FLOAT;
 	if (anchor != NULL) {
 		/* of an attention its MatMul alone says little */
-		region->anchor = n->region->kind == QDQ_REGION_ATTENTION ? region->kind : anchor->op_type;
+		region->anchor = n->region->kind == QDQ_REGION_ATTENTION ? region->kind : named->op_type;
 		region->verdict = qdq_verdict_inside(anchor, n, &border, &why);
 	}
 	region->inputs = qdq_type_names(arena, n, false, &region->n_inputs);
@@ -100,8 +114,8 @@ static void add_region(struct making *k, const qdq_node *n)
 
 		put(k, inner, listed ? qdq_verdict_inside(inner, n, &border, &why) : region->verdict, n->name);
 		region->macs += qdq_node_macs(inner, &symbolic);
-		region->clamps = region->clamps || (inner != anchor && inner->op->family == QDQ_FAMILY_ACTIVATION);
-		region->adds = region->adds || (inner != anchor && inner->op->id == QDQ_OP_Add);
+		region->clamps = region->clamps || (inner != named && inner->op->family == QDQ_FAMILY_ACTIVATION);
+		region->adds = region->adds || (inner != named && inner->op->id == QDQ_OP_Add);
 		if (n->region->kind == QDQ_REGION_REQUANTIZE) {
 			k->r->counts.q_after += qdq_is_quantizer(inner);
 			k->r->counts.dq_after += qdq_is_dequantizer(inner);

@@ -294,35 +294,86 @@ static void put_measured(qdq_writer *w, const qdq_model *m)
 		qdq_put(w, "\n");
 }
 
+/* How the rewrites of a pass are counted: rule is how the rule's name begins. A test holds every pass to have its words. */
+static const struct {
+	const char *rule, *one, *many;
+} rewrites[] = {
+    {"inline_functions.", "call inlined", "calls inlined"},
+    {"canonicalize.", "operator of com.microsoft renamed", "operators of com.microsoft renamed"},
+    {"read_qlinear.", "integer form read as Q/DQ", "integer forms read as Q/DQ"},
+    {"read_arithmetic.", "written-out quantization read as Q/DQ", "written-out quantizations read as Q/DQ"},
+    {"read_fake.", "fake quantization read as Q/DQ", "fake quantizations read as Q/DQ"},
+    {"read_integer.", "integer product read as Q/DQ", "integer products read as Q/DQ"},
+    {"fold.", "constant computed", "constants computed"},
+    {"identities.", "operator without effect dropped", "operators without effect dropped"},
+    {"clip_codes.", "range of codes read as a Clip", "ranges of codes read as Clips"},
+    {"fold_bn.", "BatchNormalization folded", "BatchNormalizations folded"},
+    {"precision.", "operator set as asked", "operators set as asked"},
+    {"repair_pairs.", "pair taken away", "pairs taken away"},
+    {"repair_concat.", "tensor rescaled for a Concat", "tensors rescaled for a Concat"},
+    {"repair_inputs.", "input quantized", "inputs quantized"},
+    {"float16.", "operator in float16", "operators in float16"},
+    {"io_codes.", "input or output as codes", "inputs and outputs as codes"},
+    {"repair_weights.", "weight quantized", "weights quantized"},
+    {"absorb_cast.", "Cast absorbed", "Casts absorbed"},
+    {"tensorrt_lift.", "operator on codes put into float", "operators on codes put into float"},
+    {"tensorrt_activations.", "activation rescaled for TensorRT", "activations rescaled for TensorRT"},
+    {"tensorrt_constants.", "constant converted for TensorRT", "constants converted for TensorRT"},
+    {"tensorrt_float.", "Q or DQ as float arithmetic", "Q and DQ as float arithmetic"},
+    {"sink_dq.", "DQ sunk", "DQ sunk"},
+    {"hoist_q.", "Q hoisted", "Q hoisted"},
+    {"cancel.", "Q or pair cancelled", "Q or pairs cancelled"},
+    {"views.", "view merged", "views merged"},
+    {"to_u8.", "tensor as uint8", "tensors as uint8"},
+    {"clamp_codes.", "Relu or Clip on codes", "Relu and Clip on codes"},
+    {"conv_phases.", "ConvTranspose as Conv", "ConvTranspose as Conv"},
+    {"bias_codes.", "bias as int32", "biases as int32"},
+    {"fuse.", "region fused", "regions fused"},
+    {"attention.", "attention fused", "attentions fused"},
+    {"norm.", "normalization fused", "normalizations fused"},
+    {"cleanup.", "duplicate merged", "duplicates merged"},
+    {"write_qlinear.", "integer form written", "integer forms written"},
+    {"", "other", "others"}, /* of a caller's own passes */
+};
+
+static size_t rewrite_of(const char *rule)
+{
+	size_t k = 0;
+
+	while (strncmp(rule, rewrites[k].rule, strlen(rewrites[k].rule)) != 0)
+		k++;
+	return k;
+}
+
+const char *qdq_rewrite_words(const char *rule, bool many)
+{
+	return many ? rewrites[rewrite_of(rule)].many : rewrites[rewrite_of(rule)].one;
+}
+
+static void put_exactness(qdq_writer *w, const uint64_t *counts)
+{
+	const char *between = " (";
+
+	if (counts[QDQ_STEP1] == 0 && counts[QDQ_BOUNDED] == 0) {
+		qdq_put(w, " (all exact)");
+		return;
+	}
+	if (counts[QDQ_STEP1] != 0) {
+		qdq_putf(w, "%s%llu within one step", between, (unsigned long long)counts[QDQ_STEP1]);
+		between = ", ";
+	}
+	if (counts[QDQ_BOUNDED] != 0) {
+		qdq_putf(w, "%s%llu bounded", between, (unsigned long long)counts[QDQ_BOUNDED]);
+		between = ", ";
+	}
+	if (counts[QDQ_EXACT] != 0)
+		qdq_putf(w, "%s%llu exact", between, (unsigned long long)counts[QDQ_EXACT]);
+	qdq_put(w, ")");
+}
+
 static void put_rewrites(qdq_writer *w, const qdq_report *r)
 {
-	static const struct {
-		const char *rule, *one, *many; /* rule: how its name begins */
-	} kinds[] = {
-	    {"inline_functions.", "call inlined", "calls inlined"},
-	    {"read_qlinear.", "integer form read as Q/DQ", "integer forms read as Q/DQ"},
-	    {"read_arithmetic.", "written-out quantization read as Q/DQ", "written-out quantizations read as Q/DQ"},
-	    {"read_fake.", "fake quantization read as Q/DQ", "fake quantizations read as Q/DQ"},
-	    {"read_integer.", "integer product read as Q/DQ", "integer products read as Q/DQ"},
-	    {"fold.", "constant computed", "constants computed"},
-	    {"identities.", "operator without effect dropped", "operators without effect dropped"},
-	    {"fold_bn.", "BatchNormalization folded", "BatchNormalizations folded"},
-	    {"precision.", "operator set as asked", "operators set as asked"},
-	    {"repair_pairs.", "pair taken away", "pairs taken away"},
-	    {"repair_concat.", "tensor rescaled for a Concat", "tensors rescaled for a Concat"},
-	    {"repair_inputs.", "input quantized", "inputs quantized"},
-	    {"float16.", "operator in float16", "operators in float16"},
-	    {"io_codes.", "input or output as codes", "inputs and outputs as codes"},
-	    {"repair_weights.", "weight quantized", "weights quantized"},
-	    {"absorb_cast.", "Cast absorbed", "Casts absorbed"},
-	    {"sink_dq.", "DQ sunk", "DQ sunk"},
-	    {"hoist_q.", "Q hoisted", "Q hoisted"},
-	    {"cancel.", "Q or pair cancelled", "Q or pairs cancelled"},
-	    {"fuse.", "region fused", "regions fused"},
-	    {"attention.", "attention fused", "attentions fused"},
-	    {"norm.", "normalization fused", "normalizations fused"},
-	};
-	uint64_t counts[QDQ_COUNTOF(kinds)] = {0}, by_exactness[3] = {0};
+	uint64_t counts[QDQ_COUNTOF(rewrites)] = {0}, by_exactness[3] = {0};
 	bool any = false;
 
 	for (size_t i = 0; i < r->m->events.count; i++) {
@@ -331,25 +382,21 @@ static void put_rewrites(qdq_writer *w, const qdq_report *r)
 		if (e->declined)
 			continue;
 		by_exactness[e->exactness]++;
-		for (size_t k = 0; k < QDQ_COUNTOF(kinds); k++)
-			counts[k] += strncmp(e->rule, kinds[k].rule, strlen(kinds[k].rule)) == 0;
+		counts[rewrite_of(e->rule)]++;
 	}
 	qdq_put(w, "\nRewrites: ");
-	for (size_t k = 0; k < QDQ_COUNTOF(kinds); k++) {
+	for (size_t k = 0; k < QDQ_COUNTOF(rewrites); k++) {
 		if (counts[k] == 0)
 			continue;
 		qdq_putf(w, "%s%llu %s", any ? ", " : "", (unsigned long long)counts[k],
-			 counts[k] == 1 ? kinds[k].one : kinds[k].many);
+			 counts[k] == 1 ? rewrites[k].one : rewrites[k].many);
 		any = true;
 	}
 	if (!any)
 		qdq_put(w, r->counts.nodes_after < r->counts.nodes_before ? "only constants and nodes without effect"
 									  : "none");
-	else if (by_exactness[QDQ_STEP1] == 0 && by_exactness[QDQ_BOUNDED] == 0)
-		qdq_put(w, " (all exact)");
 	else
-		qdq_putf(w, " (%llu within one step, %llu bounded)", (unsigned long long)by_exactness[QDQ_STEP1],
-			 (unsigned long long)by_exactness[QDQ_BOUNDED]);
+		put_exactness(w, by_exactness);
 	qdq_put(w, "\n");
 	put_io(w, r->m);
 	put_measured(w, r->m);

@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../../lib/report/report.h"
+#include "../../lib/report/internal.h"
+#include "../../lib/rewrite/rewrite.h"
 #include "suites.h"
 
 static struct {
@@ -348,6 +349,58 @@ START_TEST(test_text)
 }
 END_TEST
 
+/* The Casts around an operator in float16 are not it: they may be in the regions beside it. */
+START_TEST(test_float16)
+{
+	static const char text[] =
+	    HEAD "g (float[1,2,4,4] x) => (float[1,2,1,1] y)\n"
+		 "<float s = {0.5}, int8 zp = {0}, float[2,2,1,1] u = {1, 2, 3, 4}>\n"
+		 "{ q = QuantizeLinear(x, s, zp) d = DequantizeLinear(q, s, zp) [gap] p = GlobalAveragePool(d)\n"
+		 "  [conv] c = Conv(p, u) [sig] a = Sigmoid(c) qa = QuantizeLinear(a, s, zp)\n"
+		 "  y = DequantizeLinear(qa, s, zp) }\n";
+	const qdq_precision half = {"conv", QDQ_TYPE_FLOAT16};
+	qdq_optimize_options o = {.version = QDQ_OPTIMIZE_OPTIONS_VERSION, .precisions = &half, .n_precisions = 1};
+
+	ck_assert_int_eq(qdq_load_memory(&t.m, t.ctx, text, strlen(text), "net.onnxtxt"), QDQ_OK);
+	ck_assert_int_eq(qdq_optimize(t.m, &o), QDQ_OK);
+	ck_assert_int_eq(qdq_report_new(&t.r, t.m, NULL), QDQ_OK);
+	ck_assert_ptr_null(op("conv").fused_into);
+	ck_assert_ptr_nonnull(op("gap").fused_into);
+	ck_assert_ptr_nonnull(op("sig").fused_into);
+	ck_assert_int_eq(qdq_report_print(t.r, QDQ_REPORT_TEXT, collect, NULL), QDQ_OK);
+	ck_assert_msg(strstr(t.text, "  float             2   Conv, Sigmoid\n") != NULL, "%s", t.text);
+}
+END_TEST
+
+/* A rewrite that has no words would be missing from the line about rewrites. */
+START_TEST(test_rewrite_words)
+{
+	for (size_t i = 0; i < qdq_n_passes; i++) {
+		const qdq_pass *pass = qdq_passes[i];
+
+		for (size_t k = 0; k < pass->n_rules; k++) {
+			if (strcmp(pass->rules[k].name, "explain.reason") == 0)
+				continue; /* changes nothing */
+			ck_assert_msg(strcmp(qdq_rewrite_words(pass->rules[k].name, true), "others") != 0,
+				      "%s has no words in lib/report/text.c", pass->rules[k].name);
+		}
+	}
+	ck_assert_str_eq(qdq_rewrite_words("mine.rule", true), "others");
+	ck_assert_str_eq(qdq_rewrite_words("fold_bn.scale", false), "BatchNormalization folded");
+}
+END_TEST
+
+/* What a caller's own pass did is counted too, and what is not exact is told apart. */
+START_TEST(test_own_rewrite)
+{
+	load(network, NULL);
+	*qdq_push(&t.m->arena, &t.m->events) =
+	    (qdq_event){.pass = "mine", .rule = "mine.rule", .exactness = QDQ_BOUNDED};
+	ck_assert_int_eq(qdq_report_print(t.r, QDQ_REPORT_TEXT, collect, NULL), QDQ_OK);
+	ck_assert_ptr_nonnull(strstr(t.text, ", 1 other (1 bounded, "));
+}
+END_TEST
+
 static size_t count_of(const char *part)
 {
 	size_t count = 0;
@@ -517,6 +570,9 @@ Suite *report_suite(void)
 	tcase_add_test(c, test_json);
 	tcase_add_test(c, test_json_names);
 	tcase_add_test(c, test_text);
+	tcase_add_test(c, test_rewrite_words);
+	tcase_add_test(c, test_own_rewrite);
+	tcase_add_test(c, test_float16);
 	tcase_add_test(c, test_explain);
 	tcase_add_test(c, test_what_if);
 	tcase_add_test(c, test_measured);
