@@ -10,9 +10,9 @@
  *   convolution with a kernel of ceil(k / s) taps, upside down. The phases of both axes are channels of one convolution;
  *   taps beyond the kernel are 0.
  *
- *   When    the target is ort-cpu, which has no integer kernel for ConvTranspose. Two axes with one stride up to 64, one group, no
- *           dilation, no automatic padding; codes on both sides (contract.c), a constant weight, a constant bias or none;
- *           a Q alone reads it
+ *   When    the target is ort-cpu, which has no integer kernel for ConvTranspose. Two axes with one stride up to 64, one
+ *           group, no dilation, no automatic padding; codes on both sides (contract.c), a constant weight, a constant bias
+ *           or none; a Q alone reads it
  *   Keeps   the name of y and of the operator
  *   Exact   STEP1: the same products are summed in another order
  *   Needs   types                           Breaks  shapes (inferred again)
@@ -301,7 +301,7 @@ static void run(qdq_run *r)
 	if (r->options->target != QDQ_TARGET_ORT_CPU || !qdq_model_has(r->model, QDQ_OP_ConvTranspose))
 		return;
 	for (qdq_node *n = r->graph->first; n != NULL; n = qdq_after(n))
-		if (qdq_is(n, QDQ_OP_ConvTranspose) && qdq_out(n, 0) != NULL)
+		if (qdq_is(n, QDQ_OP_ConvTranspose) && qdq_out(n, 0) != NULL && !qdq_kept_float(n))
 			look_at(r, n);
 }
 
