@@ -235,10 +235,12 @@ typedef struct qdq_optimize_options {
 		      * has their scales and zero points */
 } qdq_optimize_options;
 
-/* Moves, cancels and fuses quantization. QDQ_EUSAGE (an unknown pass), QDQ_EMODEL, QDQ_ENOMEM. */
+/* Moves, cancels and fuses quantization. QDQ_EUSAGE (an unknown pass or target, exact together with allow_bounded, a
+ * precision that names no nodes or is of another type), QDQ_EMODEL, QDQ_ENOMEM. */
 QDQ_API qdq_status qdq_optimize(qdq_model *m, const qdq_optimize_options *options);
 
-/* The pipeline's passes, in order; NULL behind the last one. `title` (may be NULL) gets one line about it. */
+/* The pipeline's passes, in order, then those that run only where they are named; NULL behind the last one. `title`
+ * (may be NULL) gets one line about it. */
 QDQ_API const char *qdq_pass_name(size_t index, const char **title);
 
 typedef struct qdq_rule_text {

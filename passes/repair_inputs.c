@@ -24,6 +24,7 @@
 
 #define RULE "repair_inputs.quantize"
 #define DEPTH 8	    /* operators between the DQ and the input */
+#define READERS 256 /* of a tensor, among which a Q is looked for: each of them looks */
 #define VISITS 1024 /* that are looked at, on all ways */
 
 /* ---- where parameters come from ---- */
@@ -33,6 +34,8 @@ static qdq_node *quantizer_of(const qdq_value *v, qdq_params *p)
 {
 	qdq_node *found = NULL;
 
+	if (v->n_uses > READERS)
+		return NULL;
 	for (const qdq_use *u = v->uses; u != NULL; u = u->next) { /* newest first */
 		qdq_params other;
 

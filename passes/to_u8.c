@@ -387,6 +387,23 @@ static void expand_regions(const qdq_run *r)
 	}
 }
 
+/* The classes of a body of If or Loop are as many as the model has values: not where none is int8. */
+static bool any_s8(const qdq_graph *g)
+{
+	for (size_t i = 0; i < g->inputs.count; i++)
+		if (is_s8(g->inputs.items[i]))
+			return true;
+	for (const qdq_node *n = g->first; n != NULL; n = qdq_after(n)) {
+		for (uint32_t i = 0; i < n->n_inputs; i++)
+			if (is_s8(qdq_in(n, i)))
+				return true;
+		for (uint32_t i = 0; i < n->n_outputs; i++)
+			if (is_s8(qdq_out(n, i)))
+				return true;
+	}
+	return false;
+}
+
 static void run(qdq_run *r)
 {
 	turning t = {.r = r};
@@ -396,6 +413,8 @@ static void run(qdq_run *r)
 	if (r->options->target != QDQ_TARGET_ORT_CPU)
 		return;
 	expand_regions(r);
+	if (!any_s8(g))
+		return;
 	qdq_map_init(&t.zeros, &r->scratch);
 	constants = g->constants.count;
 	find_classes(&t);
