@@ -157,6 +157,25 @@ static void begin_pool(qdq_run *r, qdq_node *n)
 	qdq_attr_remove(n, "dilations");
 }
 
+/* The kernel multiplies the sum by s_x / (s_y times the pixels), and refuses to run with 256 and more or less than 2^-32. */
+static bool pool_factor(const qdq_node *n)
+{
+	const qdq_value *v = qdq_in(n, 0);
+	const qdq_use *u = qdq_only_use(n->outputs[0]);
+	qdq_params x, y;
+	int64_t pixels = 1;
+	double factor;
+
+	if (u == NULL || !qdq_is_quantizer(u->node) || !qdq_params_of(u->node, &y) || !y.constant || !y.positive ||
+	    v == NULL || !qdq_params_of(v->def, &x) || !x.constant || v->shape == NULL)
+		return false;
+	for (int32_t i = 2; i < v->shape->rank; i++)
+		if (v->shape->dim[i] > 0 && qdq_mul_overflow(pixels, v->shape->dim[i], &pixels))
+			return false;
+	factor = qdq_params_scale(&x, 0) / qdq_params_scale(&y, 0);
+	return pixels < 1 << 24 && factor / (double)pixels < 256 && factor / (double)pixels > 0x1p-31;
+}
+
 /* The kernel multiplies by the whole number below 1 / scale, so that should be the quotient itself. */
 static bool whole_quotient(const qdq_node *n)
 {
@@ -207,7 +226,8 @@ const qdq_qlinear_form qdq_qlinear_forms[] = {
     {QDQ_OP_ms_QLinearAveragePool, QDQ_OP_AveragePool, RULE("QLinearAveragePool"), UNARY, .fits = channels_first,
      .finish = drop_channels_last, WRITE("QLinearAveragePool", QDQ_STEP1), .writes = dense_window, .begin = begin_pool},
     {QDQ_OP_ms_QLinearGlobalAveragePool, QDQ_OP_GlobalAveragePool, RULE("QLinearGlobalAveragePool"), UNARY,
-     .fits = channels_first, .finish = drop_channels_last, WRITE("QLinearGlobalAveragePool", QDQ_STEP1)},
+     .fits = channels_first, .finish = drop_channels_last, WRITE("QLinearGlobalAveragePool", QDQ_STEP1),
+     .writes = pool_factor},
     {QDQ_OP_ms_QLinearLeakyRelu, QDQ_OP_LeakyRelu, RULE("QLinearLeakyRelu"), UNARY,
      WRITE("QLinearLeakyRelu", QDQ_EXACT)},
     {QDQ_OP_ms_QLinearSigmoid, QDQ_OP_Sigmoid, RULE("QLinearSigmoid"), UNARY, WRITE("QLinearSigmoid", QDQ_STEP1)},
