@@ -258,7 +258,8 @@ static bool step(qdq_eval *e, const qdq_tensor *a, const qdq_tensor *b, qdq_type
 		return false;
 	if (e->version < 7 && e->op != QDQ_OP_Sum && !old_broadcast(e, a, &b, &placed, placed_dims))
 		return false;
-	memcpy(dims, a->dims, (size_t)rank * sizeof *dims);
+	if (rank != 0)
+		memcpy(dims, a->dims, (size_t)rank * sizeof *dims);
 	if (!qdq_broadcast_dims(b, &rank, dims))
 		return false;
 	void *y = qdq_eval_output(e, last ? 0 : UINT32_MAX, to, rank, dims);
@@ -323,7 +324,8 @@ static bool compare_strings(qdq_eval *e, const qdq_tensor *a, const qdq_tensor *
 
 	if (e->op != QDQ_OP_Equal)
 		return false;
-	memcpy(dims, a->dims, (size_t)rank * sizeof *dims);
+	if (rank != 0)
+		memcpy(dims, a->dims, (size_t)rank * sizeof *dims);
 	if (!qdq_broadcast_dims(b, &rank, dims))
 		return false;
 	bool *y = qdq_eval_output(e, 0, QDQ_TYPE_BOOL, rank, dims);
