@@ -5,20 +5,15 @@
 # A rewrite's report names the tensor that it changes. What computes this tensor in the rewritten network is cut out, up
 # to tensors that the original has too; it is fed with the original's values of these, and its result is compared with
 # the original's tensor. So nothing is tested but the one rewrite, on inputs as they come in the network.
-import glob
-import json
 import os
-import subprocess
-import sys
 import tempfile
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from onnx import helper, numpy_helper
 
-QDQOPT = os.environ.get("QDQOPT", "build/qdqopt")
-MODELS = os.environ.get("MODELS", "../shared/models")
+from common import check, finish, models, optimize, reference_feeds, session
+
 FOR_ORT_CPU = "canonicalize,fold,read_qlinear,sink_dq,to_u8,clamp_codes,bias_codes"
 BEFORE = "canonicalize,fold,read_qlinear,read_fake,read_integer,fold_bn,precision"
 REPAIRS = BEFORE + ",repair_pairs,repair_concat,sink_dq,repair_inputs,repair_weights"
@@ -26,26 +21,6 @@ REPAIRS = BEFORE + ",repair_pairs,repair_concat,sink_dq,repair_inputs,repair_wei
 FOR_TENSORRT = ["--target=tensorrt", "--allow=bounded"]
 BEFORE_TENSORRT = "canonicalize,fold,clip_codes,read_qlinear,read_fake,read_integer,fold_bn,absorb_cast,tensorrt_lift"
 TENSORRT = BEFORE_TENSORRT + ",tensorrt_activations,tensorrt_constants"
-
-passed = failed = 0
-
-
-def check(good, what):
-    global passed, failed
-    if good:
-        passed += 1
-    else:
-        failed += 1
-        print("FAILED %s" % what, flush=True)
-    return good
-
-
-def session(model):
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    options.intra_op_num_threads = 2
-    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def tensors(model, feeds, names):
@@ -175,13 +150,10 @@ def float_arms(model):
 
 
 def rewrite_all(name, model, folder, arguments):
-    source, out, report = (os.path.join(folder, f) for f in ("in.onnx", "out.onnx", "report.json"))
+    source, out = os.path.join(folder, "in.onnx"), os.path.join(folder, "out.onnx")
     onnx.save(model, source)
-    done = subprocess.run([QDQOPT, source, out, "--emit=qdq", "--quiet", "--report=" + report, *arguments],
-                          capture_output=True, text=True, timeout=300)
-    if not check(done.returncode == 0, "%s: exit status %d: %s" % (name, done.returncode, done.stderr[:200])):
-        return None, None
-    return onnx.load(out), json.load(open(report))
+    report = optimize(name, source, out, "--emit=qdq", *arguments)
+    return (None, None) if report is None else (onnx.load(out), report)
 
 
 def try_model(name, model, feeds, folder, arguments=(), at_least=0, most=12, before=BEFORE, passes=REPAIRS):
@@ -197,22 +169,10 @@ def try_model(name, model, feeds, folder, arguments=(), at_least=0, most=12, bef
     print("    %-28s %3d bounded rewrites, the largest change is %.2f of its bound" % (name, len(found), tightest))
 
 
-def feeds_of(path):
-    reference = path[: -len(".onnx")] + ".ref.npz"
-    if not os.path.exists(reference):
-        return None
-    data = np.load(reference)
-    return {k[3:]: data[k] for k in data.files if k.startswith("in_")}
-
-
 def main():
-    paths = sorted(glob.glob(os.path.join(MODELS, "**", "*.onnx"), recursive=True))
-    if len(paths) < 16:
-        print("%d of 16 models: MODELS=%s does not have the others" % (len(paths), MODELS))
-        paths = paths or sorted(glob.glob("test/models/*.onnx"))
-    for path in paths:
-        name, feeds = os.path.basename(path)[: -len(".onnx")], feeds_of(path)
-        if feeds is None or (sys.argv[1:] and name not in sys.argv[1:]):
+    for name, path in models():
+        feeds = reference_feeds(path)
+        if feeds is None:
             continue
         model = onnx.load(path)
         with tempfile.TemporaryDirectory() as folder:
@@ -227,10 +187,7 @@ def main():
             bare, count = float_arms(model)
             if count != 0:
                 try_model("%s, %d arms float" % (name, count), bare, feeds, folder, ["--allow=bounded"], at_least=1)
-    if passed + failed == 0:
-        check(False, "there is no model to try")
-    print("%d passed, %d failed" % (passed, failed))
-    sys.exit(failed != 0)
+    finish()
 
 
 main()

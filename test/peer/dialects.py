@@ -6,46 +6,20 @@
 # evaluator: ONNX Runtime computes float16 in float32 on a CPU and drops conversions between neighbours, so what it
 # rounds depends on who stands beside whom). Seeded models of what else there is are rewritten and run in ONNX Runtime, its
 # own optimizations off: with --exact every bit is the same, else floats differ by rounding, codes by a step.
-import json
 import os
-import subprocess
-import sys
 import tempfile
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
+from common import MODELS, check, finish, optimize, session
 from eval import Driver, bits
 
-QDQOPT = os.environ.get("QDQOPT", "build/qdqopt")
-MODELS = os.environ.get("MODELS", "../shared/models")
 TWINS = [("exporters/res_tiny.modelopt", "exporters/res_tiny.modelopt_fp16")]
-
-passed = failed = 0
-
-
-def check(good, what):
-    global passed, failed
-    passed, failed = passed + bool(good), failed + (not good)
-    if not good:
-        print("FAILED %s" % what, flush=True)
-    return good
-
-
-def optimize(source, out, *arguments):
-    """The report; None where it failed."""
-    report = out + ".json"
-    done = subprocess.run([QDQOPT, source, out, "--quiet", "--report=" + report, *arguments], capture_output=True,
-                          text=True, timeout=300)
-    if not check(done.returncode == 0, "%s: %s" % (source, done.stderr.strip()[:300])):
-        return None
-    with open(report) as f:
-        return json.load(f)
 
 
 # ---- float16 ----
@@ -66,7 +40,7 @@ def twins(folder):
             print("%s is not there" % second)
             continue
         for arguments in ([], ["--exact"], ["--target", "tensorrt"], ["--target", "ort-cpu"]):
-            a, b = [optimize(p, os.path.join(folder, "out.onnx"), *arguments) for p in paths]
+            a, b = [optimize(p, p, os.path.join(folder, "out.onnx"), *arguments) for p in paths]
             if a is None or b is None:
                 continue
             what = "%s %s" % (second, " ".join(arguments))
@@ -89,7 +63,7 @@ def unchanged(path, folder, inputs=None):
     check(answer == "ok", "%s: the evaluator says %s" % (path, answer))
     for emit in ("fused", "qdq"):
         out = os.path.join(folder, "out.onnx")
-        if optimize(path, out, "--exact", "--emit", emit) is None:
+        if optimize(path, path, out, "--exact", "--emit", emit) is None:
             continue
         answer, after = driver.run(out, inputs)
         check(answer == "ok" and [bits(x) for x in before] == [bits(x) for x in after],
@@ -186,7 +160,7 @@ def mixed(name, path, folder):
             return
         onnx.save(raised(onnx.load(path), opset), base)
         onnx.save(model, half)
-        a, b = optimize(base, out, *arguments), optimize(half, out, *arguments)
+        a, b = optimize(base, base, out, *arguments), optimize(half, half, out, *arguments)
         if a is None or b is None:
             continue
         a, b = [{k: v[:3] for k, v in verdicts(r).items()} for r in (a, b)]
@@ -216,7 +190,7 @@ def halves(folder):
             onnx.save(raised(onnx.load(path), opset), base)
             onnx.save(halved(raised(onnx.load(path), opset), kind), half)
             for arguments in ([], ["--exact"]):
-                a, b = optimize(base, out, *arguments), optimize(half, out, *arguments)
+                a, b = optimize(base, base, out, *arguments), optimize(half, half, out, *arguments)
                 if a is None or b is None:
                     continue
                 a, b = [{k: v[:3] for k, v in verdicts(r).items()} for r in (a, b)]
@@ -234,14 +208,6 @@ def halves(folder):
 rng = np.random.default_rng(11)
 ORT_LACKS = {"FakeQuantize", "Quant"}
 MS = "com.microsoft"
-
-
-def session(path):
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 class Graph:
@@ -321,7 +287,7 @@ def compare(what, graph, outputs, gone, folder, step=1, run=lambda path, feeds: 
     for arguments in ([], ["--exact"], ["--emit", "qdq"], ["--emit", "qdq", "--exact"], ["--emit", "qoperator"],
                       ["--emit", "qoperator", "--exact"], ["--target", "ort-cpu", "--emit", "qdq"]):
         name = "%s %s" % (what, " ".join(arguments))
-        report = optimize(source, out, *arguments)
+        report = optimize(source, source, out, *arguments)
         if report is None:
             continue
         exact = all(r["exactness"].lower() == "exact" for r in report["rewrites"])
@@ -403,7 +369,8 @@ def microsoft(turn, folder):
     if real == np.float16:  # what ONNX Runtime rounds there depends on who stands beside whom
         return compare("com.microsoft %d" % turn, g, [y], set(), folder, exact_bits=False)
     compare("com.microsoft %d" % turn, g, [y], set(), folder)
-    report = optimize(os.path.join(folder, "in.onnx"), os.path.join(folder, "out.onnx"))
+    source = os.path.join(folder, "in.onnx")
+    report = optimize(source, source, os.path.join(folder, "out.onnx"))
     conv = next(op for op in report["ops"] if op["op"] == "Conv")
     wanted = ("float", "16-bit-codes") if dtype == np.uint16 else ("int8->int8", None)
     got = (conv["verdict"], (conv["reason"] or {}).get("code"))
@@ -444,7 +411,8 @@ def arithmetic(turn, folder):
     y = g.add("QuantizeLinear", y, g.constant(np.float32(0.3)), g.constant(np.uint8(0)))
     # where a tie moves a code, what is computed from it moves by no more than a step of this size
     compare("arithmetic %d" % turn, g, [y], {"Round"}, folder)
-    report = optimize(os.path.join(folder, "in.onnx"), os.path.join(folder, "out.onnx"))
+    source = os.path.join(folder, "in.onnx")
+    report = optimize(source, source, os.path.join(folder, "out.onnx"))
     conv = next(op for op in report["ops"] if op["op"] == "Conv")
     check(conv["verdict"] == "int8->int8", "arithmetic %d: the Conv is %s" % (turn, conv))
 
@@ -578,7 +546,7 @@ def carried(name, on_weight, blocked, folder):
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=IR[opset]), source)
     for arguments in ([], ["--exact"]):
         what = "%s %s %s %s" % (name, "weight" if on_weight else "input", "blocked" if blocked else "", arguments)
-        report = optimize(source, out, *arguments)
+        report = optimize(source, source, out, *arguments)
         if report is None:
             continue
         product = next(op for op in report["ops"] if op["name"] == "product")
@@ -609,8 +577,7 @@ def main():
         fake_nodes(folder)
         for turn in range(40):
             fake(turn, folder)
-    print("%d passed, %d failed" % (passed, failed))
-    return failed != 0 or passed == 0
+    finish()
 
 
-sys.exit(main())
+main()

@@ -4,21 +4,14 @@
 #
 # Every model of MODELS is optimized in both emit modes, with --exact and without. The files must pass onnx.checker and
 # give in ONNX Runtime, with its own optimizations off, what the original gives there in the same run.
-import glob
-import json
-import math
 import os
-import subprocess
-import sys
 import tempfile
 from collections import Counter
 
-import numpy as np
 import onnx
-import onnxruntime as ort
 
-QDQOPT = os.environ.get("QDQOPT", "build/qdqopt")
-MODELS = os.environ.get("MODELS", "../shared/models")
+from common import check, feeds_of, finish, identical, models, optimize, run, snr, tool
+
 REGION_DOMAIN = "qdqopt"
 
 # model: (weighted operators that read INT8, all of them, nodes at the top level at most)
@@ -41,66 +34,6 @@ PROMISES = {
 FLOAT16 = ("res_tiny.modelopt_fp16",)
 # But at inputs and outputs of the network; regions of nothing but Q and DQ count too. In float16 a Cast stands between.
 NO_QDQ_LEFT = tuple(name for name in PROMISES if name not in FLOAT16)
-
-passed = failed = 0
-
-
-def check(good, what):
-    global passed, failed
-    if good:
-        passed += 1
-    else:
-        failed += 1
-        print("FAILED %s" % what, flush=True)
-    return good
-
-
-def tool(*arguments):
-    return subprocess.run([QDQOPT, *arguments], capture_output=True, text=True, timeout=300)
-
-
-def inputs_of(path):
-    """The reference inputs, else seeded random ones."""
-    session_inputs = onnx.load(path, load_external_data=False).graph.input
-    reference = path[: -len(".onnx")] + ".ref.npz"
-    if os.path.exists(reference):
-        data = np.load(reference)
-        return {i.name: data["in_" + i.name] for i in session_inputs if "in_" + i.name in data}
-    feeds, random = {}, np.random.default_rng(1)
-    digits = os.path.join(os.path.dirname(path), "digits_test.npz")
-    for i in session_inputs:
-        dims = [d.dim_value or 2 for d in i.type.tensor_type.shape.dim]
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(i.type.tensor_type.elem_type)
-        if os.path.exists(digits) and os.path.basename(path).startswith("digits"):
-            feeds[i.name] = np.load(digits)["image"][: dims[0]].astype(dtype).reshape([-1] + dims[1:])
-        elif np.issubdtype(dtype, np.integer):
-            feeds[i.name] = random.integers(0, 2, dims).astype(dtype)
-        else:
-            feeds[i.name] = random.standard_normal(dims).astype(dtype)
-    return feeds
-
-
-def run(path, feeds):
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 2
-    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return session.run(None, feeds)
-
-
-def snr(a, b):
-    signal = noise = 0.0
-    for x, y in zip(a, b):
-        x, y = x.astype(np.float64), y.astype(np.float64)
-        signal += float(np.sum(x * x))
-        noise += float(np.sum((x - y) ** 2))
-    return math.inf if noise == 0 else 10 * math.log10(max(signal, 1e-300) / noise)
-
-
-def identical(a, b):
-    return len(a) == len(b) and all(
-        x.dtype == y.dtype and x.shape == y.shape and x.tobytes() == y.tobytes() for x, y in zip(a, b))
 
 
 def graphs_of(graph):
@@ -191,10 +124,9 @@ def same_results(name, what, original, path, feeds, exact):
 
 def check_mode(name, path, folder, emit, exact, original, feeds):
     what = emit + (" --exact" if exact else "")
-    out, report_path = os.path.join(folder, "out.onnx"), os.path.join(folder, "report.json")
-    done = tool(path, out, "--emit", emit, "--report=" + report_path, "--quiet", *(["--exact"] if exact else []))
-    if not check(done.returncode == 0, "%s: %s: exit status %d: %s" %
-                 (name, what, done.returncode, done.stderr.strip()[:300])):
+    out = os.path.join(folder, "out.onnx")
+    report = optimize("%s: %s" % (name, what), path, out, "--emit", emit, *(["--exact"] if exact else []))
+    if report is None:
         return
     try:
         onnx.checker.check_model(out, full_check=True)
@@ -202,7 +134,6 @@ def check_mode(name, path, folder, emit, exact, original, feeds):
     except Exception as error:  # the checker's and the inference's own kinds
         check(False, "%s: %s: onnx.checker: %s" % (name, what, str(error).strip()[:300]))
     model = onnx.load(out)
-    report = json.load(open(report_path))
     unchanged = exact or all(r["exactness"].lower() == "exact" for r in report["rewrites"])
     same_results(name, what, original, out, feeds, unchanged)
     if emit != "fused":
@@ -218,26 +149,15 @@ def check_mode(name, path, folder, emit, exact, original, feeds):
 
 
 def main():
-    paths = sorted(glob.glob(os.path.join(MODELS, "**", "*.onnx"), recursive=True))
-    if len(paths) < 16:
-        print("%d of 16 models: MODELS=%s does not have the others" % (len(paths), MODELS))
-        paths = paths or sorted(glob.glob("test/models/*.onnx"))
-    wanted = sys.argv[1:]
-    for path in paths:
-        name = os.path.basename(path)[: -len(".onnx")]
-        if wanted and name not in wanted:
-            continue
+    for name, path in models():
         print(name, flush=True)
-        feeds = inputs_of(path)
+        feeds = feeds_of(path)
         original = run(path, feeds)
         with tempfile.TemporaryDirectory() as folder:
             for emit in ("fused", "qdq"):
                 for exact in (True, False):
                     check_mode(name, path, folder, emit, exact, original, feeds)
-    if passed + failed == 0:
-        check(False, "there is no model to try")
-    print("%d passed, %d failed" % (passed, failed))
-    sys.exit(failed != 0)
+    finish()
 
 
 main()

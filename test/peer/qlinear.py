@@ -6,16 +6,14 @@
 # optimizations off. Codes may differ by one step, floats by rounding. The golden graphs are run the same way.
 import glob
 import os
-import subprocess
-import sys
 import tempfile
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-QDQOPT = os.environ.get("QDQOPT", "build/qdqopt")
+from common import check, finish, session, tool
+
 MS = "com.microsoft"
 NO_KERNEL = {"QLinearReduceMean"}  # has a schema in ONNX Runtime, but no kernel for the CPU
 DIES = "leaky_relu.onnxtxt"  # ONNX Runtime does not survive its absent zero points
@@ -23,24 +21,7 @@ NAMES = {np.uint8: TensorProto.UINT8, np.int8: TensorProto.INT8, np.bool_: Tenso
 
 ONE = [(), (1,)]  # the shapes of one number, where both are allowed
 
-passed = failed = 0
 rng = np.random.default_rng(7)
-
-
-def check(good, what):
-    global passed, failed
-    passed, failed = passed + bool(good), failed + (not good)
-    if not good:
-        print("FAILED %s" % what, flush=True)
-    return good
-
-
-def session(path):
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 class Model:
@@ -228,8 +209,7 @@ def compare(what, source, folder):
     """The model in `source` and what read_qlinear makes of it."""
     original, result = os.path.join(folder, "original.onnx"), os.path.join(folder, "result.onnx")
     for out, passes in ((original, "none"), (result, "fold,read_qlinear")):
-        done = subprocess.run([QDQOPT, source, out, "--emit", "qdq", "--passes", passes, "--quiet"],
-                              capture_output=True, text=True, timeout=60)
+        done = tool(source, out, "--emit", "qdq", "--passes", passes, "--quiet")
         if not check(done.returncode == 0, "%s: %s" % (what, done.stderr)):
             return
     left = {n.op_type for n in onnx.load(original).graph.node}
@@ -267,8 +247,7 @@ def main():
                 with open(path) as golden, open(source, "w") as text:
                     text.write(golden.read().split("# ==>")[0])
                 compare(path, source, folder)
-    print("%d passed, %d failed" % (passed, failed))
-    return failed != 0 or passed == 0
+    finish()
 
 
-sys.exit(main())
+main()

@@ -5,11 +5,8 @@
 # Every model of MODELS: how many weighted operators ONNX Runtime then runs in integers; each operator by itself, fed
 # with what the Q/DQ operators of the same file give, against what they give next; --exact, bit by bit; and read back.
 # Then seeded single operators, where the exact forms must not differ at all.
-import glob
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from collections import Counter
 
@@ -18,8 +15,8 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-QDQOPT = os.environ.get("QDQOPT", "build/qdqopt")
-MODELS = os.environ.get("MODELS", "../shared/models")
+from common import check, feeds_of, finish, identical, models, session, snr, tool
+
 MS = "com.microsoft"
 INTEGER = {"QLinearConv", "ConvInteger", "QLinearMatMul", "QGemm", "MatMulIntegerToFloat", "MatMulInteger"}
 FLOAT = {"Conv", "ConvTranspose", "Gemm", "MatMul", "FusedConv", "FusedGemm", "FusedMatMul"}
@@ -37,55 +34,12 @@ FLOORS = {
 }
 FLOAT16 = ("res_tiny.modelopt_fp16",)
 
-passed = failed = 0
 rng = np.random.default_rng(11)
 
 
-def check(good, what):
-    global passed, failed
-    passed, failed = passed + bool(good), failed + (not good)
-    if not good:
-        print("FAILED %s" % what, flush=True)
-    return good
-
-
-def session(model, level=ort.GraphOptimizationLevel.ORT_DISABLE_ALL, save=None):
-    options = ort.SessionOptions()
-    options.graph_optimization_level = level
-    options.log_severity_level = 4
-    options.intra_op_num_threads = 2
-    if save is not None:
-        options.optimized_model_filepath = save
-    source = model if isinstance(model, str) else model.SerializeToString()
-    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-
-
 def write(what, source, out, *options):
-    done = subprocess.run([QDQOPT, source, out, "--quiet", *options], capture_output=True, text=True, timeout=300)
+    done = tool(source, out, "--quiet", *options)
     return check(done.returncode == 0, "%s: exit status %d: %s" % (what, done.returncode, done.stderr[:300]))
-
-
-def feeds_of(path):
-    """The reference inputs, else seeded random ones."""
-    reference = path[: -len(".onnx")] + ".ref.npz"
-    inputs = onnx.load(path, load_external_data=False).graph.input
-    if os.path.exists(reference):
-        data = np.load(reference)
-        return {i.name: data["in_" + i.name] for i in inputs if "in_" + i.name in data}
-    dims = {i.name: [d.dim_value or 2 for d in i.type.tensor_type.shape.dim] for i in inputs}
-    return {i.name: np.random.default_rng(1).standard_normal(dims[i.name]).astype(
-        helper.tensor_dtype_to_np_dtype(i.type.tensor_type.elem_type)) for i in inputs}
-
-
-def identical(a, b):
-    return len(a) == len(b) and all(x.dtype == y.dtype and x.shape == y.shape and x.tobytes() == y.tobytes()
-                                    for x, y in zip(a, b))
-
-
-def snr(a, b):
-    signal = sum(float(np.sum(np.square(x, dtype=np.float64))) for x in a)
-    noise = sum(float(np.sum(np.square(x.astype(np.float64) - y))) for x, y in zip(a, b))
-    return float("inf") if noise == 0 else 10 * np.log10(signal / noise)
 
 
 # ---- counting ----
@@ -93,7 +47,7 @@ def snr(a, b):
 def kernels(path, folder):
     """Weighted operators that ONNX Runtime runs in integers, and all of them."""
     saved = os.path.join(folder, "optimized.onnx")
-    session(path, ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED, saved)
+    session(path, ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED, save=saved)
     count = Counter(n.op_type for n in onnx.load(saved).graph.node)
     integer = sum(count[op] for op in INTEGER)
     return integer, integer + sum(count[op] for op in FLOAT)
@@ -293,14 +247,7 @@ def single(make, exact, dtype, folder):
 
 
 def main():
-    paths = sorted(glob.glob(os.path.join(MODELS, "**", "*.onnx"), recursive=True))
-    if len(paths) < 16:
-        print("%d of 16 models: MODELS=%s does not have the others" % (len(paths), MODELS))
-        paths = paths or sorted(glob.glob("test/models/*.onnx"))
-    for path in paths:
-        name = os.path.basename(path)[: -len(".onnx")]
-        if sys.argv[1:] and name not in sys.argv[1:]:
-            continue
+    for name, path in models():
         print(name, flush=True)
         with tempfile.TemporaryDirectory() as folder:
             one_model(name, path, folder)
@@ -309,8 +256,7 @@ def main():
             for make in makers:
                 for turn in range(24):
                     single(make, exact, [np.uint8, np.int8][turn % 2], folder)
-    print("%d passed, %d failed" % (passed, failed))
-    return failed != 0 or passed == 0
+    finish()
 
 
-sys.exit(main())
+main()

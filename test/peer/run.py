@@ -7,7 +7,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tempfile
 import zipfile
 
@@ -15,42 +14,24 @@ import numpy as np
 import onnx
 import onnx.numpy_helper
 
-QDQOPT = os.environ.get("QDQOPT", "build/qdqopt")
-MODELS = os.environ.get("MODELS", "../shared/models")
+from common import MODELS, QDQOPT, check, finish, snr, tool
+
 DYNAMIC = ("resnet50.trt", "mobilenet_v2.u8", "digits_qat_relu")  # whose batch is a symbol
 # models with an operator that neither a kernel nor the reference evaluator has
 REFUSED = ()
 # models whose shapes are known only after constants are folded: they do not run as they are
 NEEDS_FOLDING = ("bert_tiny.trt",)
 
-passed = failed = 0
-
-
-def check(good, what):
-    global passed, failed
-    if good:
-        passed += 1
-    else:
-        failed += 1
-        print("FAILED %s" % what, flush=True)
-    return good
-
 
 def run(model, inputs, folder, *options):
     """Outputs by name, or None and the complaint."""
     given, out = os.path.join(folder, "in.npz"), os.path.join(folder, "out.npz")
     np.savez(given, **inputs)
-    done = subprocess.run([QDQOPT, "run", model, "--input", given, "--output", out, "--quiet", *options], capture_output=True,
-                          text=True, timeout=600)
+    done = tool("run", model, "--input", given, "--output", out, "--quiet", *options)
     if done.returncode != 0:
         return None, "exit status %d: %s" % (done.returncode, done.stderr.strip()[-300:])
     with np.load(out) as arrays:
         return {k: arrays[k] for k in arrays.files}, None
-
-
-def snr(got, expected):
-    noise = ((got.astype(np.float64) - expected)**2).sum()
-    return np.inf if noise == 0 else 10 * np.log10((expected.astype(np.float64)**2).sum() / noise)
 
 
 def check_reference(path, folder):
@@ -67,12 +48,12 @@ def check_reference(path, folder):
     for k, y in expected.items():
         if not check(k in got and got[k].shape == y.shape and got[k].dtype == y.dtype, "%s: output %s" % (name, k)):
             continue
-        check(snr(got[k], y) >= 30, "%s: output %s: %.1f dB" % (name, k, snr(got[k], y)))
+        check(snr([y], [got[k]]) >= 30, "%s: output %s: %.1f dB" % (name, k, snr([y], [got[k]])))
         if y.ndim == 2:
             check((got[k].argmax(1) == y.argmax(1)).all(), "%s: output %s: another top-1" % (name, k))
     if sum(x.size for x in inputs.values()) < 50000:  # the evaluator takes its time
         given = os.path.join(folder, "in.npz")
-        done = subprocess.run([QDQOPT, "run", path, "--input", given, "--check"], capture_output=True, text=True)
+        done = tool("run", path, "--input", given, "--check")
         check(done.returncode == 0 and ", 0 by more than a step, 0 not at a tie" in done.stdout, "%s --check: %s" % (name, done.stdout[-300:]))
     for options in (("--threads", "1", "--instructions", "c"), ("--threads", "3", "--instructions", "avx2")):
         again, wrong = run(path, inputs, folder, *options)
@@ -97,7 +78,7 @@ def check_digits(folder):
     name = "input"
     got, wrong = run(model, {name: images}, folder)
     if got is None and "no input" in wrong:  # whatever the exporter called it
-        listed = subprocess.run([QDQOPT, "run", model], capture_output=True, text=True).stderr
+        listed = tool("run", model).stderr
         name = listed.split("input '", 1)[1].split("'", 1)[0]
         got, wrong = run(model, {name: images}, folder)
     if check(got is not None, "digits: %s" % wrong):
@@ -165,7 +146,7 @@ def check_bad(folder):
         path, out = os.path.join(folder, "bad.npz"), os.path.join(folder, "none.npz")
         with open(path, "wb") as f:
             f.write(data)
-        done = subprocess.run([QDQOPT, "run", model, "--input", path, "--output", out], capture_output=True, text=True)
+        done = tool("run", model, "--input", path, "--output", out)
         check(done.returncode in (1, 2, 3) and done.stderr.strip() and not os.path.exists(out),
               "bad input '%s': exit status %d, %s" % (what, done.returncode, done.stderr))
     os.mkdir(os.path.join(folder, "folder.npz"))
@@ -176,7 +157,7 @@ def check_bad(folder):
                           (("--input", "input=%s/huge.npy" % folder), 1), (("--input", "%s/folder.npz" % folder), 3),
                           (("--random", "x"), 2), (("--threads", "0"), 2), (("--device", "tpu"), 2), ((), 2),
                           (("--device", "cuda:x"), 2), (("--random", "1", "--device", "cuda:9"), 5)):
-        done = subprocess.run([QDQOPT, "run", model, *words], capture_output=True, text=True)
+        done = tool("run", model, *words)
         check(done.returncode == status and done.stderr.strip(), "%s: exit status %d" % (words, done.returncode))
 
 
@@ -237,7 +218,7 @@ def check_broadcast(folder):
 
 def compare(*words, status=0):
     """What it prints; an empty text where the exit status is another."""
-    done = subprocess.run([QDQOPT, "compare", *words], capture_output=True, text=True, timeout=600)
+    done = tool("compare", *words)
     good = done.returncode == status and (status == 0 or done.stderr.strip())
     check(good, "compare %s: exit status %d, not %d: %s" % (words, done.returncode, status, done.stderr[-300:]))
     return done.stdout if good and status == 0 else ""
@@ -256,7 +237,7 @@ def expected_figures(a, b):
     by = np.abs(x - y)
     cosine = (x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum())
     same = a.argmax(-1) == b.argmax(-1)
-    return [by.max(), by.mean(), snr(a, y), cosine, same.sum(), same.size]
+    return [by.max(), by.mean(), snr([y], [a]), cosine, same.sum(), same.size]
 
 
 def check_compare_reference(path, folder):
@@ -368,7 +349,7 @@ def check_compare_words(folder):
     check(compare_status in (0, 1, 2), "nothing: exit status %d" % compare_status)
     check(compare(a, a, "--random", "3") == compare(a, a, "--random", "3", "--quiet"), "--quiet")
     check(compare(a, a, "--random", "3") == compare(a, a, "--random", "3", "--device", "cpu"), "--device cpu")
-    done = subprocess.run([QDQOPT, "compare", a, a, "--random", "3", "--layers", "--device", "cuda:9"], capture_output=True, text=True)
+    done = tool("compare", a, a, "--random", "3", "--layers", "--device", "cuda:9")
     check(done.returncode == 5 and done.stderr.strip() and not done.stdout, "a device that is not there: %d, %s" % (done.returncode, done.stderr))
     bad = os.path.join(folder, "bad.onnx")
     with open(bad, "wb") as f:
@@ -385,7 +366,7 @@ def check_compare_words(folder):
         path = os.path.join(folder, "hostile.npz")
         with open(path, "wb") as f:
             f.write(data)
-        done = subprocess.run([QDQOPT, "compare", a, path, "--input", given], capture_output=True, text=True)
+        done = tool("compare", a, path, "--input", given)
         check(done.returncode in (1, 2, 3) and "hostile.npz" in done.stderr, "B.npz '%s': %d, %s" % (what, done.returncode, done.stderr))
     huge = os.path.join(folder, "huge.onnxtxt")
     with open(huge, "w") as f:
@@ -394,10 +375,6 @@ def check_compare_words(folder):
 
 
 # ---- bench, profiles, batches ----
-
-
-def tool(*words):
-    return subprocess.run([QDQOPT, *words], capture_output=True, text=True, timeout=600)
 
 
 def check_profile(path, runs, what):
@@ -504,8 +481,7 @@ def main():
         check_layers(folder)
         check_compare_words(folder)
         check_bench(folder)
-    print("%d passed, %d failed" % (passed, failed))
-    return failed != 0
+    finish()
 
 
-sys.exit(main())
+main()

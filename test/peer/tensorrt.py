@@ -5,37 +5,19 @@
 # Every model of MODELS, as Q/DQ and as fused functions (which are inlined to be looked at). Without --allow=bounded the
 # results are the original's bits wherever the report lists EXACT rewrites alone. With it the end outputs' signal to noise
 # is printed, and at least 20 dB; that each bounded rewrite keeps its bound is the business of bounded.py.
-import glob
-import json
-import math
 import os
-import subprocess
-import sys
 import tempfile
 
 import numpy as np
 import onnx
 import onnx.inliner
-import onnxruntime as ort
 from onnx import numpy_helper
 
-QDQOPT = os.environ.get("QDQOPT", "build/qdqopt")
-MODELS = os.environ.get("MODELS", "../shared/models")
+from common import check, feeds_of, finish, identical, models, optimize, run, snr
+
 MODES = (("qdq", []), ("qdq", ["--exact"]), ("qdq", ["--allow=bounded"]), ("fused", ["--allow=bounded"]))
 LEAST_SNR = 20
 FLOAT16 = ("res_tiny.modelopt_fp16",)  # runtimes differ in the order of its sums
-
-passed = failed = 0
-
-
-def check(good, what):
-    global passed, failed
-    if good:
-        passed += 1
-    else:
-        failed += 1
-        print("FAILED %s" % what, flush=True)
-    return good
 
 
 # ---- what TensorRT takes ----
@@ -79,49 +61,14 @@ def violations(model):
     return found
 
 
-# ---- values ----
-
-def run(path, feeds):
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 2
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"]).run(None, feeds)
-
-
-def snr(a, b):
-    signal = sum(float(np.sum(x.astype(np.float64) ** 2)) for x in a)
-    noise = sum(float(np.sum((x.astype(np.float64) - y.astype(np.float64)) ** 2)) for x, y in zip(a, b))
-    return math.inf if noise == 0 else 10 * math.log10(max(signal, 1e-300) / noise)
-
-
-def identical(a, b):
-    return len(a) == len(b) and all(
-        x.dtype == y.dtype and x.shape == y.shape and x.tobytes() == y.tobytes() for x, y in zip(a, b))
-
-
-def feeds_of(path):
-    """The reference inputs, else seeded random ones."""
-    reference = path[: -len(".onnx")] + ".ref.npz"
-    inputs = onnx.load(path).graph.input
-    if os.path.exists(reference):
-        data = np.load(reference)
-        return {i.name: data["in_" + i.name] for i in inputs if "in_" + i.name in data}
-    random = np.random.default_rng(1)
-    return {i.name: random.standard_normal([d.dim_value or 2 for d in i.type.tensor_type.shape.dim]).astype(np.float32)
-            for i in inputs}
-
-
 # ---- one model ----
 
 def try_mode(name, path, folder, emit, options, expected, feeds):
     what = "%s: --emit %s %s" % (name, emit, " ".join(options))
-    out, report_path = os.path.join(folder, "out.onnx"), os.path.join(folder, "report.json")
-    done = subprocess.run([QDQOPT, path, out, "--target=tensorrt", "--emit=" + emit, "--quiet",
-                           "--report=" + report_path, *options], capture_output=True, text=True, timeout=300)
-    if not check(done.returncode == 0, "%s: exit status %d: %s" % (what, done.returncode, done.stderr[:200])):
+    out = os.path.join(folder, "out.onnx")
+    report = optimize(what, path, out, "--target=tensorrt", "--emit=" + emit, *options)
+    if report is None:
         return
-    report = json.load(open(report_path))
     kept = {d["node"] for d in report["declined"] if d["code"] == "not-in-tensorrt"}
     found = violations(onnx.inliner.inline_local_functions(onnx.load(out)))
     if kept:  # integer forms that --exact does not read: said, and that is all
@@ -142,23 +89,13 @@ def try_mode(name, path, folder, emit, options, expected, feeds):
 
 
 def main():
-    paths = sorted(glob.glob(os.path.join(MODELS, "**", "*.onnx"), recursive=True))
-    if len(paths) < 16:
-        print("%d of 16 models: MODELS=%s does not have the others" % (len(paths), MODELS))
-        paths = paths or sorted(glob.glob("test/models/*.onnx"))
-    for path in paths:
-        name = os.path.basename(path)[: -len(".onnx")]
-        if sys.argv[1:] and name not in sys.argv[1:]:
-            continue
+    for name, path in models():
         feeds = feeds_of(path)
         expected = run(path, feeds)
         with tempfile.TemporaryDirectory() as folder:
             for emit, options in MODES:
                 try_mode(name, path, folder, emit, options, expected, feeds)
-    if passed + failed == 0:
-        check(False, "there is no model to try")
-    print("%d passed, %d failed" % (passed, failed))
-    sys.exit(failed != 0)
+    finish()
 
 
 main()

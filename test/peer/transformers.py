@@ -6,11 +6,8 @@
 # with a dynamic batch, quantized by ONNX Runtime: everything (a Q/DQ pair behind each operator), or MatMul alone. Each is
 # optimized with --exact: all products INT8, no more nodes than promised, no Q or DQ by itself but at inputs and outputs,
 # the original's bits in ONNX Runtime, and optimizing the result again changes nothing.
-import json
 import logging
 import os
-import subprocess
-import sys
 import tempfile
 from collections import Counter
 
@@ -18,25 +15,13 @@ import numpy as np
 import onnx
 import onnx.helper as oh
 import onnx.numpy_helper
-import onnxruntime as ort
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-QDQOPT = os.environ.get("QDQOPT", "build/qdqopt")
+from common import check, finish, optimize, session, tool
+
 BATCH, LENGTH, WIDTH, HEADS = 2, 6, 32, 4
 HEAD = WIDTH // HEADS
 LAYERS = 2
-
-passed = failed = 0
-
-
-def check(good, what):
-    global passed, failed
-    if good:
-        passed += 1
-    else:
-        failed += 1
-        print("FAILED %s" % what, flush=True)
-    return good
 
 
 class Graph:
@@ -241,12 +226,8 @@ def quantize(model, path, everything):
 
 
 def run(path):
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
-    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     feed = np.random.default_rng(9).standard_normal((BATCH, LENGTH, WIDTH)).astype(np.float32)
-    return session.run(None, {"x": feed})[0]
+    return session(path).run(None, {"x": feed})[0]
 
 
 def alone(model):
@@ -257,12 +238,11 @@ def alone(model):
 
 
 def judge(what, path, folder, products, fused):
-    out, again, report = (os.path.join(folder, f) for f in ("o.onnx", "again.onnx", "report.json"))
-    done = subprocess.run([QDQOPT, path, out, "--exact", "--report=" + report], capture_output=True, text=True, timeout=60)
-    if not check(done.returncode == 0, "%s: %s" % (what, done.stderr.strip()[-300:])):
+    out, again = os.path.join(folder, "o.onnx"), os.path.join(folder, "again.onnx")
+    report = optimize(what, path, out, "--exact")
+    if report is None:
         return
-    with open(report, encoding="utf-8") as f:
-        summary = json.load(f)["summary"]
+    summary = report["summary"]
     model = onnx.load(out)
     kinds = Counter(n.op_type.split("_")[0] for n in model.graph.node)
     int8 = summary["int8_int8"] + summary["int8_float"]
@@ -273,7 +253,7 @@ def judge(what, path, folder, products, fused):
     check(summary["nodes_after"] <= LAYERS * fused + 2, "%s: %d nodes: %s" % (what, summary["nodes_after"], dict(kinds)))
     check(not alone(model), "%s: stand-alone %s" % (what, ", ".join(alone(model)[:5])))
     check(run(path).tobytes() == run(out).tobytes(), "%s: other results" % what)
-    done = subprocess.run([QDQOPT, out, again, "--exact", "--quiet"], capture_output=True, text=True, timeout=60)
+    done = tool(out, again, "--exact", "--quiet")
     with open(out, "rb") as a, open(again, "rb") as b:
         check(done.returncode == 0 and a.read() == b.read(), "%s: optimizing its own output again changes it" % what)
 
@@ -290,8 +270,7 @@ def main():
                     judge("%s, %s batch, %s quantized" % (name, "dynamic" if dynamic else "fixed",
                                                           "everything" if everything else "MatMul"),
                           path, folder, products, fused)
-    print("%d passed, %d failed" % (passed, failed))
-    sys.exit(failed != 0)
+    finish()
 
 
 main()
