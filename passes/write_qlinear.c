@@ -9,13 +9,14 @@
  *   a -- DQ --+-- MatMul -- Add(bias) -- y  =>   a -- MatMulIntegerToFloat -- y
  *   b -- DQ --'
  *   x -- DQ --+-- Conv -- y                 =>   x -- ConvInteger -- Cast -- Mul -- Add -- y     see integer_float.c
- *   w -- DQ --'
+ *   w -- DQ --'                               and for Conv of one pixel, and for weights that become floats
  *
  *   When    asked for (--emit qoperator): it is no part of the pipeline. Every operand is dequantized with constant
  *           parameters, per tensor, or a weight per output channel; one Q with one scale alone reads the result (or the
  *           form writes floats); all codes but those of a weight have one type; an int32 bias is at the product of the
  *           scales. Products take uint8 on their left side, which is what has kernels; Softmax is written where 1 / scale
- *           of its Q is a whole number, as the kernel rounds it down to one
+ *           of its Q is a whole number, as the kernel rounds it down to one. The product of the scales is no float that
+ *           under- or overflows
  *   Keeps   names of the node and of y; everything that has no such form, as Q/DQ
  *   Exact   STEP1: integer kernels multiply by one scale where the nodes divide and multiply; Concat, LeakyRelu and
  *           Where are EXACT: tables of DQ and Q
@@ -140,9 +141,12 @@ static bool check_output(writing *c)
 {
 	const qdq_value *v = c->n->outputs[0];
 	qdq_node *next = only_reader(v);
+	double factor;
 	qdq_reason why;
 
-	if (next != NULL && c->form->scales && c->bias == NULL && is_factor(next, v, &c->factor)) {
+	if (next != NULL && c->form->scales && c->bias == NULL && is_factor(next, v, &factor) &&
+	    isnormal((float)(qdq_params_scale(&c->in[0], 0) * factor))) {
+		c->factor = factor;
 		c->mul = next;
 		v = next->outputs[0];
 		next = only_reader(v);
@@ -190,10 +194,36 @@ static bool check_sum(const writing *c)
 	return c->n->op->cls != QDQ_CLASS_CONTRACT || qdq_contract_within(c->n, INT32_MAX - most, &why);
 }
 
+bool qdq_integer_scales(const qdq_params *x, double factor, const qdq_params *w, const qdq_params *y)
+{
+	float left = (float)(qdq_params_scale(x, 0) * factor);
+
+	for (uint64_t i = 0; i < w->count; i++) {
+		float product = left * (float)qdq_params_scale(w, i);
+
+		if (!isnormal(left) || !isnormal(product) ||
+		    (y != NULL && !isfinite(product / (float)qdq_params_scale(y, 0))))
+			return false;
+	}
+	return true;
+}
+
+/* Do kernels that multiply two scales get one that float32 has? */
+static bool check_scales(writing *c)
+{
+	const qdq_params *y = c->q != NULL ? &c->out : NULL;
+
+	if (c->n->op->cls != QDQ_CLASS_CONTRACT && c->n->op->id != QDQ_OP_Mul)
+		return true;
+	return qdq_integer_scales(&c->in[0], c->factor, &c->in[1], y);
+}
+
 static bool check(writing *c)
 {
-	return (c->form->writes == NULL || c->form->writes(c->n)) && check_operands(c) && check_bias(c) &&
-	       check_sum(c) && check_output(c);
+	if ((c->form->writes != NULL && !c->form->writes(c->n)) || !check_operands(c) || !check_bias(c) ||
+	    !check_sum(c) || !check_output(c))
+		return false;
+	return check_scales(c);
 }
 
 /* ---- changing ---- */
@@ -333,6 +363,17 @@ static bool try_forms(qdq_run *r, qdq_node *n, bool *held_back)
 	return false;
 }
 
+/* Of a product of codes. */
+static bool scales_fit(const qdq_node *n)
+{
+	const qdq_use *u = qdq_only_use(n->outputs[0]);
+	qdq_params x, w, y;
+	bool quantized = u != NULL && qdq_is_quantizer(u->node) && qdq_params_of(u->node, &y) && y.constant;
+
+	return !qdq_params_of(qdq_in(n, 0)->def, &x) || !qdq_params_of(qdq_in(n, 1)->def, &w) || !x.constant ||
+	       !w.constant || qdq_integer_scales(&x, 1, &w, quantized ? &y : NULL);
+}
+
 static void look_at(qdq_run *r, qdq_node *n)
 {
 	bool held_back = false;
@@ -344,15 +385,34 @@ static void look_at(qdq_run *r, qdq_node *n)
 		return;
 	if (held_back)
 		why.code = QDQ_REASON_NOT_EXACT;
-	else if (!qdq_contract_int8(n, &why))
-		return; /* explain has said why */
+	else {
+		bool said = !qdq_contract_int8(n, &why); /* by explain */
+
+		if (!said && !scales_fit(n))
+			why.code = QDQ_REASON_SCALE_RANGE;
+		qdq_integer_float_weight(r, n);
+		if (said)
+			return;
+	}
 	qdq_declined(r, held_back ? "write_qlinear.exact" : "write_qlinear.product", n->origin, &why);
 }
 
-static void import_microsoft(qdq_model *m)
+static bool has_microsoft(const qdq_graph *g, const char *domain)
+{
+	for (const qdq_node *n = g->first; n != NULL; n = qdq_after(n))
+		if (n->op->id != QDQ_OP_NONE && n->op->domain != NULL && strcmp(n->op->domain, domain) == 0)
+			return true;
+	return false;
+}
+
+/* Where an operator of it was written. */
+static void import_microsoft(qdq_run *r)
 {
 	const char *domain = qdq_ops[QDQ_OP_ms_QLinearAdd].domain;
+	qdq_model *m = r->model;
 
+	if (!has_microsoft(r->graph, domain))
+		return;
 	for (size_t i = 0; i < m->opsets.count; i++)
 		if (strcmp(m->opsets.items[i].domain, domain) == 0)
 			return;
@@ -373,7 +433,7 @@ static void run(qdq_run *r)
 		next = n->graph != NULL ? n->next : next;
 	}
 	if (r->changes != 0)
-		import_microsoft(r->model);
+		import_microsoft(r);
 }
 
 #define FORM(id, exact, what)                                                 \
@@ -387,6 +447,7 @@ static const qdq_rule rules[] = {
     FORM("QGemm", QDQ_STEP1, "Gemm behind DQ as QGemm"),
     FORM("MatMulIntegerToFloat", QDQ_STEP1, "MatMul or Gemm behind DQ as MatMulIntegerToFloat"),
     FORM("ConvInteger", QDQ_STEP1, "Conv behind DQ as ConvInteger, its scales and bias in float"),
+    FORM("float_weight", QDQ_EXACT, "the weight of a Conv that has no integer kernel as floats"),
     FORM("QLinearAdd", QDQ_STEP1, "Add between DQ and Q as QLinearAdd"),
     FORM("QLinearMul", QDQ_STEP1, "Mul between DQ and Q as QLinearMul"),
     FORM("QLinearConcat", QDQ_EXACT, "Concat between DQ and Q as QLinearConcat"),

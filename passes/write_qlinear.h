@@ -9,6 +9,8 @@
 
 /* Is input `input` of n dequantized with constant 8-bit parameters, scales > 0 and one zero point? */
 bool qdq_integer_operand(const qdq_node *n, uint32_t input, qdq_params *p, qdq_value **codes);
+/* Is the product of the scales, times `factor`, a float of full precision, and over the scale of y (NULL: none) finite? */
+bool qdq_integer_scales(const qdq_params *x, double factor, const qdq_params *w, const qdq_params *y);
 /* The zero point, made where there is none. */
 qdq_value *qdq_integer_zero(qdq_run *r, const qdq_params *p);
 /* `last`, which read what n writes, goes; n writes what it wrote. */
@@ -19,5 +21,7 @@ void qdq_integer_drop_unread(qdq_node *dq);
 /* A Conv or Gemm of codes as an integer product whose result stays float. False: nothing was changed; *held_back: only
  * since it must be exact. (integer_float.c) */
 bool qdq_integer_float(qdq_run *r, qdq_node *n, bool *held_back);
+/* A weight and a bias behind DQs of their own become floats: n is a Conv that stays float. (integer_float.c) */
+void qdq_integer_float_weight(qdq_run *r, qdq_node *n);
 
 #endif

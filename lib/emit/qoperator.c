@@ -4,7 +4,9 @@
  *
  * Regions are dissolved, and what they were made of is written form by form (passes/write_qlinear.c): a region of one
  * kernel there is one integer operator, others are several, and what has no form stays as its Q/DQ nodes. So whatever
- * regions come to hold, the file means the same.
+ * regions come to hold, the file means the same. Bodies of If, Loop and Scan are written like the network. What a body
+ * alone read of the network, such as a DQ, may be unread then, and forms of one input repeat its Transpose: cleanup runs
+ * once more.
  */
 #include "../rewrite/rewrite.h"
 #include "emit.h"
@@ -13,9 +15,9 @@ void qdq_emit_qoperator(qdq_model *m, bool exact)
 {
 	const qdq_driver_options options = {
 	    .pass = {.exact = exact, .target = QDQ_TARGET_ORT_CPU},
+	    .passes = "write_qlinear,cleanup",
 	};
 
 	qdq_emit_qdq(m);
-	qdq_run_pass(m, m->graph, &qdq_pass_write_qlinear, &options);
-	qdq_graph_drop_constants(m->graph);
+	qdq_run_passes(m, &options);
 }

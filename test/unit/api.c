@@ -285,13 +285,13 @@ START_TEST(writes_integer_operators)
 	ck_assert_int_eq(qdq_add_qdq(NULL, m, w, &quant, NULL, 0), QDQ_OK);
 	ck_assert_int_eq(qdq_optimize(m, &o), QDQ_OK);
 	ck_assert_int_eq(qdq_save_sink(m, append, integer, &s), QDQ_OK);
-	ck_assert_ptr_nonnull(strstr(integer, "ConvInteger"));
+	ck_assert_ptr_nonnull(strstr(integer, "MatMulIntegerToFloat"));
 	ck_assert_int_eq(qdq_report_new(&r, m, NULL), QDQ_OK);
 	ck_assert_int_eq(qdq_report_print(r, QDQ_REPORT_JSON, append, report), QDQ_OK);
-	ck_assert_ptr_nonnull(strstr(report, "write_qlinear.ConvInteger"));
+	ck_assert_ptr_nonnull(strstr(report, "write_qlinear.MatMulIntegerToFloat"));
 	s.exact = 1;
 	ck_assert_int_eq(qdq_save_sink(m, append, exact, &s), QDQ_OK);
-	ck_assert_ptr_null(strstr(exact, "ConvInteger"));
+	ck_assert_ptr_null(strstr(exact, "MatMulIntegerToFloat"));
 	s.emit = (qdq_emit)3;
 	refused(qdq_save_sink(m, append, exact, &s), "no emit mode 3");
 }
