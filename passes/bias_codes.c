@@ -69,14 +69,6 @@ static bool adds_plainly(const qdq_node *n)
 	       (n->op->id == QDQ_OP_Gemm && qdq_attr_float(n, "alpha", 1) == 1 && qdq_attr_float(n, "beta", 1) == 1);
 }
 
-static bool is_centred(const qdq_params *p)
-{
-	for (uint64_t c = 0; c < p->count && p->zero != NULL; c++)
-		if (qdq_params_zero(p, c) != 0)
-			return false;
-	return true;
-}
-
 /* One constant for each output channel, as float or as int32 codes. */
 static bool read_bias(qdq_run *r, const qdq_value *v, bias *b)
 {
@@ -89,7 +81,7 @@ static bool read_bias(qdq_run *r, const qdq_value *v, bias *b)
 	if (t == NULL || t->rank != 1 || t->count == 0 ||
 	    (dq == NULL ? t->type != QDQ_TYPE_FLOAT
 			: !qdq_is_dequantizer(dq) || !qdq_params_of(dq, &p) || !p.constant || p.block != 0 ||
-			      p.real != QDQ_TYPE_FLOAT || !is_centred(&p) || (p.count != 1 && p.count != t->count)))
+			      p.real != QDQ_TYPE_FLOAT || !qdq_centred(&p) || (p.count != 1 && p.count != t->count)))
 		return false;
 	real = qdq_array(&r->scratch, double, t->count);
 	for (uint64_t i = 0; i < t->count; i++) {

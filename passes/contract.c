@@ -86,17 +86,11 @@ static int64_t sum_length(const qdq_node *n)
 
 int64_t qdq_params_reach(const qdq_params *p)
 {
-	int64_t most = 0;
+	qdq_extent zeros = qdq_params_zeros(p);
+	int64_t below = (int64_t)zeros.greatest - qdq_type_min(p->codes);
+	int64_t above = qdq_type_max(p->codes) - (int64_t)zeros.least;
 
-	for (uint64_t c = 0; c < (p->zero != NULL ? p->count : 1); c++) {
-		int64_t zero = qdq_params_zero(p, c);
-		int64_t below = zero - qdq_type_min(p->codes);
-		int64_t above = qdq_type_max(p->codes) - zero;
-
-		most = below > most ? below : most;
-		most = above > most ? above : most;
-	}
-	return most;
+	return below > above ? below : above;
 }
 
 /* Sum of |w - zero| over the whole weight, for the channel where it is greatest; codes are int8 or uint8. The channels
@@ -176,18 +170,11 @@ static bool is_weight(const qdq_value *v)
 	return qdq_value_constant(v) != NULL;
 }
 
-static bool finite_scales(const qdq_params *p)
-{
-	for (uint64_t c = 0; c < p->count; c++)
-		if (!isfinite(qdq_params_scale(p, c)))
-			return false;
-	return true;
-}
-
 bool qdq_contract_operand(const qdq_node *n, uint32_t index, qdq_params *p, qdq_reason *why)
 {
 	const qdq_value *v = qdq_in(n, index);
 	const qdq_node *dq = qdq_dequantizer(v);
+	qdq_extent scales;
 
 	if (dq == NULL || !qdq_params_of(dq, p)) {
 		v = qdq_value_outer(qdq_in(n, index));
@@ -203,7 +190,8 @@ bool qdq_contract_operand(const qdq_node *n, uint32_t index, qdq_params *p, qdq_
 	}
 	if (dq->op->id == QDQ_OP_ms_DequantizeLinear && p->real != QDQ_TYPE_FLOAT)
 		return refuse(why, QDQ_REASON_OPSET, v, "a DequantizeLinear of float16 inside a fused operator");
-	if (!finite_scales(p))
+	scales = qdq_params_scales(p);
+	if (!isfinite(scales.least) || !isfinite(scales.greatest))
 		return refuse(why, QDQ_REASON_SCALE_SIGN, v, NULL);
 	if (!p->per_tensor && p->axis != qdq_free_axis(n, index)) {
 		bool weight = index == 1 || is_weight(qdq_in(dq, 0));
@@ -248,16 +236,20 @@ bool qdq_contract_within(const qdq_node *n, int64_t limit, qdq_reason *why)
 bool qdq_bias_scale_fits(const qdq_node *n)
 {
 	qdq_params x, w, b;
+	const qdq_tensor *weights, *biases;
 	uint64_t channels;
+	double input;
 
 	if (!qdq_params_of(qdq_in(n, 2)->def, &b) || b.codes != QDQ_TYPE_INT32 || !b.constant ||
 	    !qdq_params_of(qdq_in(n, 0)->def, &x) || !x.constant || !qdq_params_of(qdq_in(n, 1)->def, &w) ||
 	    !w.constant)
 		return true;
 	channels = b.count > w.count ? b.count : w.count;
+	input = qdq_params_scale(&x, 0);
+	weights = qdq_value_constant(w.scale);
+	biases = qdq_value_constant(b.scale);
 	for (uint64_t c = 0; c < channels; c++) {
-		double product = qdq_params_scale(&x, 0) * qdq_params_scale(&w, w.count == 1 ? 0 : c);
-		double given = qdq_params_scale(&b, b.count == 1 ? 0 : c);
+		double product = input * qdq_scale_at(weights, c), given = qdq_scale_at(biases, c);
 
 		if (fabs(product - given) > CLOSE * fabs(product))
 			return false;

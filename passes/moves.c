@@ -43,10 +43,16 @@ bool qdq_params_movable(const qdq_params *p, qdq_reason *why)
 
 bool qdq_one_zero(const qdq_params *p)
 {
-	for (uint64_t c = 1; c < p->count && p->zero != NULL; c++)
-		if (qdq_params_zero(p, c) != qdq_params_zero(p, 0))
-			return false;
-	return true;
+	qdq_extent zeros = qdq_params_zeros(p);
+
+	return zeros.least == zeros.greatest;
+}
+
+bool qdq_centred(const qdq_params *p)
+{
+	qdq_extent zeros = qdq_params_zeros(p);
+
+	return zeros.least == 0 && zeros.greatest == 0;
 }
 
 qdq_node *qdq_dequantized(const qdq_value *v, qdq_params *p)
@@ -516,12 +522,7 @@ bool qdq_runs_on_codes(const qdq_node *n, const qdq_params *p)
 {
 	if (!qdq_op_takes_codes(n->op, n->graph->model->opset, p->codes))
 		return false;
-	if (n->op->id != QDQ_OP_Relu)
-		return true;
-	for (uint64_t c = 0; c < p->count; c++)
-		if (qdq_params_zero(p, c) != 0)
-			return false;
-	return true;
+	return n->op->id != QDQ_OP_Relu || qdq_centred(p);
 }
 
 bool qdq_slow_pool(const qdq_run *r, const qdq_node *n, const qdq_params *p)

@@ -45,6 +45,8 @@ bool qdq_params_movable(const qdq_params *p, qdq_reason *why);
 
 /* One zero point for all channels? Of constant parameters. */
 bool qdq_one_zero(const qdq_params *p);
+/* Is it 0 in all channels? */
+bool qdq_centred(const qdq_params *p);
 
 /* Is v a DequantizeLinear's output with movable parameters? Its node, else NULL. */
 qdq_node *qdq_dequantized(const qdq_value *v, qdq_params *p);

@@ -57,14 +57,6 @@ bool qdq_precision_listed(const qdq_node *n, qdq_target target)
 	return next_row(n, target, NULL) != NULL;
 }
 
-static bool has_zeros(const qdq_params *p)
-{
-	for (uint64_t c = 0; p->zero != NULL && c < p->count; c++)
-		if (qdq_params_zero(p, c) != 0)
-			return true;
-	return false;
-}
-
 /* Is "s8" (or with any zero point "s8z") among the words? */
 static bool among(const char *words, const char *type, bool zeros)
 {
@@ -97,7 +89,7 @@ static bool takes(const qdq_node *n, uint32_t i, const char *words, qdq_target t
 		return true; /* other guards are about floats */
 	if (!among(words, word_of(p.codes), false))
 		return refuse(why, QDQ_REASON_TARGET_TYPE, qdq_in(n, i), target);
-	return among(words, word_of(p.codes), has_zeros(&p)) ||
+	return among(words, word_of(p.codes), !qdq_centred(&p)) ||
 	       refuse(why, QDQ_REASON_TARGET_ZERO, qdq_in(n, i), target);
 }
 
@@ -112,7 +104,7 @@ static bool writes(const qdq_node *n, const struct row *row, qdq_target target, 
 		    !qdq_type_is_int8(out.codes))
 			continue;
 		if (alike ? qdq_dequantized(qdq_in(n, 0), &in) != NULL && in.codes != out.codes
-			  : !among(row->outputs, word_of(out.codes), has_zeros(&out)))
+			  : !among(row->outputs, word_of(out.codes), !qdq_centred(&out)))
 			return refuse(why, QDQ_REASON_TARGET_OUTPUT, n->outputs[0], target);
 	}
 	return true;

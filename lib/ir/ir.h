@@ -55,6 +55,11 @@ typedef struct qdq_bytes {
 	size_t size;
 } qdq_bytes;
 
+/* Least and greatest of some numbers; both NaN where one is. */
+typedef struct qdq_extent {
+	double least, greatest;
+} qdq_extent;
+
 typedef struct qdq_tensor {
 	qdq_type type;
 	int32_t rank;
@@ -65,7 +70,9 @@ typedef struct qdq_tensor {
 	const qdq_bytes *strings;
 	const struct qdq_source *source; /* lib/onnx's: the file that data lies in, NULL: memory */
 	bool external;			 /* came from external data */
-	const void *foreign;		 /* lib/onnx's: doc string, unknown fields */
+	bool measured;			 /* extent is known (see qdq_tensor_extent) */
+	qdq_extent extent;
+	const void *foreign; /* lib/onnx's: doc string, unknown fields */
 } qdq_tensor;
 
 /* ---- types that are not a tensor's ---------------------------------------------------------------------------------
@@ -650,9 +657,26 @@ typedef struct qdq_params {
 bool qdq_params_of(const qdq_node *n, qdq_params *out); /* false: n is no Q or DQ */
 /* Same codes, scale, zero point and axis (an absent zero point equals 0; shape [] equals [1]). */
 bool qdq_params_equal(const qdq_params *a, const qdq_params *b);
+/* Element c of a tensor of scales, and the only one whatever c is. */
+double qdq_other_scale_at(const qdq_tensor *t, uint64_t c);
+static inline double qdq_scale_at(const qdq_tensor *t, uint64_t c)
+{
+	uint64_t i = t->count == 1 ? 0 : c;
+	float x;
+
+	if (t->type != QDQ_TYPE_FLOAT)
+		return qdq_other_scale_at(t, i);
+	memcpy(&x, (const char *)t->data + i * sizeof x, sizeof x);
+	return (double)x;
+}
 /* Scale and zero point of channel c, as the operators see them. */
 double qdq_params_scale(const qdq_params *p, uint64_t c);
 int64_t qdq_params_zero(const qdq_params *p, uint64_t c);
+/* Of the elements of a tensor that scales or zero points may be (else of zeros). Passes ask again and again, so it is
+ * found once: what a scale or zero point holds never changes. */
+qdq_extent qdq_tensor_extent(const qdq_tensor *t);
+qdq_extent qdq_params_scales(const qdq_params *p);
+qdq_extent qdq_params_zeros(const qdq_params *p);
 /* What DQ makes of code q in channel c: a float, rounded to the type of the float side. */
 double qdq_params_real(const qdq_params *p, uint64_t c, int64_t q);
 /* Does Q make code q of x? Of a 16-bit float both when the quotient is rounded to its type, as the specification says,
