@@ -325,6 +325,7 @@ static const struct {
     {"cancel.", "Q or pair cancelled", "Q or pairs cancelled"},
     {"views.", "view merged", "views merged"},
     {"to_u8.", "tensor as uint8", "tensors as uint8"},
+    {"weights_s8.", "weight as int8", "weights as int8"},
     {"clamp_codes.", "Relu or Clip on codes", "Relu and Clip on codes"},
     {"conv_phases.", "ConvTranspose as Conv", "ConvTranspose as Conv"},
     {"bias_codes.", "bias as int32", "biases as int32"},
