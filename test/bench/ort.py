@@ -2,10 +2,15 @@
 #
 # ort.py -- how long ONNX Runtime takes for what we write, beside what it takes for the original
 #
-# All its optimizations on both sides (ENABLE_ALL), batch 1, sessions in one process whose runs take turns, so what else
-# the machine does falls on both sides. Times are the least of all turns, which it disturbs least, and ratios those of them.
+# All its optimizations on both sides (ENABLE_ALL), sessions in one process whose runs take turns, so what else the
+# machine does falls on both sides. Times are the least of all turns, which it disturbs least, and ratios those of them.
+# Where the batch is a symbol there is a row for each of BATCHES, else one for the batch that the file has.
 #
-#   python test/bench/ort.py [--seconds S] [--threads N] [--json FILE] [MODEL...]        environment: QDQOPT, MODELS
+# The floor of a row: nothing is slower than the original (by more than 5 %); and where ONNX Runtime by itself runs in
+# integers fewer than half of the weighted operators that have Q/DQ on all data inputs, --emit qoperator is FASTER times
+# as fast.
+#
+#   python test/bench/ort.py [--seconds S] [--threads N,N] [--json FILE] [MODEL...]      environment: QDQOPT, MODELS
 import argparse
 import glob
 import json
@@ -19,11 +24,13 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-QDQOPT = os.environ.get("QDQOPT", "build/qdqopt")
-MODELS = os.environ.get("MODELS") or "../shared/models"
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "peer"))
+from common import MODELS, QDQOPT, kernels, reference_feeds, with_codes  # noqa: E402
+
 MODES = {"qoperator": ["--emit=qoperator"], "qdq": ["--emit=qdq", "--target=ort-cpu"]}
-NOT_FUSED = ("resnet50.trt", "efficientnet_b0.s8", "yolo_n.trt", "vit_tiny.trt", "bert_tiny.trt")  # by itself
+BATCHES = (1, 32)
 SLOWER, FASTER = 1 / 1.05, 1.3
+LEAST, MOST = 4, 1000  # turns
 
 
 def session(path, threads):
@@ -33,14 +40,20 @@ def session(path, threads):
     return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def feeds_of(path):
-    reference = path[: -len(".onnx")] + ".ref.npz"
-    inputs = onnx.load(path, load_external_data=False).graph.input
-    if os.path.exists(reference):
-        data = np.load(reference)
-        return {i.name: data["in_" + i.name] for i in inputs if "in_" + i.name in data}
-    return {i.name: np.random.default_rng(1).standard_normal(
-        [d.dim_value or 1 for d in i.type.tensor_type.shape.dim]).astype(np.float32) for i in inputs}
+def batches_of(path):
+    """None: what the file says."""
+    symbolic = all(i.type.tensor_type.shape.dim and i.type.tensor_type.shape.dim[0].dim_param
+                   for i in onnx.load(path, load_external_data=False).graph.input)
+    return BATCHES if symbolic else (None,)
+
+
+def feeds_of(path, batch):
+    """The reference inputs, repeated or cut to the batch, else random ones."""
+    feeds, random = reference_feeds(path), np.random.default_rng(1)
+    if feeds is None:
+        feeds = {i.name: random.standard_normal([d.dim_value or 1 for d in i.type.tensor_type.shape.dim]).astype(
+            np.float32) for i in onnx.load(path, load_external_data=False).graph.input}
+    return feeds if batch is None else {k: np.resize(v, (batch,) + v.shape[1:]) for k, v in feeds.items()}
 
 
 def is_quantized(path):
@@ -49,57 +62,83 @@ def is_quantized(path):
 
 
 def turns_of(sessions, feeds, seconds):
-    """Seconds of each session in each turn; so many turns, 20 to 1000, as take this long."""
+    """Seconds of each session in each turn, of as many turns as take this long."""
     times = [[] for _ in sessions]
+    for s in sessions * 2:  # warm up
+        s.run(None, feeds)
     begun = time.perf_counter()
-    while len(times[0]) < 22 or (time.perf_counter() - begun < seconds and len(times[0]) < 1002):
+    while len(times[0]) < LEAST or (time.perf_counter() - begun < seconds and len(times[0]) < MOST):
         for s, t in zip(sessions, times):
             before = time.perf_counter()
             s.run(None, feeds)
             t.append(time.perf_counter() - before)
-    return [t[2:] for t in times]  # the first two warm up
+    return times
 
 
-def compare(path, folder, seconds, threads):
-    """Milliseconds of the original and, for each mode, milliseconds and how many times faster."""
-    paths = [path]
-    for mode, options in MODES.items():
-        paths.append(os.path.join(folder, mode + ".onnx"))
-        subprocess.run([QDQOPT, path, paths[-1], "--quiet", *options], check=True)
-    times = turns_of([session(p, threads) for p in paths], feeds_of(path), seconds)
+def compare(paths, feeds, seconds, threads):
+    """Milliseconds of the original and, for each mode, milliseconds and how many times as fast."""
+    times = turns_of([session(p, threads) for p in paths], feeds, seconds)
     ms = [min(t) * 1e3 for t in times]
-    row = dict(ms=ms[0])
+    row = dict(ms=ms[0], turns=len(times[0]))
     for mode, ours in zip(MODES, ms[1:]):
         row[mode] = dict(ms=ours, times=ms[0] / ours)
     return row
 
 
+def written(path, folder):
+    """The original and what each mode makes of it."""
+    paths = [path]
+    for mode, options in MODES.items():
+        paths.append(os.path.join(folder, mode + ".onnx"))
+        subprocess.run([QDQOPT, path, paths[-1], "--quiet", *options], check=True)
+    return paths
+
+
+def model_rows(path, options):
+    """A row for each number of threads and each batch."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = written(path, folder)
+        before, after, quantized = kernels(path, folder)[0], kernels(paths[1], folder)[0], with_codes(path)
+        limit = FASTER if 2 * before < quantized else SLOWER
+        for threads in options.threads:
+            for batch in batches_of(path):
+                row = compare(paths, feeds_of(path, batch), options.seconds, threads)
+                met = row["qoperator"]["times"] >= limit and row["qdq"]["times"] >= SLOWER
+                yield dict(model=os.path.basename(path)[: -len(".onnx")], threads=threads, batch=batch,
+                           quantized=quantized, before=before, after=after, limit=limit, met=met, **row)
+
+
+def print_row(row):
+    print("%-22s %2d %4s | %3d %3d %3d | %9.2f | %9.2f %6.2f | %9.2f %6.2f   %.2f: %s" %
+          (row["model"], row["threads"], row["batch"] or "", row["quantized"], row["before"], row["after"], row["ms"],
+           row["qoperator"]["ms"], row["qoperator"]["times"], row["qdq"]["ms"], row["qdq"]["times"], row["limit"],
+           "met" if row["met"] else "MISSED"), flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=4)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=lambda text: [int(n) for n in text.split(",")], default=[1, 2])
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("models", nargs="*")
     options = parser.parse_args()
     paths = [p for p in sorted(glob.glob(os.path.join(MODELS, "**", "*.onnx"), recursive=True)) if is_quantized(p)]
-    rows, missed = [], []
-    print("ONNX Runtime %s, %d thread(s), all optimizations on both sides, load %.1f before, %g s of turns each" %
-          (ort.__version__, options.threads, os.getloadavg()[0], options.seconds))
-    print("%-21s %9s | %9s %7s | %9s %7s   %s" % ("model", "as it is", "qoperator", "times", "qdq", "times", "floor"))
+    rows = []
+    print("ONNX Runtime %s, all optimizations on both sides, load %.1f before, %g s of turns each" %
+          (ort.__version__, os.getloadavg()[0], options.seconds))
+    print("integer kernels: of operators with Q/DQ on all data inputs, those by itself, those of what we write")
+    print("%-22s %2s %4s | %11s | %9s | %9s %6s | %9s %6s   %s" %
+          ("model", "th", "n", "integer", "as it is", "qoperator", "times", "qdq", "times", "floor"))
     for path in paths:
-        name = os.path.basename(path)[: -len(".onnx")]
-        if options.models and name not in options.models:
+        if options.models and os.path.basename(path)[: -len(".onnx")] not in options.models:
             continue
-        with tempfile.TemporaryDirectory() as folder:
-            row = compare(path, folder, options.seconds, options.threads)
-        limit = FASTER if name in NOT_FUSED else SLOWER
-        met = min(row[mode]["times"] for mode in MODES) >= limit
-        rows.append(dict(model=name, threads=options.threads, limit=limit, met=met, **row))
-        print("%-21s %9.2f | %9.2f %7.2f | %9.2f %7.2f   %.2f: %s" %
-              (name, row["ms"], row["qoperator"]["ms"], row["qoperator"]["times"], row["qdq"]["ms"],
-               row["qdq"]["times"], limit, "met" if met else "MISSED"), flush=True)
-        missed += [] if met else [name]
-    print("\nfloors: %d met, %d missed%s" % (len(rows) - len(missed), len(missed), "".join("\n  " + m for m in missed)))
+        for row in model_rows(path, options):
+            print_row(row)
+            rows.append(row)
+    missed = ["%s, %d threads, batch %s" % (r["model"], r["threads"], r["batch"] or "of the file")
+              for r in rows if not r["met"]]
+    print("\nfloors: %d met, %d missed%s; load %.1f behind" %
+          (len(rows) - len(missed), len(missed), "".join("\n  " + m for m in missed), os.getloadavg()[0]))
     if options.json:
         with open(options.json, "w") as file:
             json.dump(rows, file, indent=1)

@@ -12,14 +12,11 @@ from collections import Counter
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from common import check, feeds_of, finish, identical, models, session, snr, tool
+from common import INTEGER, check, feeds_of, finish, identical, kernels, models, session, snr, tool
 
 MS = "com.microsoft"
-INTEGER = {"QLinearConv", "ConvInteger", "QLinearMatMul", "QGemm", "MatMulIntegerToFloat", "MatMulInteger"}
-FLOAT = {"Conv", "ConvTranspose", "Gemm", "MatMul", "FusedConv", "FusedGemm", "FusedMatMul"}
 # weighted operators in integer kernels, of how many; the others have no kernel, or floats on one side
 FLOORS = {
     "resnet50.trt": (54, 54),
@@ -40,17 +37,6 @@ rng = np.random.default_rng(11)
 def write(what, source, out, *options):
     done = tool(source, out, "--quiet", *options)
     return check(done.returncode == 0, "%s: exit status %d: %s" % (what, done.returncode, done.stderr[:300]))
-
-
-# ---- counting ----
-
-def kernels(path, folder):
-    """Weighted operators that ONNX Runtime runs in integers, and all of them."""
-    saved = os.path.join(folder, "optimized.onnx")
-    session(path, ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED, save=saved)
-    count = Counter(n.op_type for n in onnx.load(saved).graph.node)
-    integer = sum(count[op] for op in INTEGER)
-    return integer, integer + sum(count[op] for op in FLOAT)
 
 
 # ---- each operator by itself ----

@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+from collections import Counter
 
 import numpy as np
 import onnx
@@ -115,3 +116,34 @@ def snr(expected, got):
 def identical(a, b):
     return len(a) == len(b) and all(x.dtype == y.dtype and x.shape == y.shape and x.tobytes() == y.tobytes()
                                     for x, y in zip(a, b))
+
+
+# ---- what runs in integers ----
+
+INTEGER = {"QLinearConv", "ConvInteger", "QLinearMatMul", "QGemm", "MatMulIntegerToFloat", "MatMulInteger"}
+FLOAT = {"Conv", "ConvTranspose", "Gemm", "MatMul", "FusedConv", "FusedGemm", "FusedMatMul"}
+MOVES = {"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "MaxPool", "Slice", "Split", "Concat"}
+
+
+def kernels(path, folder):
+    """Weighted operators that ONNX Runtime runs in integers, and all of them."""
+    saved = os.path.join(folder, "optimized.onnx")
+    session(path, ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED, save=saved)
+    count = Counter(n.op_type for n in onnx.load(saved).graph.node)
+    integer = sum(count[op] for op in INTEGER)
+    return integer, integer + sum(count[op] for op in FLOAT)
+
+
+def with_codes(path):
+    """Weighted operators that have Q/DQ on all data inputs, over operators that only move, or are integer forms."""
+    nodes = onnx.load(path, load_external_data=False).graph.node
+    by_output = {o: n for n in nodes for o in n.output}
+
+    def is_dequantized(name):
+        n = by_output.get(name)
+        while n is not None and n.op_type in MOVES:
+            n = by_output.get(n.input[0])
+        return n is not None and n.op_type == "DequantizeLinear"
+
+    return sum(n.op_type in INTEGER or (n.op_type in FLOAT and all(is_dequantized(i) for i in n.input[:2]))
+               for n in nodes)
