@@ -205,7 +205,7 @@ static void hoist(struct hoisting *h, qdq_node *q)
 			qdq_declined(r, "hoist_q.move", n->origin, &why);
 		return;
 	}
-	on_codes = qdq_runs_on_codes(n, &inner) && qdq_target_takes_codes(r, n, &inner, &why);
+	on_codes = qdq_runs_on_codes(n, &inner);
 	if (!on_codes && !qdq_params_round_trip(&inner))
 		return;
 	if (!worthwhile(n, &inner, on_codes) || !suits_target(r, n, &inner) || qdq_map_get(&h->stuck, x) != NULL)

@@ -530,25 +530,3 @@ bool qdq_slow_pool(const qdq_run *r, const qdq_node *n, const qdq_params *p)
 	return r->options->target == QDQ_TARGET_ORT_CPU && n->op->family == QDQ_FAMILY_POOL &&
 	       p->real != QDQ_TYPE_FLOAT;
 }
-
-/* TensorRT takes constant codes in front of a DQ only. It reads the bounds of Clip itself; what has nothing but constants
- * is computed at build. */
-bool qdq_target_takes_codes(const qdq_run *r, const qdq_node *n, const qdq_params *p, qdq_reason *why)
-{
-	bool any = false, all = true;
-	int64_t code;
-
-	if (r->options->target != QDQ_TARGET_TENSORRT)
-		return true;
-	if (n->op->id == QDQ_OP_Pad && pad_code(n, p, &code) && code != 0)
-		return refuse(why, QDQ_REASON_CONSTANT_CODES, NULL, NULL);
-	for (uint32_t i = 0; i < n->n_inputs; i++) {
-		const qdq_value *x = qdq_in(n, i);
-		const qdq_node *dq = qdq_def(x, QDQ_OP_DequantizeLinear);
-		bool constant = x == NULL || qdq_value_constant(dq != NULL ? qdq_in(dq, 0) : x) != NULL;
-
-		any = any || (x != NULL && constant && qdq_op_data_input(n, i));
-		all = all && constant;
-	}
-	return !any || all || refuse(why, QDQ_REASON_CONSTANT_CODES, NULL, NULL);
-}

@@ -16,9 +16,6 @@ bool qdq_passes_operator(const qdq_node *n, const qdq_params *p, bool toward_out
  * Pad and Clip codes for their constants. */
 bool qdq_runs_on_codes(const qdq_node *n, const qdq_params *p);
 
-/* Can it do so where the result will run? If not, why. */
-bool qdq_target_takes_codes(const qdq_run *r, const qdq_node *n, const qdq_params *p, qdq_reason *why);
-
 /* ONNX Runtime's pools of codes are fast next to its integer products, which networks in float16 have none of: is n a
  * pool that is better off in float there? */
 bool qdq_slow_pool(const qdq_run *r, const qdq_node *n, const qdq_params *p);
@@ -26,6 +23,10 @@ bool qdq_slow_pool(const qdq_run *r, const qdq_node *n, const qdq_params *p);
 /* Turns the constants of Clip and Pad (bounds, padding value) into codes; nothing for other operators. Call it when the
  * data inputs have been set to codes. */
 void qdq_constants_to_codes(qdq_node *n, const qdq_params *p);
+
+/* n, which works on codes, works in float between DQs and Qs with parameters p; constants that
+ * are no data (the value of Pad) become the floats that they mean. (passes/constant_codes.c) */
+void qdq_off_codes(qdq_run *r, qdq_node *n, const qdq_params *p);
 
 /* Identity, or a Dropout that only hands its input on (not in training). */
 bool qdq_passes_through(const qdq_node *n);

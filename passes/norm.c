@@ -404,15 +404,26 @@ static qdq_node *sum_behind(const struct norm *k, const qdq_value *v, qdq_node *
 	return free_sum(k, qdq_in(*q, 0));
 }
 
-/* The row of an embedding table that v is, as it is or dequantized, if nobody else wants it. */
+/* The row of an embedding table that v is, as it is, dequantized, or of codes between DQ and Q (constant_codes); if nobody
+ * else wants it. */
 static void take_lookup(struct norm *k, const qdq_value *v)
 {
-	qdq_node *dq = qdq_def(v, QDQ_OP_DequantizeLinear);
-	qdq_node *gather = qdq_def(dq != NULL ? qdq_in(dq, 0) : v, QDQ_OP_Gather);
+	const qdq_node *dq = qdq_def(v, QDQ_OP_DequantizeLinear);
+	const qdq_value *row = dq != NULL ? qdq_in(dq, 0) : v;
+	qdq_node *q = qdq_def(row, QDQ_OP_QuantizeLinear);
+	qdq_node *gather = qdq_def(q != NULL ? qdq_in(q, 0) : row, QDQ_OP_Gather);
 
-	if (gather != NULL && gather->graph == k->run->graph && qdq_in(gather, 0) != NULL &&
-	    qdq_is_weight(qdq_in(gather, 0)) && qdq_outline_holds_readers(&k->out, gather))
-		qdq_outline_take(&k->out, gather);
+	if (gather == NULL || gather->graph != k->run->graph || qdq_in(gather, 0) == NULL ||
+	    !qdq_is_weight(qdq_in(gather, 0)))
+		return;
+	if (q == NULL ? !qdq_outline_holds_readers(&k->out, gather)
+		      : qdq_reader(gather->outputs[0]) != q || qdq_reader(row) != dq || !qdq_is_rounding(q))
+		return;
+	if (q != NULL) {
+		qdq_outline_take(&k->out, q);
+		qdq_outline_take_dequantizer(&k->out, qdq_in(gather, 0));
+	}
+	qdq_outline_take(&k->out, gather);
 }
 
 /* Sums of sums come in only where nobody else reads the inner one: else what reads it might lead back. */

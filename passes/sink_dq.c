@@ -196,10 +196,6 @@ static void sink(qdq_run *r, qdq_node *n)
 			qdq_declined(r, "sink_dq.move", origin, &why);
 		return;
 	}
-	if (!qdq_target_takes_codes(r, n, &in, &why)) {
-		qdq_declined(r, "sink_dq.move", origin, &why);
-		return;
-	}
 	if (qdq_is_clamp(n) && swap_clamp(n)) {
 		qdq_applied(r, "sink_dq.clamp", QDQ_EXACT, 0, origin);
 		sink(r, n); /* another pair may stand in front of it now */

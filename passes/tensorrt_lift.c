@@ -2,9 +2,7 @@
  *
  * tensorrt_lift -- operators on codes that TensorRT does not take, in float between DQ and Q
  *
- *   q (uint8) -- MaxPool -- DQ -- y          =>   q -- DQ -- MaxPool -- Q -- DQ -- y
- *   q -- Concat(q, constant codes) -- DQ -- y =>   q -- DQ -- Concat -- Q -- DQ -- y    it takes no constant codes but
- *                                                                                       in front of a DQ
+ *   q (uint8) -- MaxPool -- DQ -- y   =>   q -- DQ -- MaxPool -- Q -- DQ -- y
  *
  *   When    the target is tensorrt; an operator of class MOVE or MONO reads codes, all of whose outputs that are codes
  *           only DQs with equal parameters read, one scale > 0 with Q(DQ(q)) == q for every code. Bounds of Clip and the
@@ -51,20 +49,12 @@ static bool common_readers(const qdq_node *n, qdq_params *p)
 	return any;
 }
 
-static bool reads_codes(const qdq_node *n, bool *constant)
+static bool reads_codes(const qdq_node *n)
 {
-	bool codes = false;
-
-	*constant = false;
-	for (uint32_t i = 0; i < n->n_inputs; i++) {
-		const qdq_value *x = qdq_in(n, i);
-
-		if (x == NULL || !qdq_type_is_int8(x->type))
-			continue;
-		codes = codes || qdq_op_data_input(n, i);
-		*constant = *constant || qdq_value_constant(x) != NULL;
-	}
-	return codes;
+	for (uint32_t i = 0; i < n->n_inputs; i++)
+		if (qdq_in(n, i) != NULL && qdq_op_data_input(n, i) && qdq_type_is_int8(qdq_in(n, i)->type))
+			return true;
+	return false;
 }
 
 static bool all_bounds_constant(const qdq_node *n)
@@ -76,68 +66,19 @@ static bool all_bounds_constant(const qdq_node *n)
 	return true;
 }
 
-/* A Pad without value pads with the code 0. */
-static void give_pad_value(qdq_run *r, qdq_node *n, const qdq_params *p)
-{
-	double real = (double)-qdq_params_zero(p, 0) * qdq_params_scale(p, 0);
-
-	if (n->op->id != QDQ_OP_Pad || qdq_in(n, 2) != NULL || real == 0)
-		return;
-	if (n->n_inputs < 3)
-		qdq_node_resize_inputs(n, 3);
-	qdq_use_set(&n->inputs[2], qdq_constant_number(n->graph, p->scale->type, real,
-						       qdq_format(&r->scratch, "%s_value", n->outputs[0]->name)));
-}
-
-static void read_floats(qdq_run *r, qdq_node *n, const qdq_params *p)
-{
-	for (uint32_t i = 0; i < n->n_inputs; i++) {
-		qdq_value *x = qdq_in(n, i);
-		qdq_node *dq;
-
-		if (x == NULL || !qdq_type_is_int8(x->type))
-			continue;
-		dq = qdq_dequantize_insert(n->graph, n, x, p, x->name, n->origin);
-		qdq_use_set(&n->inputs[i], dq->outputs[0]);
-		if (!qdq_op_data_input(n, i))
-			qdq_fold_dequantizer(r, dq);
-	}
-}
-
-/* Output i under a new name and as floats; the codes are quantized from it. */
-static void quantize_output(qdq_node *n, uint32_t i, const qdq_params *p)
-{
-	qdq_graph *g = n->graph;
-	qdq_value *y = n->outputs[i];
-	qdq_value *real = qdq_value_create(g, qdq_unique_name(&g->model->names, y->name));
-	qdq_node *q;
-
-	qdq_value_set_type(real, p->scale->type, y->shape);
-	n->outputs[i] = real;
-	real->def = n;
-	y->def = NULL;
-	q = qdq_quantize_insert(g, n->next, real, p, y->name, n->origin);
-	qdq_value_redefine(y, q, 0);
-}
-
 static void lift(qdq_run *r, qdq_node *n)
 {
-	bool constant;
 	qdq_params p;
 	qdq_reason why;
 
-	if (!reads_codes(n, &constant) || !common_readers(n, &p) || !qdq_symmetric_possible(&p) || !p.per_tensor ||
-	    !p.positive || !qdq_params_round_trip(&p) || !all_bounds_constant(n))
+	if (!reads_codes(n) || !common_readers(n, &p) || !qdq_symmetric_possible(&p) || !p.per_tensor || !p.positive ||
+	    !qdq_params_round_trip(&p) || !all_bounds_constant(n))
 		return;
-	if (qdq_tensorrt_takes(&p, false, &why) && !constant)
+	if (qdq_tensorrt_takes(&p, false, &why))
 		return;
 	if (n->op->id == QDQ_OP_Relu && qdq_params_zero(&p, 0) != 0)
 		return;
-	give_pad_value(r, n, &p);
-	read_floats(r, n, &p);
-	for (uint32_t i = 0; i < n->n_outputs; i++)
-		if (n->outputs[i] != NULL && qdq_type_is_int8(n->outputs[i]->type))
-			quantize_output(n, i, &p);
+	qdq_off_codes(r, n, &p);
 	qdq_applied(r, "tensorrt_lift.float", QDQ_EXACT, 0, n->origin);
 }
 

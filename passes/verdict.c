@@ -68,12 +68,21 @@ static void note_floats(qdq_border *b, const qdq_reason *why)
 	b->reads_floats = true;
 }
 
+/* Is v data that a move selects from? That is read though it be constant. */
+static bool is_table(const qdq_value *v)
+{
+	for (const qdq_use *u = v->uses; u != NULL; u = u->next)
+		if (u->node->op->cls == QDQ_CLASS_MOVE && qdq_op_data_input(u->node, qdq_use_index(u)))
+			return true;
+	return false;
+}
+
 static void look_at_input(qdq_border *b, const qdq_node *n, uint32_t i)
 {
 	const qdq_value *v = qdq_in(n, i);
 	bool quant = qdq_is_dequantizer(n) || qdq_is_quantizer(n);
 	bool rows =
-	    n->op->cls == QDQ_CLASS_MOVE && qdq_op_data_input(n, i); /* a table is data, though it be constant */
+	    qdq_is_dequantizer(n) ? is_table(n->outputs[0]) : n->op->cls == QDQ_CLASS_MOVE && qdq_op_data_input(n, i);
 	qdq_reason why;
 
 	if (v == NULL || !v->is_input || (quant && i != 0) || (!rows && qdq_value_constant(v) != NULL))

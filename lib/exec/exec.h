@@ -173,6 +173,8 @@ bool qdq_plan_in_rows(const qdq_value *v);
 bool qdq_lower(qdq_plan *p, qdq_node *n);
 /* cut.c: contractions among the kernels from the nth on, whose steps the device has not, become two kernels. */
 void qdq_cut_kernels(qdq_plan *p, size_t n);
+/* constants.c: operators of constants that stand between DQ and Q in a region work on codes. */
+void qdq_constants_onto_codes(qdq_node *region);
 /* split.c: dissolves a region into smaller ones and nodes, in its place; the first of them. */
 qdq_node *qdq_split(qdq_plan *p, qdq_node *region);
 /* The DQ of a constant becomes a constant, if n is one that only nodes read. */

@@ -324,6 +324,7 @@ static const struct {
     {"hoist_q.", "Q hoisted", "Q hoisted"},
     {"cancel.", "Q or pair cancelled", "Q or pairs cancelled"},
     {"views.", "view merged", "views merged"},
+    {"constant_codes.", "constant behind its DQ", "constants behind their DQ"},
     {"to_u8.", "tensor as uint8", "tensors as uint8"},
     {"weights_s8.", "weight as int8", "weights as int8"},
     {"clamp_codes.", "Relu or Clip on codes", "Relu and Clip on codes"},

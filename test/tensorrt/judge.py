@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # judge.py -- NVIDIA's compiler on what --target tensorrt writes: it takes every model, what the report calls INT8 is an
-# INT8 kernel, and there are no more kernels than for the original
+# INT8 kernel, and there are no more kernels than for the original. Of the models that it takes as they come it also takes
+# what is written without a target, with no more kernels
 #
 # usage: judge.py [--table] [MODEL.onnx]...      without models: those of MODELS, else test/models, and golden graphs
 #
@@ -21,10 +22,13 @@ import compiler
 QDQOPT = os.environ.get("QDQOPT", "build/qdqopt")
 MODELS = os.environ.get("MODELS", "../shared/models")
 WEIGHTED = ("Conv", "Gemm", "MatMul", "QLinearConv", "QLinearMatMul", "QGemm", "ConvInteger", "MatMulInteger")
-MODES = (("qdq", ["--allow=bounded"]), ("fused", ["--allow=bounded"]), ("qdq", []))
+TARGET = "--target=tensorrt"
+MODES = (("qdq", [TARGET, "--allow=bounded"]), ("fused", [TARGET, "--allow=bounded"]), ("qdq", [TARGET]))
 
 # uint8 codes that something else than Q and DQ makes or reads cannot be anything else
-NOT_TAKEN = ("test/golden/tensorrt_lift/not_several_readers.onnxtxt", "test/golden/tensorrt_float/codes_of_a_cast.onnxtxt")
+NOT_TAKEN = ("test/golden/tensorrt_lift/not_several_readers.onnxtxt", "test/golden/tensorrt_float/codes_of_a_cast.onnxtxt",
+             # without --target tensorrt they stay what they are
+             "test/golden/constant_codes/not_number_zero_point.onnxtxt", "test/golden/constant_codes/not_zero_point.onnxtxt")
 
 passed = failed = 0
 
@@ -40,10 +44,10 @@ def check(good, what):
 
 
 def optimize(path, folder, emit, options):
-    """The file for TensorRT, and its report."""
+    """What is written of the model, and the report."""
     out, report = os.path.join(folder, "out.onnx"), os.path.join(folder, "report.json")
-    done = subprocess.run([QDQOPT, path, out, "--target=tensorrt", "--emit=" + emit, "--quiet", "--report=" + report,
-                           *options], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([QDQOPT, path, out, "--emit=" + emit, "--quiet", "--report=" + report, *options],
+                          capture_output=True, text=True, timeout=300)
     if not check(done.returncode == 0, "%s: exit status %d: %s" % (path, done.returncode, done.stderr[:200])):
         return None, None
     return out, json.load(open(report))
@@ -113,12 +117,31 @@ def try_mode(name, path, folder, emit, options, original, aside, quantized):
           (what, len(wrong), ", ".join("%s (%s)" % (n, k.kind + " of " + "+".join(k.inputs) if k else "no kernel")
                                        for n, k in wrong[:4])))
     summary = report["summary"]
-    if quantized and options:
+    if quantized and "--allow=bounded" in options:
         check(right > 0 or summary["int8_int8"] + summary["int8_float"] == 0, "%s: no kernel was compared" % what)
-    if original.refusal is None and options:
+    if "--allow=bounded" in options:
+        no_more(what, verdict, original)
+    return verdict, report
+
+
+def no_more(what, verdict, original):
+    if original.refusal is None:
         check(verdict.count() <= original.count(), "%s: %d kernels, of the original %d" %
               (what, verdict.count(), original.count()))
-    return verdict, report
+
+
+def try_plain(name, path, folder, emit, original):
+    """Without a target; where it does not take the original, it need not take this."""
+    if original.refusal is not None:
+        return "-"
+    what = "%s: --emit %s without target" % (name, emit)
+    out, _ = optimize(path, folder, emit, [])
+    if out is None:
+        return "-"
+    verdict = compiler.build(out)
+    if check(verdict.refusal is None, "%s: refused: %s" % (what, verdict.refusal)):
+        no_more(what, verdict, original)
+    return show(verdict)
 
 
 def try_model(path, table):
@@ -130,29 +153,30 @@ def try_model(path, table):
     with tempfile.TemporaryDirectory() as folder:
         for emit, options in MODES:
             results.append(try_mode(name, path, folder, emit, options, original, aside, quantized))
+        plain = [try_plain(name, path, folder, emit, original) for emit in ("fused", "qdq")]
     summaries = [report["summary"] if report else {} for _, report in results]
     if table:
         kinds = results[0][0].kinds() if results[0][0] is not None else {}
         int8 = sum(k.inputs[:1] == ["Int8"] for k in results[0][0].kernels if k.kind in ("correlation", "gemm"))
-        print("| %s | %s | %s | %s | %s | %d of %d | %d of %d |" %
-              (name, show(original), show(results[0][0]), show(results[1][0]), show(results[2][0]),
+        print("| %s | %s | %s | %s | %s | %s | %d of %d | %d of %d |" %
+              (name, show(original), show(results[0][0]), show(results[1][0]), show(results[2][0]), plain[0],
                summaries[0]["int8_int8"] + summaries[0]["int8_float"], summaries[0]["weighted"], int8,
                kinds["correlation"] + kinds["gemm"] + kinds["deconv"] + kinds["runtime_fusion"]), flush=True)
     else:
-        print("    %-28s kernels: original %s, written %s, fused %s" %
-              (name, show(original), show(results[0][0]), show(results[1][0])), flush=True)
+        print("    %-28s kernels: original %s, written %s, fused %s, without target %s" %
+              (name, show(original), show(results[0][0]), show(results[1][0]), plain[0]), flush=True)
 
 
-def try_golden(path):
-    """A golden graph of the passes for TensorRT, whole pipeline: taken, unless what was left is reported."""
+def try_golden(path, options, left):
+    """A golden graph, whole pipeline: taken, unless the report says what was left by one of these rules."""
     with open(path, encoding="utf-8") as file:
         text = file.read().split("# ==>")[0]
     with tempfile.TemporaryDirectory() as folder:
         source = os.path.join(folder, "in.onnxtxt")
         with open(source, "w", encoding="utf-8") as file:
             file.writelines(line + "\n" for line in text.split("\n") if not line.startswith("#"))
-        out, report = optimize(source, folder, "qdq", ["--allow=bounded"])
-        if out is None or any(d["rule"].startswith("tensorrt_float.") for d in report["declined"]):
+        out, report = optimize(source, folder, "qdq", options)
+        if out is None or any(d["rule"].startswith(left) for d in report["declined"]):
             return
         verdict = compiler.build(out)
         check(verdict.refusal is None or path in NOT_TAKEN, "%s: refused: %s" % (path, verdict.refusal))
@@ -167,7 +191,9 @@ def main():
     for path in paths:
         try_model(path, "--table" in sys.argv)
     for path in [] if arguments else sorted(glob.glob("test/golden/tensorrt_*/*.onnxtxt")):
-        try_golden(path)
+        try_golden(path, [TARGET, "--allow=bounded"], "tensorrt_float.")
+    for path in [] if arguments else sorted(glob.glob("test/golden/constant_codes/*.onnxtxt")):
+        try_golden(path, [], "constant_codes.")
     check(passed != 0, "there is no model to try")
     print("%d passed, %d failed" % (passed, failed))
     sys.exit(failed != 0)
