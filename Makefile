@@ -66,7 +66,7 @@ $(BUILD)/libqdqopt.so.$(VERSION): $(LIB_OBJ)
 $(BUILD)/libqdqopt.so: $(BUILD)/libqdqopt.so.$(VERSION)
 	ln -sf $(<F) $(BUILD)/libqdqopt.so.$(SOVERSION) && ln -sf $(<F) $@
 $(BUILD)/qdqopt: $(CLI_OBJ) $(BUILD)/libqdqopt.a
-	$(CC) $(SAN) -o $@ $^ $(LDLIBS) $(shell pkg-config --libs libzip libcjson)
+	$(CC) $(SAN) -o $@ $^ $(LDLIBS) $(shell pkg-config --libs libcjson)
 
 # ---- tests ----------------------------------------------------------------------------------------------------------
 # Each program's counts are appended to $(RESULTS) by test/count; `check` adds them up.
@@ -83,7 +83,7 @@ TESTS    = golden exec properties oom threads
 REPLAYS := $(patsubst test/fuzz/fuzz_%.c,replay_%,$(wildcard test/fuzz/fuzz_*.c))
 SOURCES  = $(wildcard include/*.h lib/*/*.[ch] lib/*/*/*.[ch] passes/*.[ch] test/*.c test/*/*.[ch] examples/*.c)
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard test/unit/*.c))
-NPZ_OBJ  = $(patsubst %,$(BUILD)/lib/cli/%.o,npz npy output)
+NPZ_OBJ  = $(patsubst %,$(BUILD)/lib/cli/%.o,npz npy libzip output)
 ASAN    := $(MAKE) BUILD=build/asan DEBUG=1 SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined"
 TSAN    := $(MAKE) BUILD=build/tsan DEBUG=1 SAN=-fsanitize=thread
 
@@ -213,7 +213,7 @@ gpu-bundle: $(EXEC_OBJ) $(BUILD)/test/bench/gpu.o $(BUILD)/libqdqopt.a $(CLI_OBJ
 	rm -rf build/gpu && mkdir -p build/gpu/models build/gpu/lib
 	$(CC) -o build/gpu/run_exec $(EXEC_OBJ) $(BUILD)/libqdqopt.a $(GPU_LIBS)
 	$(CC) -o build/gpu/gpu $(BUILD)/test/bench/gpu.o $(BUILD)/libqdqopt.a $(GPU_LIBS)
-	$(CC) -o build/gpu/qdqopt $(CLI_OBJ) $(BUILD)/libqdqopt.a $(GPU_LIBS) -Wl,-rpath,'$$ORIGIN/lib' $(shell pkg-config --libs libzip libcjson)
+	$(CC) -o build/gpu/qdqopt $(CLI_OBJ) $(BUILD)/libqdqopt.a $(GPU_LIBS) -Wl,-rpath,'$$ORIGIN/lib' -Wl,--no-as-needed $(shell pkg-config --libs libzip libcjson)
 	cp $$(ldd build/gpu/qdqopt | awk '$$1 ~ /^lib(zip|cjson|z|bz2|lzma|zstd|crypto)\.so/ { print $$3 }') build/gpu/lib/
 	cp $(or $(GPU_MODELS),test/models/*.onnx) build/gpu/models/
 	cp $(wildcard $(MODELS)/digits_test.npz) test/bench/gpu.py test/check_gpu test/check_digits.py build/gpu/

@@ -7,13 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <zip.h>
 
 #include "cli.h"
+#include "libzip.h"
 #include "npz.h"
 
 #define LONGEST_NAME 65000 /* an archive has 16 bits for its length */
 #define PIECE ((size_t)1 << 16)
+
+static const libzip *zip; /* set before the first of its functions is called */
 
 static qdq_status complain(const char *path, const char *entry, const char *why, qdq_status status)
 {
@@ -24,11 +26,20 @@ static qdq_status complain(const char *path, const char *entry, const char *why,
 	return status;
 }
 
+static bool have_zip(const char *path)
+{
+	if (zip == NULL)
+		zip = load_libzip();
+	if (zip == NULL)
+		complain(path, NULL, "archives need libzip, which cannot be loaded", QDQ_EFILE);
+	return zip != NULL;
+}
+
 static qdq_status refuse_zip(const char *path, const char *entry, zip_error_t *error)
 {
 	qdq_status status = QDQ_EMODEL;
 
-	switch (zip_error_code_zip(error)) {
+	switch (zip->error_code_zip(error)) {
 	case ZIP_ER_MEMORY:
 		status = QDQ_ENOMEM;
 		break;
@@ -41,7 +52,7 @@ static qdq_status refuse_zip(const char *path, const char *entry, zip_error_t *e
 	default:
 		break;
 	}
-	return complain(path, entry, zip_error_strerror(error), status);
+	return complain(path, entry, zip->error_strerror(error), status);
 }
 
 static int compare_names(const void *a, const void *b)
@@ -113,7 +124,7 @@ static qdq_status read_one(arrays *out, const char *path, const char *name, uint
 
 typedef struct opened {
 	const char *path;
-	zip_t *zip;
+	zip_t *archive;
 	zip_file_t *entry; /* that is being read */
 	bool failed;	   /* in the archive, not in the array */
 } opened;
@@ -121,7 +132,7 @@ typedef struct opened {
 static size_t read_zip(void *handle, void *out, size_t size)
 {
 	opened *a = handle;
-	zip_int64_t got = zip_fread(a->entry, out, size);
+	zip_int64_t got = zip->fread(a->entry, out, size);
 
 	a->failed = a->failed || got < 0;
 	return got < 0 ? 0 : (size_t)got;
@@ -135,19 +146,19 @@ static qdq_status read_entry(array *out, opened *a, uint64_t *left)
 	const char *wrong;
 	qdq_status status;
 
-	zip_stat_init(&st);
-	if (zip_stat_index(a->zip, out->index, 0, &st) != 0 || (st.valid & ZIP_STAT_SIZE) == 0)
+	zip->stat_init(&st);
+	if (zip->stat_index(a->archive, out->index, 0, &st) != 0 || (st.valid & ZIP_STAT_SIZE) == 0)
 		return complain(a->path, out->name, "its size is not known", QDQ_EMODEL);
 	from.size = st.size;
-	a->entry = zip_fopen_index(a->zip, out->index, 0);
+	a->entry = zip->fopen_index(a->archive, out->index, 0);
 	if (a->entry == NULL)
-		return refuse_zip(a->path, out->name, zip_get_error(a->zip));
+		return refuse_zip(a->path, out->name, zip->get_error(a->archive));
 	status = read_npy(out, &from, &wrong);
 	if (a->failed)
-		status = refuse_zip(a->path, out->name, zip_file_get_error(a->entry));
+		status = refuse_zip(a->path, out->name, zip->file_get_error(a->entry));
 	else if (status != QDQ_OK)
 		complain(a->path, out->name, wrong, status);
-	zip_fclose(a->entry);
+	zip->fclose(a->entry);
 	*left -= status == QDQ_OK ? out->size : 0;
 	return status;
 }
@@ -159,7 +170,7 @@ static qdq_status read_names(arrays *out, const opened *a, zip_uint64_t count)
 	if (out->items == NULL)
 		return complain(a->path, NULL, "out of memory", QDQ_ENOMEM);
 	for (zip_uint64_t i = 0; i < count; i++) {
-		const char *name = zip_get_name(a->zip, i, 0);
+		const char *name = zip->get_name(a->archive, i, 0);
 		size_t n = name == NULL ? 0 : strlen(name);
 
 		if (name == NULL)
@@ -188,21 +199,23 @@ static qdq_status read_npz(arrays *out, const char *path, uint64_t max_bytes)
 
 	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 		return complain(path, NULL, strerror(EISDIR), QDQ_EFILE);
-	a.zip = zip_open(path, ZIP_RDONLY, &code);
-	if (a.zip == NULL) {
+	if (!have_zip(path))
+		return QDQ_EFILE;
+	a.archive = zip->open(path, ZIP_RDONLY, &code);
+	if (a.archive == NULL) {
 		zip_error_t error;
 
-		zip_error_init_with_code(&error, code);
+		zip->error_init_with_code(&error, code);
 		status = refuse_zip(path, NULL, &error);
-		zip_error_fini(&error);
+		zip->error_fini(&error);
 		return status;
 	}
-	count = zip_get_num_entries(a.zip, 0);
+	count = zip->get_num_entries(a.archive, 0);
 	status = count <= 0 ? complain(path, NULL, "it holds no arrays", QDQ_EMODEL)
 			    : read_names(out, &a, (zip_uint64_t)count);
 	for (size_t i = 0; status == QDQ_OK && i < out->count; i++)
 		status = read_entry(&out->items[i], &a, &max_bytes);
-	zip_discard(a.zip);
+	zip->discard(a.archive);
 	return status;
 }
 
@@ -222,7 +235,7 @@ qdq_status read_arrays(arrays *out, const char *path, const char *name, uint64_t
 /* ---- writing ---- */
 
 /* Header and data stay where they are until the archive is closed. */
-static qdq_status add_entry(zip_t *zip, const char *path, const array *a, char *header)
+static qdq_status add_entry(zip_t *archive, const char *path, const array *a, char *header)
 {
 	size_t n = npy_header(header, a);
 	zip_buffer_fragment_t parts[2] = {{(zip_uint8_t *)header, n}, {a->data, a->size}};
@@ -242,41 +255,41 @@ static qdq_status add_entry(zip_t *zip, const char *path, const array *a, char *
 	if (name == NULL)
 		return complain(path, a->name, "out of memory", QDQ_ENOMEM);
 	sprintf(name, "%s.npy", a->name);
-	source = zip_source_buffer_fragment(zip, parts, a->size == 0 ? 1 : 2, 0);
+	source = zip->source_buffer_fragment(archive, parts, a->size == 0 ? 1 : 2, 0);
 	if (source != NULL)
-		index = zip_file_add(zip, name, source, ZIP_FL_ENC_UTF_8);
+		index = zip->file_add(archive, name, source, ZIP_FL_ENC_UTF_8);
 	if (source != NULL && index < 0)
-		zip_source_free(source);
+		zip->source_free(source);
 	free(name);
 	if (index < 0 ||
-	    zip_file_set_dostime(zip, (zip_uint64_t)index, 0, 0x21, 0) != 0) /* 1980-01-01, in any time zone */
-		return refuse_zip(path, a->name, zip_get_error(zip));
+	    zip->file_set_dostime(archive, (zip_uint64_t)index, 0, 0x21, 0) != 0) /* 1980-01-01, in any time zone */
+		return refuse_zip(path, a->name, zip->get_error(archive));
 	return QDQ_OK;
 }
 
 /* The archive in memory. */
-static qdq_status pack(zip_source_t *archive, const char *path, const array *items, size_t count, char *headers)
+static qdq_status pack(zip_source_t *bytes, const char *path, const array *items, size_t count, char *headers)
 {
 	zip_error_t error;
-	zip_t *zip;
+	zip_t *archive;
 	qdq_status status = QDQ_OK;
 
-	zip_error_init(&error);
-	zip_source_keep(archive); /* closing takes one reference */
-	zip = zip_open_from_source(archive, ZIP_CREATE | ZIP_TRUNCATE, &error);
-	if (zip == NULL) {
-		zip_source_free(archive);
+	zip->error_init(&error);
+	zip->source_keep(bytes); /* closing takes one reference */
+	archive = zip->open_from_source(bytes, ZIP_CREATE | ZIP_TRUNCATE, &error);
+	if (archive == NULL) {
+		zip->source_free(bytes);
 		status = refuse_zip(path, NULL, &error);
-		zip_error_fini(&error);
+		zip->error_fini(&error);
 		return status;
 	}
 	for (size_t i = 0; status == QDQ_OK && i < count; i++)
-		status = add_entry(zip, path, &items[i], headers + i * NPY_HEADER);
-	if (status == QDQ_OK && zip_close(zip) == 0)
+		status = add_entry(archive, path, &items[i], headers + i * NPY_HEADER);
+	if (status == QDQ_OK && zip->close(archive) == 0)
 		return QDQ_OK;
 	if (status == QDQ_OK)
-		status = refuse_zip(path, NULL, zip_get_error(zip));
-	zip_discard(zip);
+		status = refuse_zip(path, NULL, zip->get_error(archive));
+	zip->discard(archive);
 	return status;
 }
 
@@ -288,11 +301,11 @@ static qdq_status write_archive(const char *path, zip_source_t *archive)
 	zip_int64_t n = 0;
 	qdq_status status = QDQ_OK;
 
-	if (good && (piece == NULL || zip_source_open(archive) != 0)) {
+	if (good && (piece == NULL || zip->source_open(archive) != 0)) {
 		good = false;
 		errno = ENOMEM;
 	}
-	while (good && (n = zip_source_read(archive, piece, PIECE)) > 0)
+	while (good && (n = zip->source_read(archive, piece, PIECE)) > 0)
 		good = write_output(&out, piece, (size_t)n);
 	if (n < 0)
 		errno = ENOMEM; /* it is in memory: nothing else can go wrong */
@@ -312,8 +325,10 @@ qdq_status write_npz(const char *path, const array *items, size_t count)
 
 	if (count == 0)
 		return complain(path, NULL, "there are no arrays to write", QDQ_EMODEL);
+	if (!have_zip(path))
+		return QDQ_EFILE;
 	headers = calloc(count, NPY_HEADER);
-	archive = zip_source_buffer_create(NULL, 0, 1, NULL);
+	archive = zip->source_buffer_create(NULL, 0, 1, NULL);
 	if (headers == NULL || archive == NULL)
 		status = complain(path, NULL, "out of memory", QDQ_ENOMEM);
 	else
@@ -321,7 +336,7 @@ qdq_status write_npz(const char *path, const array *items, size_t count)
 	if (status == QDQ_OK)
 		status = write_archive(path, archive);
 	if (archive != NULL)
-		zip_source_free(archive);
+		zip->source_free(archive);
 	free(headers);
 	return status;
 }
