@@ -50,13 +50,24 @@ ALWAYS float float_at(const place *p, int64_t i)
 	return f;
 }
 
-/* The same for the pixels of a plane: how far the next one is. */
-ALWAYS place plane_of(const qdq_row *row, const qdq_operand *o)
+/* What is read or written at a time: the channels of each pixel, or the pixels of a plane. */
+ALWAYS int64_t runs_of(const qdq_row *row)
+{
+	return row->plane ? 1 : row->pixels;
+}
+
+ALWAYS int64_t run_length(const qdq_row *row)
+{
+	return row->plane ? row->pixels : row->count;
+}
+
+ALWAYS place run_at(const qdq_row *row, const qdq_operand *o, int64_t r)
 {
 	const qdq_buffer *b = &row->buffers[o->buffer];
-	place p = place_of(row, o, row->pixel);
+	place p = place_of(row, o, row->pixel + r);
 
-	p.stride = o->each_image ? 0 : b->rows ? b->pitch : 1;
+	if (row->plane)
+		p.stride = o->each_image ? 0 : b->rows ? b->pitch : 1;
 	return p;
 }
 
@@ -93,16 +104,12 @@ ALWAYS void read_pixel(const place *p, float zero, int64_t count, float *restric
 
 ALWAYS void read_row(const qdq_row *row, const qdq_operand *o, float *restrict out)
 {
-	if (row->plane) {
-		place p = plane_of(row, o);
+	int64_t runs = runs_of(row), length = run_length(row);
 
-		read_pixel(&p, o->zero, row->pixels, out);
-		return;
-	}
-	for (int64_t r = 0; r < row->pixels; r++) {
-		place p = place_of(row, o, row->pixel + r);
+	for (int64_t r = 0; r < runs; r++) {
+		place p = run_at(row, o, r);
 
-		read_pixel(&p, o->zero, row->count, out + r * row->count);
+		read_pixel(&p, o->zero, length, out + r * length);
 	}
 }
 
@@ -156,25 +163,24 @@ ALWAYS void write_block(const qdq_row *row, const qdq_step *s, int64_t i, const 
 
 ALWAYS void write_row(const qdq_row *row, const qdq_step *s, const float *restrict v)
 {
-	if (row->plane) {
-		place p = plane_of(row, &s->other);
+	int64_t runs = runs_of(row), length = run_length(row);
 
-		write_pixel(&p, s->other.zero, s->before, row->pixels, v);
-		return;
-	}
-	if (is_block(row, &s->other)) {
+	if (!row->plane && is_block(row, &s->other)) {
 		for (int64_t i = 0; i < row->count; i++)
 			write_block(row, s, i, v);
 		return;
 	}
-	for (int64_t r = 0; r < row->pixels; r++) {
-		place p = place_of(row, &s->other, row->pixel + r);
+	for (int64_t r = 0; r < runs; r++) {
+		place p = run_at(row, &s->other, r);
 
-		write_pixel(&p, s->other.zero, s->before, row->count, v + r * row->count);
+		write_pixel(&p, s->other.zero, s->before, length, v + r * length);
 	}
 }
 
 /* ---- steps ---- */
+
+/* What is long is not copied into each caller. */
+typedef void read_function(const qdq_row *row, const qdq_operand *o, float *restrict out);
 
 ALWAYS void scaled(const float *from, float before, int64_t count, float *to)
 {
@@ -182,11 +188,12 @@ ALWAYS void scaled(const float *from, float before, int64_t count, float *to)
 		to[i] = from[i] * before;
 }
 
-ALWAYS void add_step(const qdq_row *row, const qdq_step *s, const float *restrict v, float *restrict to)
+ALWAYS void add_step(const qdq_row *row, const qdq_step *s, const float *restrict v, float *restrict to,
+		     read_function *read)
 {
 	float other[QDQ_ROW];
 
-	read_row(row, &s->other, other);
+	read(row, &s->other, other);
 	for (int64_t i = 0; i < row->pixels * row->count; i++)
 		to[i] = fmaf(other[i], s->other.ratio, v[i]);
 }
@@ -310,14 +317,14 @@ ALWAYS void table_step(const qdq_step *s, const float *restrict from, int64_t co
 		to[i] = table[(int32_t)from[i] - first];
 }
 
-ALWAYS void load_step(const qdq_row *row, const qdq_step *s, int64_t count, float *restrict to)
+ALWAYS void load_step(const qdq_row *row, const qdq_step *s, int64_t count, float *restrict to, read_function *read)
 {
-	read_row(row, &s->other, to);
+	read(row, &s->other, to);
 	for (int64_t i = 0; i < count; i++)
 		to[i] = to[i] * s->other.ratio;
 }
 
-ALWAYS void run_step(const qdq_row *row, const qdq_step *s)
+ALWAYS void run_step(const qdq_row *row, const qdq_step *s, read_function *read)
 {
 	const float *from = row->registers + s->from * QDQ_ROW;
 	float *to = row->registers + s->to * QDQ_ROW, converted[QDQ_ROW];
@@ -340,7 +347,7 @@ ALWAYS void run_step(const qdq_row *row, const qdq_step *s)
 		affine_step(row, s, from, to);
 		break;
 	case QDQ_STEP_ADD:
-		add_step(row, s, from, to);
+		add_step(row, s, from, to, read);
 		break;
 	case QDQ_STEP_STORE:
 		write_row(row, s, from);
@@ -355,7 +362,7 @@ ALWAYS void run_step(const qdq_row *row, const qdq_step *s)
 		table_step(s, from, all, to);
 		break;
 	case QDQ_STEP_LOAD:
-		load_step(row, s, all, to);
+		load_step(row, s, all, to, read);
 		break;
 	case QDQ_STEP_BINARY:
 		binary_step(s, from, row->registers + s->second * QDQ_ROW, all, to);
@@ -363,15 +370,15 @@ ALWAYS void run_step(const qdq_row *row, const qdq_step *s)
 	}
 }
 
-ALWAYS void run_steps(const qdq_row *row)
+ALWAYS void run_steps(const qdq_row *row, read_function *read)
 {
 	for (uint32_t s = 0; s < row->k->n_steps; s++)
-		run_step(row, &row->k->steps[s]);
+		run_step(row, &row->k->steps[s], read);
 }
 
 /* ---- anchors ---- */
 
-typedef void steps_function(const qdq_row *row); /* run_steps, which is not copied into each anchor: it is long */
+typedef void steps_function(const qdq_row *row);
 
 ALWAYS void contract_row(qdq_row *row, const int32_t *acc, int64_t pitch, steps_function *steps)
 {
@@ -391,13 +398,13 @@ ALWAYS void contract_row(qdq_row *row, const int32_t *acc, int64_t pitch, steps_
 	steps(row);
 }
 
-ALWAYS void load_row(qdq_row *row)
+ALWAYS void load_row(qdq_row *row, read_function *read)
 {
 	const qdq_operand *o = &row->k->in[0];
 	int64_t all = row->pixels * row->count;
 	float *to = row->registers;
 
-	read_row(row, o, to);
+	read(row, o, to);
 	if (o->divisor != 0)
 		for (int64_t i = 0; i < all; i++)
 			to[i] = to[i] / o->divisor;
@@ -405,12 +412,12 @@ ALWAYS void load_row(qdq_row *row)
 		scaled(to, o->ratio, all, to);
 }
 
-ALWAYS void multiply_row(qdq_row *row)
+ALWAYS void multiply_row(qdq_row *row, read_function *read)
 {
 	float second[QDQ_ROW], *to = row->registers;
 
-	read_row(row, &row->k->in[0], to);
-	read_row(row, &row->k->in[1], second);
+	read(row, &row->k->in[0], to);
+	read(row, &row->k->in[1], second);
 	for (int64_t i = 0; i < row->pixels * row->count; i++)
 		to[i] = to[i] * second[i] * row->k->ratio;
 }
@@ -464,14 +471,14 @@ ALWAYS void pool_pixel(const qdq_row *row, int64_t pixel, float *to)
 	}
 }
 
-ALWAYS void any_row(qdq_row *row, steps_function *steps)
+ALWAYS void any_row(qdq_row *row, read_function *read, steps_function *steps)
 {
 	const qdq_kernel *k = row->k;
 
 	if (k->anchor == QDQ_ANCHOR_LOAD)
-		load_row(row);
+		load_row(row, read);
 	else if (k->anchor == QDQ_ANCHOR_MUL)
-		multiply_row(row);
+		multiply_row(row, read);
 	else
 		for (int64_t r = 0; r < row->pixels; r++)
 			pool_pixel(row, row->pixel + r, row->registers + r * row->count);
@@ -492,8 +499,10 @@ ALWAYS bool has_planes(const qdq_row *row)
 	return plain;
 }
 
+typedef void row_function(qdq_row *row);
+
 /* Some pixels of an image at a time, so that what lies in rows stays in the first cache for all channels. */
-ALWAYS void planes(qdq_row *row, int64_t pixel, int64_t pixels, steps_function *steps)
+ALWAYS void planes(qdq_row *row, int64_t pixel, int64_t pixels, row_function *run)
 {
 	int64_t spatial = row->k->spatial;
 
@@ -506,14 +515,14 @@ ALWAYS void planes(qdq_row *row, int64_t pixel, int64_t pixels, steps_function *
 		row->pixels = pixel + pixels - p < left ? pixel + pixels - p : left;
 		row->pixels = row->pixels < QDQ_ROW ? row->pixels : QDQ_ROW;
 		for (row->channel = 0; row->channel < row->k->channels; row->channel++)
-			any_row(row, steps);
+			run(row);
 	}
 }
 
-ALWAYS void any_rows(qdq_row *row, int64_t pixel, int64_t pixels, steps_function *steps)
+ALWAYS void any_rows(qdq_row *row, int64_t pixel, int64_t pixels, row_function *run)
 {
 	if (has_planes(row)) {
-		planes(row, pixel, pixels, steps);
+		planes(row, pixel, pixels, run);
 		return;
 	}
 	for (int64_t c = 0; c < row->k->channels; c += row->count) {
@@ -522,25 +531,34 @@ ALWAYS void any_rows(qdq_row *row, int64_t pixel, int64_t pixels, steps_function
 		for (int64_t p = 0; p < pixels; p += row->pixels) {
 			row->pixel = pixel + p;
 			row->pixels = QDQ_ROW / row->count < pixels - p ? QDQ_ROW / row->count : pixels - p;
-			any_row(row, steps);
+			run(row);
 		}
 	}
 }
 
 /* ---- one copy for each kind of machine ---- */
 
-#define COPY(name, attributes)                                                                  \
-	attributes __attribute__((noinline)) static void steps_##name(const qdq_row *row)       \
-	{                                                                                       \
-		run_steps(row);                                                                 \
-	}                                                                                       \
-	attributes static void contract_##name(qdq_row *row, const int32_t *acc, int64_t pitch) \
-	{                                                                                       \
-		contract_row(row, acc, pitch, steps_##name);                                    \
-	}                                                                                       \
-	attributes static void rows_##name(qdq_row *row, int64_t pixel, int64_t pixels)         \
-	{                                                                                       \
-		any_rows(row, pixel, pixels, steps_##name);                                     \
+#define ONCE __attribute__((noinline)) static
+#define COPY(name, attributes)                                                                          \
+	attributes ONCE void read_##name(const qdq_row *row, const qdq_operand *o, float *restrict out) \
+	{                                                                                               \
+		read_row(row, o, out);                                                                  \
+	}                                                                                               \
+	attributes ONCE void steps_##name(const qdq_row *row)                                           \
+	{                                                                                               \
+		run_steps(row, read_##name);                                                            \
+	}                                                                                               \
+	attributes ONCE void row_##name(qdq_row *row)                                                   \
+	{                                                                                               \
+		any_row(row, read_##name, steps_##name);                                                \
+	}                                                                                               \
+	attributes static void contract_##name(qdq_row *row, const int32_t *acc, int64_t pitch)         \
+	{                                                                                               \
+		contract_row(row, acc, pitch, steps_##name);                                            \
+	}                                                                                               \
+	attributes static void rows_##name(qdq_row *row, int64_t pixel, int64_t pixels)                 \
+	{                                                                                               \
+		any_rows(row, pixel, pixels, row_##name);                                               \
 	}
 
 COPY(c, )
