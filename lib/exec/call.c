@@ -98,7 +98,8 @@ static uint64_t conv_bytes(const qdq_plan *p, const qdq_kernel *k)
 {
 	const qdq_conv *g = &k->conv;
 	uint64_t seen = (uint64_t)(g->n * g->c) * least(g->h, g->oh * g->kh) * least(g->w, g->ow * g->kw);
-	uint64_t constants = (uint64_t)(k->bias != NULL) + (k->multiplier != NULL) + (k->addend != NULL);
+	uint64_t constants =
+	    (uint64_t)(k->bias != NULL) + (k->multiplier != NULL) + (k->rest != NULL) + (k->addend != NULL);
 
 	return some_bytes(p, k->in[0].buffer, seen) + (uint64_t)(g->k * (g->c / g->groups) * g->kh * g->kw) +
 	       constants * 4 * (uint64_t)g->k;

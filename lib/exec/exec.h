@@ -137,8 +137,8 @@ typedef struct qdq_kernel {
 	const qdq_product *product; /* of NODE: a float contraction; NULL: lib/eval runs it */
 	qdq_grid grid;		    /* of CONTRACT; spatial counts pixels of the results */
 	qdq_conv conv;
-	const int32_t *bias;		  /* k; NULL: none. Part of the accumulator */
-	const float *multiplier, *addend; /* k; of the accumulator */
+	const int32_t *bias;			 /* k; NULL: none. Part of the accumulator */
+	const float *multiplier, *rest, *addend; /* k; of the accumulator, see qdq_scale */
 	qdq_window window;
 	qdq_step *steps;
 	uint32_t n_steps, n_registers;

@@ -383,17 +383,18 @@ typedef void steps_function(const qdq_row *row);
 ALWAYS void contract_row(qdq_row *row, const int32_t *acc, int64_t pitch, steps_function *steps)
 {
 	const qdq_kernel *k = row->k;
-	const float *multiplier = k->multiplier + row->channel, *addend = k->addend + row->channel;
+	const float *multiplier = k->multiplier + row->channel, *rest = k->rest + row->channel;
+	const float *addend = k->addend + row->channel;
 	const int32_t *bias = k->bias != NULL ? k->bias + row->channel : NULL;
 	float *to = row->registers;
 
 	for (int64_t r = 0; r < row->pixels; r++, acc += pitch, to += row->count) {
 		if (bias != NULL)
 			for (int64_t i = 0; i < row->count; i++)
-				to[i] = qdq_scale_accumulator(acc[i] + bias[i], multiplier[i], addend[i]);
+				to[i] = qdq_scale((float)(acc[i] + bias[i]), multiplier[i], rest[i], addend[i]);
 		else
 			for (int64_t i = 0; i < row->count; i++)
-				to[i] = qdq_scale_accumulator(acc[i], multiplier[i], addend[i]);
+				to[i] = qdq_scale((float)acc[i], multiplier[i], rest[i], addend[i]);
 	}
 	steps(row);
 }

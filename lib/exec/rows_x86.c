@@ -100,7 +100,7 @@ typedef struct column {
 	int64_t other_pitch, to_pitch;
 	__mmask16 mask;
 	__m512i bias;
-	__m512 multiplier, addend;
+	__m512 multiplier, rest, addend;
 } column;
 
 WIDE ALWAYS void run_column(const chain *c, const column *m, const bool all, const bool adds, const bool is_signed,
@@ -108,7 +108,7 @@ WIDE ALWAYS void run_column(const chain *c, const column *m, const bool all, con
 {
 	const __m512 zero = _mm512_set1_ps(c->store->other.zero);
 	const __m512i bias = m->bias;
-	const __m512 multiplier = m->multiplier, addend = m->addend;
+	const __m512 multiplier = m->multiplier, rest = m->rest, addend = m->addend;
 	const int32_t *acc = m->acc;
 	const char *other = m->other;
 	char *to = m->to;
@@ -116,7 +116,8 @@ WIDE ALWAYS void run_column(const chain *c, const column *m, const bool all, con
 	for (int64_t i = 0; i < m->pixels; i++, acc += m->acc_pitch, to += m->to_pitch) {
 		__m512i sum =
 		    _mm512_add_epi32(all ? _mm512_loadu_si512(acc) : _mm512_maskz_loadu_epi32(m->mask, acc), bias);
-		__m512 v = halved(_mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), multiplier, addend), &c->first,
+		__m512 real = _mm512_cvtepi32_ps(sum);
+		__m512 v = halved(_mm512_fmadd_ps(real, multiplier, _mm512_fmadd_ps(real, rest, addend)), &c->first,
 				  adds ? c->first.clamp != NULL : clamps);
 		__m128i bytes;
 
@@ -179,6 +180,7 @@ WIDE bool qdq_row_tile_avx512(const qdq_row *row, const qdq_tile *t)
 		m.mask = (__mmask16)(t->channels - i >= 16 ? 0xffff : (1 << (t->channels - i)) - 1);
 		m.bias = k->bias != NULL ? _mm512_maskz_loadu_epi32(m.mask, k->bias + channel) : _mm512_setzero_si512();
 		m.multiplier = _mm512_maskz_loadu_ps(m.mask, k->multiplier + channel);
+		m.rest = _mm512_maskz_loadu_ps(m.mask, k->rest + channel);
 		m.addend = _mm512_maskz_loadu_ps(m.mask, k->addend + channel);
 		m.to = at_pixel(row, &c.store->other, t->pixel, channel);
 		m.to_pitch = row->buffers[c.store->other.buffer].pitch;

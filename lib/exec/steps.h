@@ -28,10 +28,10 @@ typedef enum qdq_step_kind {
 	QDQ_STEP_STORE	 /* to memory: code = register + zero point, or the float itself */
 } qdq_step_kind;
 
-/* The accumulator is rounded to float, then one fma. */
-QDQ_NUMERIC float qdq_scale_accumulator(int32_t acc, float multiplier, float bias)
+/* acc * (multiplier + rest) + addend, where the multiplier alone would be half a unit of float32 off. */
+QDQ_NUMERIC float qdq_scale(float acc, float multiplier, float rest, float addend)
 {
-	return fmaf((float)acc, multiplier, bias);
+	return fmaf(acc, multiplier, fmaf(acc, rest, addend));
 }
 
 /* NaN becomes low, on every device. */

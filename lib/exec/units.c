@@ -75,7 +75,7 @@ static void finish_anchor(lowering *l, double unit)
 {
 	qdq_kernel *k = &l->k;
 	double scale = qdq_quant_scale(&l->main.quant, 0);
-	float *multiplier, *addend;
+	float *multiplier, *rest, *addend;
 
 	if (k->anchor != QDQ_ANCHOR_CONTRACT) {
 		k->in[0] = operand(l, &l->main, unit);
@@ -94,12 +94,17 @@ static void finish_anchor(lowering *l, double unit)
 	if (!l->p->buffers.items[k->in[0].buffer].rows)
 		k->conv.pitch = k->conv.c; /* plain, and as good as rows */
 	multiplier = qdq_array(l->p->arena, float, (uint64_t)k->channels);
+	rest = qdq_array(l->p->arena, float, (uint64_t)k->channels);
 	addend = qdq_array(l->p->arena, float, (uint64_t)k->channels);
 	for (int64_t c = 0; c < k->channels; c++) {
-		multiplier[c] = (float)(scale * qdq_quant_scale(&l->weight, (uint64_t)c) / unit);
+		double exact = scale * qdq_quant_scale(&l->weight, (uint64_t)c) / unit;
+
+		multiplier[c] = (float)exact;
+		rest[c] = isfinite(multiplier[c]) ? (float)(exact - (double)multiplier[c]) : 0;
 		addend[c] = l->bias == NULL ? 0 : (float)(l->bias[c] / unit);
 	}
 	k->multiplier = multiplier;
+	k->rest = rest;
 	k->addend = addend;
 }
 

@@ -285,10 +285,11 @@ static void tile_pixel(const qdq_cuda_contract *p, const tile *t, int pixel, int
 {
 	for (int c = channel; c < channel + t->channels && c < p->channels; c += t->v) {
 		patch at = {pixel, c, t->v, p->channels - c, p->steps.fetched >= 0, {0}};
-		float multiplier[16], addend[16];
+		float multiplier[16], rest[16], addend[16];
 		int32_t start[16];
 
 		copy_numbers(multiplier, p->multiplier, c, t->v);
+		copy_numbers(rest, p->rest, c, t->v);
 		copy_numbers(addend, p->addend, c, t->v);
 		copy_numbers(start, p->start, c, t->v);
 		for (int i = 0; i < t->v; i++) {
@@ -297,7 +298,7 @@ static void tile_pixel(const qdq_cuda_contract *p, const tile *t, int pixel, int
 			if (c + i < p->channels)
 				sum += dot(x, (const int8_t *)reading(p->weights, 16) + (int64_t)(c + i) * p->depth,
 					   p->depth, p->x_signed);
-			at.first[i] = fmaf(to_float(p, t, sum), multiplier[i], addend[i]);
+			at.first[i] = qdq_scale(to_float(p, t, sum), multiplier[i], rest[i], addend[i]);
 		}
 		run_steps(&p->steps, &at);
 	}
@@ -428,17 +429,18 @@ static void few_output(const qdq_cuda_few *p, int pixel)
 	}
 	for (int c = 0; c < p->channels; c += 8) {
 		patch at = {pixel, c, 8, p->channels - c, false, {0}};
-		float multiplier[8], addend[8];
+		float multiplier[8], rest[8], addend[8];
 		uint32_t sum[8];
 
 		copy_numbers(multiplier, p->multiplier, c, 8);
+		copy_numbers(rest, p->rest, c, 8);
 		copy_numbers(addend, p->addend, c, 8);
 		copy_numbers(sum, p->start, c, 8);
 		for (int i = 0; i < 8; i++) {
 			for (int d = 0; c + i < p->channels && d < p->depth; d++)
 				sum[i] += (uint32_t)((p->x_signed ? (int8_t)codes[d] : (uint8_t)codes[d]) *
 						     fragment(p, c + i, d));
-			at.first[i] = fmaf((float)(int32_t)sum[i], multiplier[i], addend[i]);
+			at.first[i] = qdq_scale((float)(int32_t)sum[i], multiplier[i], rest[i], addend[i]);
 		}
 		run_steps(&p->steps, &at);
 	}
@@ -455,7 +457,7 @@ static void run_few(const fake_kernel_launch *l)
 	REQUIRE((int)l->grid[0] == images * tiles && l->block == 128 && (int)l->grid[1] * p->warps * 32 >= p->channels);
 	REQUIRE(p->patch_h == (int64_t)(p->tile_rows - 1) * p->sh + (p->kh - 1) * p->dh + 1);
 	REQUIRE(p->patch_w == (int64_t)(p->groups * 16 - 1) * p->sw + (p->kw - 1) * p->dw + 1);
-	REQUIRE((int)l->shared >= p->warps * 32 * (p->depth + 12) + (int64_t)p->patch_h * p->patch_w * 4);
+	REQUIRE((int)l->shared >= p->warps * 32 * (p->depth + 16) + (int64_t)p->patch_h * p->patch_w * 4);
 	if (strcmp(l->name, "qdq_few") != 0) {
 		REQUIRE(p->steps.count == 1 && p->x_signed == (strcmp(l->name, "qdq_few_round_s8") == 0));
 		check_last(&p->steps.step[0]);
@@ -471,11 +473,12 @@ static void depthwise_pixel(const qdq_cuda_depthwise *p, int pixel, int c)
 	window at = WINDOW_OF(p, pixel);
 	const qdq_cuda_unit *units = (const qdq_cuda_unit *)(const void *)reading(p->units, 8);
 	int padded = (p->channels + 127) / 128 * 128;
-	float multiplier[4], addend[4];
+	float multiplier[4], rest[4], addend[4];
 	uint32_t sum[4];
 	patch to = {pixel, c, 4, p->channels - c, false, {0}};
 
 	copy_numbers(multiplier, p->multiplier, c, 4);
+	copy_numbers(rest, p->rest, c, 4);
 	copy_numbers(addend, p->addend, c, 4);
 	copy_numbers(sum, p->start, c, 4);
 	for (int tap = 0; tap < p->quads * 4; tap++) {
@@ -489,7 +492,7 @@ static void depthwise_pixel(const qdq_cuda_depthwise *p, int pixel, int c)
 			sum[i] += (uint32_t)((p->x_signed ? (int8_t)x[i] : (uint8_t)x[i]) * (int8_t)w[i * 4]);
 	}
 	for (int i = 0; i < 4; i++)
-		to.first[i] = fmaf((float)(int32_t)sum[i], multiplier[i], addend[i]);
+		to.first[i] = qdq_scale((float)(int32_t)sum[i], multiplier[i], rest[i], addend[i]);
 	run_steps(&p->steps, &to);
 }
 

@@ -27,7 +27,7 @@ template <int BM, int BN, int WM, int WN, int RING, int TOGETHER> struct tile {
 	static constexpr bool GROUPS = WN == 128;		  /* warp groups multiply: wgmma */
 	static constexpr int STAGE = (BM + BN) * STEP, STAGES = RING, AT_ONCE = TOGETHER, AHEAD = STAGES - AT_ONCE;
 	/* behind the ring: numbers per channel, then what each thread fetches for itself */
-	static constexpr int NUMBERS = STAGES * STAGE, FETCHED = NUMBERS + 3 * BN * 4, SHARED = FETCHED + BM * BN;
+	static constexpr int NUMBERS = STAGES * STAGE, FETCHED = NUMBERS + 4 * BN * 4, SHARED = FETCHED + BM * BN;
 };
 
 /* Row r's chunk c in shared memory: no two of 8 rows share banks. It is what wgmma calls a swizzle of 64 bytes. */
@@ -309,8 +309,8 @@ template <typename T> DEVICE bool gather_splits(const qdq_cuda_contract &p, int 
 /* The channels' numbers, to shared memory. */
 template <typename T, int BN> DEVICE void copy_numbers(const qdq_cuda_contract &p, uint32_t shared, int channel)
 {
-	for (int i = threadIdx.x; i < 3 * BN / 4; i += T::THREADS) {
-		uint64_t from = i < BN / 4 ? p.multiplier : i < BN / 2 ? p.addend : p.start;
+	for (int i = threadIdx.x; i < BN; i += T::THREADS) {
+		uint64_t from = i < BN / 4 ? p.multiplier : i < BN / 2 ? p.rest : i < 3 * BN / 4 ? p.addend : p.start;
 
 		copy16(shared + T::NUMBERS + i * 16, pointer<const char>(from) + channel * 4 + i % (BN / 4) * 16, true);
 	}
@@ -349,7 +349,7 @@ DEVICE void begin(const qdq_cuda_contract &p, const char *memory, int own, int (
 {
 	int start[T::V];
 
-	shared_numbers(memory + T::NUMBERS + (2 * BN + own) * 4, start);
+	shared_numbers(memory + T::NUMBERS + (3 * BN + own) * 4, start);
 #pragma unroll
 	for (int i = 0; i < T::M; i++)
 #pragma unroll
@@ -369,10 +369,11 @@ template <typename T, int BN>
 DEVICE void run_any_steps(const qdq_cuda_contract &p, const char *memory, corner at, const int (&acc)[T::M][T::N][4])
 {
 	bool fetched = p.steps.fetched >= 0;
+	uint32_t rest = shared_address(memory + T::NUMBERS + (BN + at.own) * 4);
 	float multiplier[T::V], addend[T::V];
 
 	shared_numbers(memory + T::NUMBERS + at.own * 4, multiplier);
-	shared_numbers(memory + T::NUMBERS + (BN + at.own) * 4, addend);
+	shared_numbers(memory + T::NUMBERS + (2 * BN + at.own) * 4, addend);
 	patch of = {at.pixel,	      8,
 		    p.pixels,	      at.c,
 		    p.channels,	      fetched ? memory + T::FETCHED + threadIdx.x * T::V : nullptr,
@@ -380,8 +381,9 @@ DEVICE void run_any_steps(const qdq_cuda_contract &p, const char *memory, corner
 
 	run_steps<T::M * 2, T::V>(p.steps, of, [&](int r, float(&v)[T::V]) {
 #pragma unroll
-		for (int e = 0; e < T::V; e++)
-			v[e] = __fmaf_rn((float)acc[r / 2][e / 2][r % 2 * 2 + e % 2], multiplier[e], addend[e]);
+		for (int e = 0; e < T::V; e++) /* the rest is read anew: registers are few */
+			v[e] = qdq_scale((float)acc[r / 2][e / 2][r % 2 * 2 + e % 2], multiplier[e],
+					 __uint_as_float(load_shared(rest + e * 4)), addend[e]);
 	});
 }
 
@@ -426,10 +428,11 @@ DEVICE void run_part(const qdq_cuda_contract &p, const char *memory, corner at, 
 	const qdq_cuda_step &last = p.steps.step[ADDS ? 3 : 0];
 	char *to =
 	    pointer<char>(last.place.at) + (int64_t)at.pixel * last.place.pitch + last.place.channel + at.c + part;
-	float multiplier[T::PART], addend[T::PART];
+	float multiplier[T::PART], rest[T::PART], addend[T::PART];
 
 	shared_numbers(memory + T::NUMBERS + (at.own + part) * 4, multiplier);
-	shared_numbers(memory + T::NUMBERS + (BN + at.own + part) * 4, addend);
+	shared_numbers(memory + T::NUMBERS + (BN + at.own + part) * 4, rest);
+	shared_numbers(memory + T::NUMBERS + (2 * BN + at.own + part) * 4, addend);
 #pragma unroll
 	for (int r = 0; r < T::M * 2; r++, to += 8 * last.place.pitch) {
 		float v[T::PART];
@@ -438,8 +441,8 @@ DEVICE void run_part(const qdq_cuda_contract &p, const char *memory, corner at, 
 			break;
 #pragma unroll
 		for (int e = 0; e < T::PART; e++)
-			v[e] = __fmaf_rn(__int_as_float(acc[r / 2][(part + e) / 2][r % 2 * 2 + e % 2]), multiplier[e],
-					 addend[e]);
+			v[e] = qdq_scale(__int_as_float(acc[r / 2][(part + e) / 2][r % 2 * 2 + e % 2]), multiplier[e],
+					 rest[e], addend[e]);
 		if (ADDS)
 			add_residual<T::PART>(p.steps.step,
 					      memory + T::FETCHED + (r * T::THREADS + threadIdx.x) * T::V + part, v);

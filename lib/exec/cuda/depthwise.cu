@@ -64,13 +64,14 @@ template <int R> DEVICE void depthwise(const qdq_cuda_depthwise &p)
 	unsigned words = (unsigned)(p.channels + 3) / 4, index = blockIdx.x * THREADS + threadIdx.x;
 	int pixel = (int)(index / words) * R, c = (int)(index % words) * 4, padded = (p.channels + 127) / 128 * 128;
 	int acc[R][4] = {}, start[4];
-	float multiplier[4], addend[4];
+	float multiplier[4], rest[4], addend[4];
 	window rows[R];
 
 	let_next_begin();
 	if (pixel >= p.pixels)
 		return;
 	load_channels(p.multiplier, c, multiplier);
+	load_channels(p.rest, c, rest);
 	load_channels(p.addend, c, addend);
 	load_channels(p.start, c, start);
 #pragma unroll
@@ -84,7 +85,7 @@ template <int R> DEVICE void depthwise(const qdq_cuda_depthwise &p)
 	run_steps<R, 4>(p.steps, {pixel, 1, p.pixels, c, p.channels, nullptr, 0}, [&](int r, float(&v)[4]) {
 #pragma unroll
 		for (int e = 0; e < 4; e++)
-			v[e] = __fmaf_rn((float)(acc[r][e] + start[e]), multiplier[e], addend[e]);
+			v[e] = qdq_scale((float)(acc[r][e] + start[e]), multiplier[e], rest[e], addend[e]);
 	});
 }
 

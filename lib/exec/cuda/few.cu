@@ -23,13 +23,13 @@ DEVICE void copy_fragments(const qdq_cuda_few &p, uint32_t to)
 	copies_end();
 }
 
-/* start, multiplier and addend of the block's channels */
+/* start, multiplier, rest and addend of the block's channels */
 DEVICE void copy_few_numbers(const qdq_cuda_few &p, uint32_t *to, int channel)
 {
 	int n = p.warps * WARP_CHANNELS;
 
-	for (int i = threadIdx.x; i < 3 * n; i += FEW_WARPS * 32) {
-		uint64_t from = i < n ? p.start : i < 2 * n ? p.multiplier : p.addend;
+	for (int i = threadIdx.x; i < 4 * n; i += FEW_WARPS * 32) {
+		uint64_t from = i < n ? p.start : i < 2 * n ? p.multiplier : i < 3 * n ? p.rest : p.addend;
 
 		to[i] = __ldg(pointer<const uint32_t>(from) + channel + i % n);
 	}
@@ -167,13 +167,13 @@ struct few_place {
 DEVICE void few_any(const qdq_cuda_few &p, few_place at, int c, const float *numbers, int each,
 		    const int (&acc)[BLOCKS_OF_8][4])
 {
-	run_steps<2, FEW_V>(
-	    p.steps, {at.pixel, GROUP / 2, at.end, c, p.channels, nullptr, 0}, [&](int r, float(&v)[FEW_V]) {
+	run_steps<2, FEW_V>(p.steps, {at.pixel, GROUP / 2, at.end, c, p.channels, nullptr, 0},
+			    [&](int r, float(&v)[FEW_V]) {
 #pragma unroll
-		    for (int e = 0; e < FEW_V; e++)
-			    v[e] =
-				__fmaf_rn((float)acc[e / 2][r * 2 + e % 2], numbers[each + e], numbers[2 * each + e]);
-	    });
+				    for (int e = 0; e < FEW_V; e++)
+					    v[e] = qdq_scale((float)acc[e / 2][r * 2 + e % 2], numbers[each + e],
+							     numbers[2 * each + e], numbers[3 * each + e]);
+			    });
 }
 
 /* ROUND_STORE */
@@ -181,10 +181,11 @@ DEVICE void few_round(const qdq_cuda_few &p, few_place at, int c, const float *n
 		      const int (&acc)[BLOCKS_OF_8][4])
 {
 	const qdq_cuda_step &last = p.steps.step[0];
-	float multiplier[FEW_V], addend[FEW_V];
+	float multiplier[FEW_V], rest[FEW_V], addend[FEW_V];
 
 	shared_numbers((const char *)(numbers + each), multiplier);
-	shared_numbers((const char *)(numbers + 2 * each), addend);
+	shared_numbers((const char *)(numbers + 2 * each), rest);
+	shared_numbers((const char *)(numbers + 3 * each), addend);
 #pragma unroll
 	for (int r = 0; r < 2; r++) {
 		int pixel = at.pixel + r * (GROUP / 2);
@@ -192,7 +193,7 @@ DEVICE void few_round(const qdq_cuda_few &p, few_place at, int c, const float *n
 
 #pragma unroll
 		for (int e = 0; e < FEW_V; e++)
-			v[e] = __fmaf_rn((float)acc[e / 2][r * 2 + e % 2], multiplier[e], addend[e]);
+			v[e] = qdq_scale((float)acc[e / 2][r * 2 + e % 2], multiplier[e], rest[e], addend[e]);
 		clamp_all<FEW_V>(v, last.a, last.b);
 		if (pixel < at.end)
 			store_bytes<FEW_V>(pointer<char>(last.place.at) + (int64_t)pixel * last.place.pitch +
@@ -257,7 +258,7 @@ template <int M, ending END, bool SIGNED> DEVICE void few(const qdq_cuda_few &p)
 	int oy = tile / columns * p.tile_rows, ox = tile % columns * p.groups * GROUP,
 	    own = part * WARP_CHANNELS + lane % 4 * FEW_V;
 	uint32_t *weights = (uint32_t *)memory, *numbers = weights + p.warps * p.depth * WARP_CHANNELS / 4;
-	uint32_t *patch = numbers + 3 * p.warps * WARP_CHANNELS;
+	uint32_t *patch = numbers + 4 * p.warps * WARP_CHANNELS;
 
 	let_next_begin();
 	copy_fragments(p, shared_address(weights));

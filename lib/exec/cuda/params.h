@@ -62,7 +62,7 @@ typedef struct qdq_cuda_contract {
 	uint64_t x, weights; /* [k][depth], s8; depth a multiple of 64 */
 	uint64_t units;	     /* qdq_cuda_unit[n_units] */
 	uint64_t start;	     /* int32 per channel, padded to 128: bias, and what zero points add */
-	uint64_t multiplier, addend;
+	uint64_t multiplier, rest, addend;
 	uint64_t partial, counters; /* of split sums */
 	uint64_t padding;	    /* 16 bytes of the zero point */
 	int32_t pixels, channels, depth, n_units;
@@ -84,7 +84,7 @@ typedef struct qdq_cuda_contract {
  * tile_rows rows of `groups` times 16 outputs, and warps times 32 channels. */
 typedef struct qdq_cuda_few {
 	uint64_t x, weights;
-	uint64_t start, multiplier, addend; /* padded to 128 */
+	uint64_t start, multiplier, rest, addend; /* padded to 128 */
 	int32_t channels, depth;
 	int32_t h, w, oh, ow, kh, kw, sh, sw, dh, dw, top, left;
 	int32_t x_signed, pad; /* pad: the zero point, in each byte */
@@ -99,7 +99,7 @@ typedef struct qdq_cuda_few {
 /* Depthwise: 4 taps at a time. weights: [quads][channels padded to 128] of 4 s8, one for each tap. */
 typedef struct qdq_cuda_depthwise {
 	uint64_t x, weights, units; /* units: 4 for each quad */
-	uint64_t start, multiplier, addend;
+	uint64_t start, multiplier, rest, addend;
 	int32_t pixels, channels, quads;
 	int32_t h, w, oh, ow, sh, sw, top, left, pitch, image;
 	int32_t x_signed, pad, pointwise;

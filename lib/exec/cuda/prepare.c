@@ -332,6 +332,7 @@ static bool prepare_depthwise(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_ke
 	set_units(c, &p->units, &k->conv, f->copies, 4, 4, 4);
 	per_channel(c, &p->start, starts(c, k, f), k->channels);
 	per_channel(c, &p->multiplier, k->multiplier, k->channels);
+	per_channel(c, &p->rest, k->rest, k->channels);
 	per_channel(c, &p->addend, k->addend, k->channels);
 	*l = (qdq_launch){.k = k,
 			  .function = many ? QDQ_DEPTHWISE_4 : QDQ_DEPTHWISE,
@@ -367,6 +368,7 @@ static bool prepare_contract(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_ker
 	per_channel(c, &p->start, start, k->channels);
 	p->small = sums_small(k, f, start);
 	per_channel(c, &p->multiplier, k->multiplier, k->channels);
+	per_channel(c, &p->rest, k->rest, k->channels);
 	per_channel(c, &p->addend, k->addend, k->channels);
 	slot(c, &p->partial, QDQ_SLOT_PARTIAL, 0);
 	slot(c, &p->counters, QDQ_SLOT_COUNTERS, 0);
@@ -392,7 +394,7 @@ static int64_t set_few_tile(qdq_cuda_few *p, int64_t rows, int64_t groups)
 	p->patch_h = (int32_t)((rows - 1) * p->sh + (p->kh - 1) * p->dh + 1);
 	p->patch_w = (int32_t)((groups * 16 - 1) * p->sw + (p->kw - 1) * p->dw + 1);
 	/* and what taps behind the last row's end read, times nothing */
-	return p->warps * INT64_C(32) * (p->depth + 12) + (int64_t)p->patch_h * p->patch_w * 4 + p->dw * INT64_C(16);
+	return p->warps * INT64_C(32) * (p->depth + 16) + (int64_t)p->patch_h * p->patch_w * 4 + p->dw * INT64_C(16);
 }
 
 /* Tiles as large as leave every multiprocessor some blocks, since adjacent ones bring the same rows; 0: none is small
@@ -483,6 +485,7 @@ static bool prepare_few(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel *
 	p->warps = p->channels <= 32 ? 1 : 2;
 	per_channel(c, &p->start, starts(c, k, f), k->channels);
 	per_channel(c, &p->multiplier, k->multiplier, k->channels);
+	per_channel(c, &p->rest, k->rest, k->channels);
 	per_channel(c, &p->addend, k->addend, k->channels);
 	shared = choose_few_tile(d, p, images);
 	if (shared == 0 || !flatten(c, k, &p->steps))

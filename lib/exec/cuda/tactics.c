@@ -25,7 +25,7 @@ const qdq_tile_shape qdq_tiles[QDQ_TILES] = {
 
 int qdq_tile_shared(const qdq_tile_shape *s)
 {
-	return s->stages * (s->pixels + s->channels) * 64 + 3 * s->channels * 4 + s->pixels * s->channels;
+	return s->stages * (s->pixels + s->channels) * 64 + 4 * s->channels * 4 + s->pixels * s->channels;
 }
 
 typedef struct cost {
