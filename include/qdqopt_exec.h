@@ -34,20 +34,22 @@ extern "C" {
 
 typedef struct qdq_session qdq_session;
 
-/* An element of a fused operator's output where the integers and the meaning of its Q/DQ nodes part, and the rounding
- * that caused it: the first Q on the element's way whose codes differ. Both had the same codes before it, so its two codes
- * are a step apart, and that only where `tie` is at most `tolerance`; what comes behind it follows and is not judged. Its
- * strings live as long as the session. */
+/* An element of a fused operator's output where the integers and its Q/DQ nodes, computed in float32, part, and the
+ * rounding that caused it: the first Q on the element's way whose codes differ. Both had the same codes before it, so its
+ * two codes are a step apart. Either `is_exact`, or the number that was to be rounded is no farther from a tie than
+ * `tolerance`; what comes behind it follows and is not judged. Its strings live as long as the session. */
 typedef struct qdq_difference {
 	const char *node, *tensor;
 	uint64_t index;	      /* of the element, row-major */
 	double got, expected; /* codes, or floats */
 	const char *rounding; /* the tensor that this Q gives; NULL: there is none, the floats differ by themselves */
 	double rounding_got, rounding_expected; /* its codes */
-	double value;	  /* what it rounded, in steps from the zero point, as the integers have it */
-	double tie;	  /* how far that is from the nearest tie, in steps */
-	double tolerance; /* how far the roundings of float32 on both sides can bring it: 1e-5, or 2^-21 of the largest
-			     number on the way from the codes before it */
+	double value; /* what it rounded, in steps from the zero point, as the integers have it: in float32 */
+	double exact; /* and as the meaning of the Q/DQ nodes has it: in real numbers, from the codes before it on */
+	double tie;   /* how far `exact` is from the nearest tie, in steps */
+	int is_exact; /* the integers have the code that `exact` rounds to: the nodes' float32 went astray */
+	double tolerance; /* how far the integers' float32 can bring it: 1e-5, or 2^-22 of the largest number on the way
+			     from the codes before it, where that is more: beyond 42 steps */
 	int has_accumulator; /* of a contraction: */
 	int32_t accumulator; /* its exact sum, with the zero points' terms and an int32 bias */
 } qdq_difference;

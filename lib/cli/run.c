@@ -12,6 +12,7 @@ typedef struct job {
 	profile profile;
 	uint64_t differences, large; /* elements; of those, where a rounding is off by more than a step */
 	uint64_t far;		     /* of those, where it is not at a tie */
+	double farthest;	     /* from a tie, of those that are not right */
 } job;
 
 /* ---- outputs ---- */
@@ -66,7 +67,10 @@ static void print_difference(void *user, const qdq_difference *d)
 	double by = d->rounding != NULL ? d->rounding_got - d->rounding_expected : d->got - d->expected;
 
 	j->large += !(by <= 1 && by >= -1);
-	j->far += d->rounding != NULL && !(d->tie <= d->tolerance);
+	if (d->rounding != NULL && !d->is_exact) {
+		j->far += !(d->tie <= d->tolerance);
+		j->farthest = d->tie > j->farthest ? d->tie : j->farthest;
+	}
 	if (j->differences++ >= LISTED)
 		return;
 	printf("%s: %s[%llu] is %.9g, its Q/DQ nodes give %.9g (", d->node, d->tensor, (unsigned long long)d->index,
@@ -76,9 +80,19 @@ static void print_difference(void *user, const qdq_difference *d)
 	if (d->has_accumulator)
 		printf("accumulator %ld, ", (long)d->accumulator);
 	if (d->rounding != NULL)
-		printf("%.9g before rounding, %.2g from a tie)\n", d->value, d->tie);
+		printf("%.9g before rounding, exactly %.11g, %.3g from a tie%s)\n", d->value, d->exact, d->tie,
+		       d->is_exact ? ", rounded right" : "");
 	else
 		printf("nothing was rounded otherwise)\n");
+}
+
+static void print_verdict(const job *j)
+{
+	printf("%llu elements differ from what the Q/DQ nodes give, %llu by more than a step, %llu not at a tie",
+	       (unsigned long long)j->differences, (unsigned long long)j->large, (unsigned long long)j->far);
+	if (j->differences > 0)
+		printf(" (%.3g from one at most)", j->farthest);
+	printf("\n");
 }
 
 static void take(void *user, const qdq_kernel_profile *k)
@@ -109,9 +123,7 @@ static qdq_status run(job *j)
 	if (status == QDQ_OK && a->check && j->differences > LISTED)
 		printf("... and %llu more\n", (unsigned long long)(j->differences - LISTED));
 	if (status == QDQ_OK && a->check)
-		printf(
-		    "%llu elements differ from what the Q/DQ nodes give, %llu by more than a step, %llu not at a tie\n",
-		    (unsigned long long)j->differences, (unsigned long long)j->large, (unsigned long long)j->far);
+		print_verdict(j);
 	if (status == QDQ_OK)
 		print_facts(&j->net);
 	return status == QDQ_OK ? flush_stream(stdout, "standard output") : status;

@@ -8,9 +8,16 @@
  */
 #include "check.h"
 
+#include "exact.h"
 #include "rows.h"
 
 #define TIE 1e-5 /* a step more or less is right so near to a tie */
+
+/* What is behind a register, back to the inputs. */
+typedef struct trail {
+	const qdq_step *parted; /* the first rounding whose code is another than the evaluator's; NULL: none */
+	double largest;		/* number since the codes before, in this register's unit */
+} trail;
 
 typedef struct checking {
 	const qdq_plan *p;
@@ -19,10 +26,12 @@ typedef struct checking {
 	const qdq_call *call;
 	qdq_arena *arena;
 	const qdq_tensor **values; /* by id: what the Q/DQ nodes give, also inside the region */
+	const qdq_tensor **exact;  /* the same in real numbers; NULL: no element has differed yet */
 	/* one element alone */
 	qdq_kernel alone; /* without its stores */
 	const qdq_kernel *of;
 	float *registers;
+	trail *trails; /* by register */
 } checking;
 
 /* ---- the Q/DQ nodes ---- */
@@ -160,6 +169,7 @@ static void prepare_alone(checking *c, const qdq_kernel *k)
 		if (k->steps[s].kind != QDQ_STEP_STORE)
 			steps[c->alone.n_steps++] = k->steps[s];
 	c->registers = qdq_array(c->arena, float, (size_t)k->n_registers *QDQ_ROW);
+	c->trails = qdq_array(c->arena, trail, k->n_registers);
 }
 
 /* Fills the registers with what the kernel had for this element. */
@@ -208,34 +218,43 @@ static bool codes_of(const checking *c, const origin *o, const qdq_step *s, int6
 	return true;
 }
 
-/* The step that gives a register; NULL: the anchor does. */
-static const qdq_step *giver(const origin *o, uint32_t reg)
-{
-	for (uint32_t i = 0; reg != 0 && i < o->k->n_steps; i++)
-		if (o->k->steps[i].kind != QDQ_STEP_STORE && o->k->steps[i].to == reg)
-			return &o->k->steps[i];
-	return NULL;
-}
-
 static bool rounds(const qdq_step *s)
 {
 	return s->kind == QDQ_STEP_ROUND || (s->kind == QDQ_STEP_TABLE && s->value != NULL);
 }
 
-/* The first rounding on the way to a register whose code is another than the evaluator's; NULL: none. */
-static const qdq_step *first_parted(const checking *c, const origin *o, uint32_t reg)
+/* What a step that reads a register, and multiplies it by `before`, has behind it. */
+static void go_on(trail *t, const trail *from, float before)
 {
-	const qdq_step *s = giver(o, reg), *before;
+	if (t->parted == NULL)
+		t->parted = from->parted;
+	t->largest = fmax(t->largest, from->largest * fabs((double)before));
+}
+
+/* Fills the trails. Steps stand behind those that give what they read. */
+static void follow(const checking *c, const origin *o)
+{
+	trail *trails = c->trails;
 	int64_t got, expected;
 
-	if (s == NULL || s->kind == QDQ_STEP_LOAD)
-		return NULL;
-	before = first_parted(c, o, s->from);
-	if (before == NULL && s->kind == QDQ_STEP_BINARY)
-		before = first_parted(c, o, s->second);
-	if (before != NULL)
-		return before;
-	return rounds(s) && codes_of(c, o, s, &got, &expected) && got != expected ? s : NULL;
+	memset(trails, 0, o->k->n_registers * sizeof *trails);
+	trails[0].largest = fabs((double)at_register(c, o, 0));
+	for (uint32_t i = 0; i < o->k->n_steps; i++) {
+		const qdq_step *s = &o->k->steps[i];
+		trail *t = &trails[s->to];
+
+		if (s->kind == QDQ_STEP_STORE)
+			continue;
+		if (s->kind != QDQ_STEP_LOAD)
+			go_on(t, &trails[s->from], s->before);
+		if (s->kind == QDQ_STEP_BINARY)
+			go_on(t, &trails[s->second], s->before_second);
+		if (s->kind == QDQ_STEP_LOAD || s->kind == QDQ_STEP_TABLE || rounds(s))
+			t->largest = 0; /* codes are exact */
+		t->largest = fmax(t->largest, fabs((double)at_register(c, o, s->to)));
+		if (t->parted == NULL && rounds(s) && codes_of(c, o, s, &got, &expected) && got != expected)
+			t->parted = s;
+	}
 }
 
 /* How far v is from the nearest number between two codes, in steps; exact. */
@@ -247,24 +266,22 @@ static double from_tie(double v, double low, double high)
 	return fabs(v - tie);
 }
 
-/* The largest number from the codes before a register on, in its unit at most. */
-static double largest_until(const checking *c, const origin *o, uint32_t reg, float before)
+static double rounded(double v, double low, double high)
 {
-	double largest = fabs((double)(at_register(c, o, reg) * before));
-	const qdq_step *s = giver(o, reg);
-
-	if (s == NULL || rounds(s) || s->kind == QDQ_STEP_LOAD || s->kind == QDQ_STEP_TABLE)
-		return largest;
-	largest = fmax(largest, largest_until(c, o, s->from, s->before * before));
-	if (s->kind == QDQ_STEP_BINARY)
-		largest = fmax(largest, largest_until(c, o, s->second, s->before_second * before));
-	return largest;
+	return nearbyint(v < low ? low : v > high ? high : v);
 }
 
-/* The largest number between a rounding and the codes that it was computed from. */
-static double largest_before(const checking *c, const origin *o, const qdq_step *rounding)
+/* What a rounding's Q rounds by its meaning, from the codes before it on; `computed` where that is not known. */
+static double exact_of(checking *c, const qdq_step *rounding, uint64_t index, double computed)
 {
-	return largest_until(c, o, rounding->from, rounding->before);
+	double steps;
+
+	if (c->exact == NULL) {
+		c->exact = qdq_array(c->arena, const qdq_tensor *, c->p->m->n_values);
+		qdq_exact_values(c->p->m, c->arena, c->p->kernels.items[c->kernel].node->region->body, c->values,
+				 c->exact);
+	}
+	return qdq_exact_steps(rounding->value, c->values, c->exact, index, &steps) ? steps : computed;
 }
 
 static void explain(checking *c, const qdq_value *v, qdq_difference *d)
@@ -278,7 +295,8 @@ static void explain(checking *c, const qdq_value *v, qdq_difference *d)
 	run_alone(c, &o);
 	d->has_accumulator = o.k->anchor == QDQ_ANCHOR_CONTRACT;
 	d->accumulator = o.accumulator;
-	s = first_parted(c, &o, o.store->from);
+	follow(c, &o);
+	s = c->trails[o.store->from].parted;
 	d->value = (double)at_register(c, &o, o.store->from);
 	if (s == NULL || !codes_of(c, &o, s, &got, &expected))
 		return;
@@ -286,8 +304,10 @@ static void explain(checking *c, const qdq_value *v, qdq_difference *d)
 	d->rounding_got = (double)got;
 	d->rounding_expected = (double)expected;
 	d->value = (double)(at_register(c, &o, s->from) * s->before);
-	d->tie = from_tie(d->value, (double)s->low, (double)s->high);
-	d->tolerance = fmax(TIE, largest_before(c, &o, s) * 0x1p-21);
+	d->exact = exact_of(c, s, o.index, d->value);
+	d->tie = from_tie(d->exact, (double)s->low, (double)s->high);
+	d->is_exact = rounded(d->exact, (double)s->low, (double)s->high) == (double)at_register(c, &o, s->to);
+	d->tolerance = fmax(TIE, c->trails[s->from].largest * fabs((double)s->before) * 0x1p-22);
 }
 
 /* ---- comparing ---- */
