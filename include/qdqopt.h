@@ -288,7 +288,7 @@ QDQ_API qdq_status qdq_report_measured(qdq_model *m, const char *output, double 
 
 /* What became of every compute operator of the file as it was loaded (nodes that an edit added since are not in it), as
  * it is at this moment. What the fixes of its heaviest reasons would bring is tried, on copies of the model, which takes
- * some runs of qdq_optimize. The report lives until the model is freed; `output` (may be NULL) is named in the text.
+ * some runs of qdq_optimize; where memory does not last for that, it is left out. The report lives until the model is freed; `output` (may be NULL) is named in the text.
  * QDQ_EMODEL (an edited model that is not valid), QDQ_EUSAGE, QDQ_ENOMEM. */
 QDQ_API qdq_status qdq_report_new(const qdq_report **out, qdq_model *m, const char *output);
 QDQ_API void qdq_report_get_counts(qdq_counts *out, const qdq_report *r);

@@ -48,7 +48,7 @@ static void write_model(void *arg)
 		qdq_emit_fused(m);
 	} else {
 		if (!s->options.consume)
-			m = s->copy = qdq_model_copy(m);
+			m = s->copy = qdq_model_copy(m->ctx, m);
 		emit(s, m);
 	}
 	if (s->path == NULL && s->options.text) {

@@ -6,6 +6,9 @@
  * pair with a placeholder for a scale, the weight is replaced by codes, or the option is given that the reason asks for.
  * Then the passes run, and what is INT8 more than without the fix is its gain. Only the heaviest reasons are tried: the
  * report of a network has a second or so for it, whatever its size.
+ *
+ * Copies live in a context of their own: what is said of a trial is about no model that anybody has, and a trial that
+ * the caller's memory does not hold is one that was not made.
  */
 #include <stdlib.h>
 
@@ -158,6 +161,7 @@ static void quantize_operands(qdq_node *n, bool plain)
 
 struct trial {
 	qdq_model *m, *copy;
+	qdq_ctx *ctx;		 /* the copies' */
 	const qdq_report_op *op; /* NULL: nothing is fixed */
 	uint32_t origin;
 	qdq_driver_options options;
@@ -201,7 +205,7 @@ static void try_fix(void *arg)
 {
 	struct trial *t = arg;
 
-	t->copy = qdq_model_copy(t->m);
+	t->copy = qdq_model_copy(t->ctx, t->m);
 	qdq_emit_qdq(t->copy);
 	t->copy->events.count = 0;
 	for (qdq_node *n = t->copy->graph->first, *next; n != NULL && t->op != NULL; n = next) {
@@ -215,21 +219,14 @@ static void try_fix(void *arg)
 	t->macs_int8 = qdq_report_summary(qdq_report_make(t->copy, "", NULL, 0))->macs_int8;
 }
 
-/* False: it could not be tried. Throws for want of memory only. */
+/* False: it could not be tried. */
 static bool run_trial(struct trial *t)
 {
-	qdq_ctx *ctx = t->m->ctx;
-	size_t diagnostics = ctx->diagnostics.count;
-	uint32_t errors = ctx->errors;
-	qdq_status status = qdq_guard(ctx, try_fix, t);
+	qdq_status status = qdq_guard(t->ctx, try_fix, t);
 
 	if (t->copy != NULL)
 		qdq_model_destroy(t->copy);
 	t->copy = NULL;
-	if (status == QDQ_ENOMEM)
-		qdq_throw(ctx, status);
-	ctx->diagnostics.count = diagnostics; /* what is said of a trial is about no model that anybody has */
-	ctx->errors = errors;
 	return status == QDQ_OK && (t->op == NULL || t->found);
 }
 
@@ -264,7 +261,8 @@ static void try_all(struct trial *base, struct candidate *all, size_t count)
 	size_t most = qdq_min_size(MOST_TRIALS, MOST_NODES / ((size_t)base->m->graph->n_nodes + 1));
 
 	for (size_t i = 0; i < count && most != 0; i++) {
-		struct trial t = {.m = base->m, .op = all[i].op, .origin = all[i].origin, .options = base->options};
+		struct trial t = {
+		    .m = base->m, .ctx = base->ctx, .op = all[i].op, .origin = all[i].origin, .options = base->options};
 
 		if (all[i].op->tried)
 			continue;
@@ -310,7 +308,10 @@ void qdq_what_if(qdq_model *m, qdq_report *r)
 	base.options.pass.n_overrides = 0; /* the marks are there */
 	base.options.pass.io_int8 = false;
 	qsort(all, count, sizeof *all, heaviest_first);
-	if (m->graph->n_nodes > MOST_NODES || !run_trial(&base))
+	if (m->graph->n_nodes > MOST_NODES || qdq_ctx_beside(&base.ctx, m->ctx) != QDQ_OK)
 		return;
-	try_all(&base, all, count);
+	if (run_trial(&base)) /* nothing in here throws to the caller */
+		try_all(&base, all, count);
+	qdq_ctx_beside_peak(m->ctx, base.ctx);
+	qdq_ctx_free(base.ctx);
 }

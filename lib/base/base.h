@@ -132,6 +132,11 @@ struct qdq_ctx {
 	size_t no_memory_at;	  /* how many had come before it */
 };
 
+/* A context beside another one, for what is only tried: its memory is what the other may still take, and what it says
+ * is said to nobody. QDQ_ENOMEM. Free it before the other one changes; qdq_ctx_beside_peak first, for the peak. */
+qdq_status qdq_ctx_beside(qdq_ctx **out, const qdq_ctx *ctx);
+void qdq_ctx_beside_peak(qdq_ctx *ctx, const qdq_ctx *beside);
+
 /* Runs body(arg). Returns QDQ_OK, or the status thrown from within. Guards nest. */
 qdq_status qdq_guard(qdq_ctx *ctx, void (*body)(void *arg), void *arg);
 QDQ_NORETURN void qdq_throw(qdq_ctx *ctx, qdq_status status); /* only inside a guard */

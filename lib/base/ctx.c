@@ -76,6 +76,26 @@ qdq_status qdq_ctx_new(qdq_ctx **out, const qdq_options *options)
 	return QDQ_OK;
 }
 
+qdq_status qdq_ctx_beside(qdq_ctx **out, const qdq_ctx *ctx)
+{
+	qdq_options o = ctx->options;
+	qdq_status status;
+
+	o.log = NULL;
+	if (o.max_memory != 0)
+		o.max_memory = o.max_memory > ctx->memory ? o.max_memory - ctx->memory : 1;
+	status = qdq_ctx_new(out, &o);
+	if (status == QDQ_OK)
+		(*out)->rules = ctx->rules; /* they need not be compiled again */
+	return status;
+}
+
+void qdq_ctx_beside_peak(qdq_ctx *ctx, const qdq_ctx *beside)
+{
+	if (ctx->memory + beside->memory_peak > ctx->memory_peak)
+		ctx->memory_peak = ctx->memory + beside->memory_peak;
+}
+
 void qdq_expect_random(void *p, size_t size)
 {
 	const uintptr_t page = (uintptr_t)2 << 20;

@@ -258,7 +258,7 @@ static void make_variant(call *c)
 
 	v->next = s->variants;
 	s->variants = v;
-	v->m = qdq_model_copy(s->m);
+	v->m = qdq_model_copy(s->ctx, s->m);
 	for (size_t i = 0; i < v->m->graph->inputs.count; i++) {
 		qdq_value *x = v->m->graph->inputs.items[i];
 

@@ -196,14 +196,14 @@ static void copy_model(void *arg)
 	keep_twins(&c);
 }
 
-qdq_model *qdq_model_copy(qdq_model *m)
+qdq_model *qdq_model_copy(qdq_ctx *ctx, qdq_model *m)
 {
-	struct copy_call call = {m, qdq_model_create(m->ctx, m->path)};
-	qdq_status status = qdq_guard(m->ctx, copy_model, &call);
+	struct copy_call call = {m, qdq_model_create(ctx, m->path)};
+	qdq_status status = qdq_guard(ctx, copy_model, &call);
 
 	if (status != QDQ_OK) {
 		qdq_model_destroy(call.to);
-		qdq_throw(m->ctx, status);
+		qdq_throw(ctx, status);
 	}
 	return call.to;
 }

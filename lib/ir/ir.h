@@ -560,7 +560,7 @@ const char *qdq_node_label(const qdq_node *n);
 qdq_where qdq_node_where(const qdq_node *n, const char *operand);
 
 /* copy.c: everything anew but tensors, strings and foreign messages, which are borrowed: m must outlive the copy. */
-qdq_model *qdq_model_copy(qdq_model *m);
+qdq_model *qdq_model_copy(qdq_ctx *ctx, qdq_model *m);
 
 /* ---- edit.c: the only way to change a graph ---------------------------------------------------------------------- */
 

@@ -553,6 +553,45 @@ START_TEST(test_what_if)
 }
 END_TEST
 
+static void count_call(void *user, const qdq_diagnostic *d)
+{
+	(void)d;
+	++*(int *)user;
+}
+
+/* A trial that does not fit the caller's memory is not made: the report is, and the model can be used. */
+START_TEST(test_what_if_memory)
+{
+	int logged = 0;
+	const qdq_options o = {.version = QDQ_OPTIONS_VERSION, .log = count_call, .log_user = &logged};
+	size_t held, peak;
+
+	report_with(NULL);
+	held = t.ctx->memory;
+	peak = t.ctx->memory_peak;
+	ck_assert_uint_gt(peak, held); /* copies count */
+	ck_assert(inner_op("c1")->tried);
+	qdq_ctx_free(t.ctx);
+	ck_assert_int_eq(qdq_ctx_new(&t.ctx, &o), QDQ_OK);
+	ck_assert_int_eq(qdq_load_memory(&t.m, t.ctx, wishes, strlen(wishes), "net.onnxtxt"), QDQ_OK);
+	ck_assert_int_eq(qdq_optimize(t.m, NULL), QDQ_OK);
+	logged = 0; /* there is a note of the operator that is not known */
+	t.ctx->memory_peak = t.ctx->memory;
+	t.ctx->options.max_memory = held;
+	ck_assert_int_eq(qdq_report_new(&t.r, t.m, NULL), QDQ_OK);
+	ck_assert(!inner_op("c1")->tried);
+	ck_assert_uint_eq(t.ctx->memory, held);
+	ck_assert_uint_le(t.ctx->memory_peak, held);
+	ck_assert_int_eq(logged, 0);
+	t.ctx->options.max_memory = peak;
+	ck_assert_int_eq(qdq_optimize(t.m, NULL), QDQ_OK); /* it is not poisoned */
+	t.ctx->options.max_memory = 0;
+	ck_assert_int_eq(qdq_report_new(&t.r, t.m, NULL), QDQ_OK);
+	expect_gain("c1", "input-float", 32);
+	ck_assert_int_eq(logged, 0);
+}
+END_TEST
+
 Suite *report_suite(void)
 {
 	Suite *s = suite_create("report");
@@ -575,6 +614,7 @@ Suite *report_suite(void)
 	tcase_add_test(c, test_float16);
 	tcase_add_test(c, test_explain);
 	tcase_add_test(c, test_what_if);
+	tcase_add_test(c, test_what_if_memory);
 	tcase_add_test(c, test_measured);
 	tcase_add_test(c, test_explain_memory);
 	suite_add_tcase(s, c);
