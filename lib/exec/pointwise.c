@@ -99,7 +99,7 @@ static bool multiply_sources(lowering *l, const qdq_node *n, const known *a, con
 {
 	if (l->anchored || a->quant.scale == NULL || b->quant.scale == NULL || !qdq_one_scale(&a->quant) ||
 	    !qdq_one_scale(&b->quant) || !same_shape(a->outer, n->outputs[0]) || !same_shape(b->outer, n->outputs[0]) ||
-	    !qdq_is_full(l, n->outputs[0]))
+	    !qdq_is_full(l, a->outer) || !qdq_is_full(l, b->outer))
 		return false;
 	l->anchored = true;
 	l->k.anchor = QDQ_ANCHOR_MUL;
@@ -116,8 +116,8 @@ static bool add_other(lowering *l, const qdq_node *n, const qdq_value *v, const 
 	qdq_step *s;
 
 	if (o.kind != KNOWN_SOURCE || !qdq_one_scale(&o.quant) || !same_shape(o.outer, n->outputs[0]) ||
-	    !same_shape(v, n->outputs[0]) || (o.quant.scale == NULL && o.outer->type != QDQ_TYPE_FLOAT) ||
-	    !qdq_register_of(l, v, &from))
+	    !qdq_is_full(l, o.outer) || !same_shape(v, n->outputs[0]) ||
+	    (o.quant.scale == NULL && o.outer->type != QDQ_TYPE_FLOAT) || !qdq_register_of(l, v, &from))
 		return false;
 	s = qdq_add_step(l, QDQ_STEP_ADD, from);
 	*qdq_push(l->scratch, &l->others) = (other_operand){(uint32_t)l->steps.count - 1, o};
