@@ -6,6 +6,7 @@
  *   q -- DQ -- DepthToSpace -- y     =>   q -- [DQ -- DepthToSpace -- Q] -- DQ -- y    where codes are not legal
  *   x -- Q -- DQ -- Relu -- y        =>   x -- Relu -- Q -- DQ -- y
  *   q -- DQ -- Shape -- s            =>   q -- Shape -- s                              reads no data
+ *   q -- DQ -- Clip -- y             =>   q -- DQ -- y                               bounds that no code exceeds
  *   w -- DQ -- Transpose -- y        =>   w' -- DQ -- y                                a constant w: computed at once
  *
  *   When    class MOVE or MONO; all data inputs dequantized with equal, constant 8-bit parameters; scale > 0 for MONO
@@ -174,6 +175,18 @@ static void drop_pass_through(qdq_node *n)
 	qdq_node_remove(n);
 }
 
+/* Of codes, Identity is nothing, and neither is a Clip with bounds that no code exceeds. */
+static bool passes_codes(const qdq_node *n)
+{
+	qdq_type codes = qdq_in(n, 0)->type;
+	double low, high;
+
+	return n->op->id == QDQ_OP_Identity ||
+	       (n->op->id == QDQ_OP_Clip && qdq_value_scalar(qdq_in(n, 1), &low) &&
+		qdq_value_scalar(qdq_in(n, 2), &high) && low <= (double)qdq_type_min(codes) &&
+		high >= (double)qdq_type_max(codes));
+}
+
 static void sink(qdq_run *r, qdq_node *n)
 {
 	qdq_params in, out;
@@ -215,7 +228,7 @@ static void sink(qdq_run *r, qdq_node *n)
 
 		onto_codes(n, &in, &out, origin);
 		qdq_applied(r, "sink_dq.move", QDQ_EXACT, 0, origin);
-		if (n->op->id == QDQ_OP_Identity) /* between two outputs of the graph; of codes it is nothing */
+		if (passes_codes(n))
 			drop_pass_through(n);
 		else if (constant)
 			qdq_fold_node(r, n);
