@@ -7,7 +7,8 @@
  *
  *   When    the user asks for it (--io int8). Nothing but equal Qs reads an input; a DQ of one scale makes an output. What
  *           the codes mean is in the report
- *   Keeps   names and shapes of inputs and outputs; those that are also read or written as floats, with a reason
+ *   Keeps   names and shapes of inputs and outputs; a DQ for others that read an output; inputs that are also read as
+ *           floats, with a reason
  *   Exact   EXACT: whoever gives Q(x) for x gets the codes that are dequantized to y
  *   Needs   types                           Breaks  nothing
  *   After   hoist_q, cancel                 Before  fuse, to_u8
@@ -97,12 +98,14 @@ static void output_as_codes(qdq_run *r, qdq_value *y)
 
 	if (!is_real(y))
 		return;
-	if (dq == NULL || !plain(dq, &p) || y->n_uses != 0 || y->n_outputs != 1 || codes->def == NULL ||
-	    codes->def->graph != y->graph || codes->n_outputs != 0) {
+	if (dq == NULL || !plain(dq, &p) || y->n_outputs != 1 || codes->def == NULL || codes->def->graph != y->graph ||
+	    codes->n_outputs != 0) {
 		decline(r, "io_codes.output", y, y->def, "output");
 		return;
 	}
 	record(r, y, &p, true);
+	if (y->n_uses != 0) /* others have a DQ of their own */
+		qdq_value_replace_uses(y, qdq_node_clone(dq, dq)->outputs[0]);
 	origin = dq->origin;
 	qdq_use_set(&dq->inputs[0], NULL);
 	qdq_value_redefine(y, codes->def, output_index(codes));
