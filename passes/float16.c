@@ -211,9 +211,19 @@ static bool may_convert(const struct narrowing *w, const qdq_node *n)
 	return false;
 }
 
+static bool begins_with_codes(const qdq_node *n)
+{
+	return n->op->id == QDQ_OP_DequantizeLinear || n->op->cls == QDQ_CLASS_CONTRACT;
+}
+
+/* Of a file that was optimized before: fused operators hold what makes its floats. */
 static bool comes_from_codes(const struct narrowing *w, const qdq_node *n)
 {
-	return n->op->id == QDQ_OP_DequantizeLinear || n->op->cls == QDQ_CLASS_CONTRACT || reads_tainted(w, n);
+	for (const qdq_node *inner = n->region != NULL ? n->region->body->first : NULL; inner != NULL;
+	     inner = qdq_after(inner))
+		if (begins_with_codes(inner))
+			return true;
+	return begins_with_codes(n) || reads_tainted(w, n);
 }
 
 static void look_at(struct narrowing *w, qdq_node *n, qdq_node *behind)
