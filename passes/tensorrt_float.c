@@ -81,6 +81,8 @@ static qdq_value *cast(const struct arithmetic *a, qdq_value *x, qdq_type to)
 	y = insert(a, QDQ_OP_Cast, &x, 1, to);
 	qdq_attr_set_int(y->def, "to", to);
 	y->shape = x == a->p.scale || x == a->p.zero ? x->shape : y->shape;
+	if (qdq_value_constant(x) != NULL)
+		qdq_fold_node(a->r, y->def);
 	return y;
 }
 
@@ -124,15 +126,17 @@ static bool begin(struct arithmetic *a)
 
 static void numbers(struct arithmetic *a)
 {
+	double zero = 0;
+
 	if (a->p.constant) {
 		a->scale = spread(a, "scale", QDQ_TYPE_FLOAT, qdq_params_scale);
 		a->zero = spread(a, "zero", QDQ_TYPE_FLOAT, zero_number);
 		return;
 	}
 	a->scale = cast(a, a->p.scale, QDQ_TYPE_FLOAT);
-	a->zero = a->p.zero != NULL
+	a->zero = a->p.zero != NULL && !qdq_value_scalar(a->p.zero, &zero)
 		      ? cast(a, a->p.zero, QDQ_TYPE_FLOAT)
-		      : qdq_constant_number(a->r->graph, QDQ_TYPE_FLOAT, 0,
+		      : qdq_constant_number(a->r->graph, QDQ_TYPE_FLOAT, zero,
 					    qdq_format(&a->r->scratch, "%s_zero", a->n->outputs[0]->name));
 }
 
