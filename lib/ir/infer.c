@@ -49,9 +49,15 @@ const qdq_tensor *qdq_infer_tensor(const qdq_value *v)
 /* The bytes of element i of a type of whole bytes, as the low bytes of *out. */
 static bool element(const qdq_tensor *t, uint64_t i, uint64_t *out)
 {
-	size_t size = qdq_type_get(t->type)->bits / 8u;
+	size_t width = qdq_type_get(t->type)->bits, size = width / 8u;
 	uint8_t bytes[8];
 
+	if (width == 2 || width == 4) { /* packed, low bits first */
+		if (t->data == NULL || i >= t->count || i * width / 8 >= t->size)
+			return false;
+		*out = (uint64_t)((const uint8_t *)t->data)[i * width / 8] >> (i * width % 8) & ((1u << width) - 1);
+		return true;
+	}
 	if (size == 0 || size > sizeof bytes || t->data == NULL || i >= t->size / size)
 		return false;
 	memcpy(bytes, (const char *)t->data + i * size, size);
