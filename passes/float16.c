@@ -41,6 +41,10 @@ static bool has_half_form(const qdq_node *n)
 	case QDQ_OP_RoiAlign:
 	case QDQ_OP_MaxRoiPool:
 		return false;
+	case QDQ_OP_Celu:
+		return n->graph->model->opset >= 28;
+	case QDQ_OP_CumSum:
+		return n->graph->model->opset >= 14;
 	default:
 		break;
 	}
