@@ -202,8 +202,28 @@ static void write_dq(struct arithmetic *a)
 	qdq_applied(a->r, "tensorrt_float.dequantize", QDQ_EXACT, 0, origin);
 }
 
-static void visit(qdq_run *r, qdq_node *n, qdq_map *whole)
+/* What only moves a constant that was codes a moment ago. */
+static bool moves_constant(const qdq_node *n, const qdq_map *floats)
 {
+	if (n->op->cls != QDQ_CLASS_MOVE || qdq_in(n, 0) == NULL || qdq_map_get(floats, qdq_in(n, 0)) == NULL)
+		return false;
+	for (uint32_t i = 0; i < n->n_inputs; i++)
+		if (qdq_in(n, i) != NULL && qdq_value_constant(qdq_in(n, i)) == NULL)
+			return false;
+	return true;
+}
+
+static void fold_move(qdq_run *r, qdq_node *n, qdq_map *floats)
+{
+	qdq_value *y = n->outputs[0];
+
+	if (qdq_fold_node(r, n))
+		qdq_map_set(floats, y, y);
+}
+
+static void visit(qdq_run *r, qdq_node *n, qdq_map *whole, qdq_map *floats)
+{
+	qdq_value *y = n->outputs[0];
 	const qdq_origin *origin = n->origin;
 	bool constant = qdq_value_constant(qdq_in(n, 0)) != NULL;
 	struct arithmetic a = {.r = r, .whole = whole, .n = n};
@@ -222,6 +242,7 @@ static void visit(qdq_run *r, qdq_node *n, qdq_map *whole)
 				   .detail = scalar ? "a single number as codes" : "com.microsoft's operators"};
 	}
 	if (qdq_is_dequantizer(n) && constant && qdq_fold_dequantizer(r, n)) {
+		qdq_map_set(floats, y, y);
 		qdq_applied(r, "tensorrt_float.constant", QDQ_EXACT, 0, origin);
 	} else if (!begin(&a)) {
 		why.cause = qdq_node_label(n);
@@ -236,12 +257,13 @@ static void visit(qdq_run *r, qdq_node *n, qdq_map *whole)
 
 static void run(qdq_run *r)
 {
-	qdq_map whole;
+	qdq_map whole, floats;
 	qdq_node *next;
 
 	if (!qdq_for_tensorrt(r))
 		return;
 	qdq_map_init(&whole, &r->scratch);
+	qdq_map_init(&floats, &r->scratch);
 	for (qdq_node *n = r->graph->first; n != NULL; n = next) {
 		next = qdq_after(n);
 		if (n->op->cls == QDQ_CLASS_QFORM || n->op->id == QDQ_OP_DynamicQuantizeLinear) {
@@ -249,7 +271,9 @@ static void run(qdq_run *r)
 
 			qdq_declined(r, "tensorrt_float.operator", n->origin, &why);
 		} else if (qdq_is_quantizer(n) || qdq_is_dequantizer(n)) {
-			visit(r, n, &whole);
+			visit(r, n, &whole, &floats);
+		} else if (moves_constant(n, &floats)) {
+			fold_move(r, n, &floats);
 		}
 	}
 }
