@@ -39,9 +39,14 @@ static void drop_identity(qdq_run *r, qdq_node *n)
 	qdq_value *x = qdq_in(n, 0);
 	qdq_value *y = qdq_out(n, 0);
 	qdq_node *definer;
+	qdq_reason why;
 
 	if (x == NULL || y == NULL || x->graph != n->graph || !qdq_passes_through(n))
 		return;
+	if (qdq_holds_rounding(r, n, &why)) {
+		qdq_declined(r, "canonicalize.identity", n->origin, &why);
+		return;
+	}
 	if (y->n_outputs == 0) {
 		qdq_value_replace_uses(y, x);
 	} else {
@@ -101,6 +106,11 @@ static void to_standard(qdq_run *r, qdq_node *n, qdq_op_id op)
 	half = p.real == QDQ_TYPE_FLOAT16 && p.scale->type == QDQ_TYPE_FLOAT16;
 	if (!half && (p.real != QDQ_TYPE_FLOAT || p.scale->type != QDQ_TYPE_FLOAT))
 		return;
+	if (half && r->options->exact) {
+		qdq_declined(r, "canonicalize.microsoft", n->origin,
+			     &(qdq_reason){.code = QDQ_REASON_HALF_ROUNDING, .operand = n->outputs[0]->name});
+		return;
+	}
 	if (half && (opset < 19 || (op == QDQ_OP_QuantizeLinear && opset >= 23)))
 		return; /* from opset 23 on ai.onnx divides in float16 */
 	per_tensor = p.scale->shape->rank == 0 || (p.scale->shape->rank == 1 && p.scale->shape->dim[0] == 1);
@@ -148,6 +158,9 @@ static void run(qdq_run *r)
 }
 
 static const qdq_rule rules[] = {
+    {.name = "canonicalize.identity",
+     .exactness = QDQ_EXACT,
+     .text = "Identity, and Dropout as it is at inference, goes (declined only)"},
     {.name = "canonicalize.microsoft",
      .exactness = QDQ_EXACT,
      .text = "Q and DQ of com.microsoft become those of ai.onnx, where the opset has the same"},

@@ -31,7 +31,7 @@ bool qdq_take_dequantizer(qdq_builder *b, qdq_use *u)
 {
 	qdq_node *dq = qdq_dequantizer(u->value);
 
-	if (dq == NULL || dq->graph != b->graph)
+	if (dq == NULL || dq->graph != b->graph || !qdq_keeps_type(dq))
 		return false;
 	*qdq_push(&b->run->scratch, &b->members) = (struct qdq_member){dq, u};
 	return true;

@@ -28,7 +28,8 @@ struct folded {
 
 struct folding {
 	qdq_run *run;
-	struct folded *results; /* by id of the value */
+	struct folded
+	    *results; /* by id of the value; NULL: one node, which a pass has moved in front of a DQ of constants */
 	QDQ_VEC(qdq_node *) nodes;
 };
 
@@ -85,6 +86,47 @@ static bool shares_data(const struct folding *f, const qdq_node *n, const qdq_te
 	return false;
 }
 
+/* The same numbers in float32. */
+static const qdq_tensor *widened(qdq_run *r, const qdq_tensor *t)
+{
+	qdq_tensor *wide = qdq_new(&r->scratch, qdq_tensor);
+	float *data;
+	double x;
+
+	if (t == NULL || t->type != QDQ_TYPE_FLOAT16)
+		return t;
+	data = qdq_array(&r->scratch, float, t->count);
+	for (uint64_t i = 0; i < t->count; i++)
+		data[i] = qdq_tensor_real(t, i, &x) ? (float)x : 0;
+	*wide = *t;
+	wide->type = QDQ_TYPE_FLOAT;
+	wide->data = data;
+	wide->size = t->count * sizeof *data;
+	return wide;
+}
+
+/* Is the result rounded to float16? ONNX Runtime computes it in float32 and leaves that out for many readers. */
+static bool is_rounded(qdq_run *r, const qdq_node *n, const qdq_tensor *const *inputs, const qdq_tensor *result)
+{
+	const qdq_tensor **wide, **outputs;
+	double a, b;
+
+	if (!r->options->exact || result == NULL || result->type != QDQ_TYPE_FLOAT16 || n->op->cls == QDQ_CLASS_MOVE ||
+	    n->op->cls == QDQ_CLASS_MONO || n->op->id == QDQ_OP_Cast || qdq_only_quantized(n->outputs[0]))
+		return false;
+	wide = qdq_array(&r->scratch, const qdq_tensor *, n->n_inputs);
+	outputs = qdq_array(&r->scratch, const qdq_tensor *, n->n_outputs);
+	for (uint32_t i = 0; i < n->n_inputs; i++)
+		wide[i] = widened(r, inputs[i]);
+	if (qdq_eval_node(r->model, &r->scratch, n, wide, outputs, 0) != QDQ_EVAL_OK ||
+	    outputs[0]->count != result->count)
+		return true;
+	for (uint64_t i = 0; i < result->count; i++)
+		if (!qdq_tensor_real(result, i, &a) || !qdq_tensor_real(outputs[0], i, &b) || (a != b && a == a))
+			return true;
+	return false;
+}
+
 /* Evaluates n into scratch memory, if everything it reads is known; one tensor for each output. NULL: it cannot be. */
 static const qdq_tensor **evaluate(const struct folding *f, qdq_node *n)
 {
@@ -94,22 +136,33 @@ static const qdq_tensor **evaluate(const struct folding *f, qdq_node *n)
 	    n->n_inputs <= QDQ_COUNTOF(few) ? few : qdq_array(&r->scratch, const qdq_tensor *, n->n_inputs);
 	const qdq_tensor **outputs;
 	qdq_exactness exactness;
+	qdq_reason why;
 	uint64_t size;
 
 	if (!is_candidate(n) || !gather(f, n, inputs, &size))
 		return NULL;
 	exactness = qdq_eval_exactness(n);
 	if (!qdq_allowed(r, exactness)) {
-		qdq_reason why = {.code = QDQ_REASON_NOT_EXACT};
-
+		why = (qdq_reason){.code = QDQ_REASON_NOT_EXACT};
 		if (n->outputs[0] != NULL)
 			why.operand = n->outputs[0]->name;
+		qdq_declined(r, "fold.constant", n->origin, &why);
+		return NULL;
+	}
+	if (f->results != NULL && n->outputs[0] != NULL &&
+	    (qdq_holds_rounding(r, n, &why) || qdq_feeds_alone(r, n->outputs[0]))) {
+		why = (qdq_reason){.code = QDQ_REASON_HALF_ROUNDING, .operand = n->outputs[0]->name};
 		qdq_declined(r, "fold.constant", n->origin, &why);
 		return NULL;
 	}
 	outputs = qdq_array(&r->scratch, const qdq_tensor *, n->n_outputs);
 	if (qdq_eval_node(r->model, &r->scratch, n, inputs, outputs, size * GROWTH + ALWAYS) != QDQ_EVAL_OK)
 		return NULL;
+	if (is_rounded(r, n, inputs, outputs[0])) {
+		why = (qdq_reason){.code = QDQ_REASON_HALF_ROUNDING, .operand = n->outputs[0]->name};
+		qdq_declined(r, "fold.constant", n->origin, &why);
+		return NULL;
+	}
 	qdq_applied(r, "fold.constant", exactness, 0, n->origin);
 	return outputs;
 }

@@ -214,6 +214,10 @@ static void hoist(struct hoisting *h, qdq_node *q)
 		qdq_map_set(&h->stuck, x, x);
 		return;
 	}
+	if (qdq_rounds_for_others(r, n, &why)) {
+		qdq_declined(r, "hoist_q.move", n->origin, &why);
+		return;
+	}
 	quantize_inputs(h, n, &inner, on_codes, q);
 	if (on_codes) {
 		qdq_type real = x->type;

@@ -108,16 +108,15 @@ bool qdq_moves_nothing(qdq_run *r, const qdq_node *n)
 
 static bool without_effect(qdq_run *r, const qdq_match *match, qdq_reason *why)
 {
-	(void)why;
-	return qdq_moves_nothing(r, qdq_match_root(match));
+	return qdq_moves_nothing(r, qdq_match_root(match)) && !qdq_holds_rounding(r, qdq_match_root(match), why);
 }
 
 static bool same_type(qdq_run *r, const qdq_match *match, qdq_reason *why)
 {
 	const qdq_node *n = qdq_match_root(match);
 
-	(void)r, (void)why;
-	return qdq_in(n, 0)->type != QDQ_TYPE_NONE && qdq_in(n, 0)->type == n->outputs[0]->type;
+	return qdq_in(n, 0)->type != QDQ_TYPE_NONE && qdq_in(n, 0)->type == n->outputs[0]->type &&
+	       !qdq_holds_rounding(r, n, why);
 }
 
 /* Every element of the axis in its place, and an output whose shape can be written down: one dimension may be unknown. */
@@ -186,8 +185,8 @@ void qdq_skip_view(qdq_node *n)
 
 static bool of_view(qdq_run *r, const qdq_match *match, qdq_reason *why)
 {
-	(void)why;
-	return qdq_view_of_view(r, qdq_match_root(match));
+	return qdq_view_of_view(r, qdq_match_root(match)) &&
+	       !qdq_holds_rounding(r, qdq_in(qdq_match_root(match), 0)->def, why);
 }
 
 static bool skip_view(qdq_run *r, qdq_match *match)

@@ -16,6 +16,20 @@ bool qdq_passes_operator(const qdq_node *n, const qdq_params *p, bool toward_out
  * Pad and Clip codes for their constants. */
 bool qdq_runs_on_codes(const qdq_node *n, const qdq_params *p);
 
+/* ---- roundings.c: with --exact, where ONNX Runtime rounds to float16 ---- */
+
+/* Are products of a DQ with parameters p rounded, and must they be where they are? */
+bool qdq_rounds_in_place(const qdq_run *r, const qdq_params *p);
+/* Is v all that nodes give to a DQ for which this holds? With nothing but constants it rounds. */
+bool qdq_feeds_alone(const qdq_run *r, const qdq_value *v);
+/* Could n, which computes nothing, be why one of its neighbours rounds? Then why not to drop it. */
+bool qdq_holds_rounding(const qdq_run *r, const qdq_node *n, qdq_reason *why);
+/* Would a Q in front of n make what n reads round for other readers as well? */
+bool qdq_rounds_for_others(const qdq_run *r, const qdq_node *n, qdq_reason *why);
+
+/* Does nothing but Q read v, and it is no output? */
+bool qdq_only_quantized(const qdq_value *v);
+
 /* ONNX Runtime's pools of codes are fast next to its integer products, which networks in float16 have none of: is n a
  * pool that is better off in float there? */
 bool qdq_slow_pool(const qdq_run *r, const qdq_node *n, const qdq_params *p);

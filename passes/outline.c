@@ -93,6 +93,11 @@ void qdq_outline_take_quantizers(qdq_outline *o, const qdq_value *v)
 			qdq_outline_take(o, u->node);
 }
 
+bool qdq_keeps_type(const qdq_node *n)
+{
+	return n->op->id != QDQ_OP_ms_DequantizeLinear || n->outputs[0]->type == QDQ_TYPE_FLOAT;
+}
+
 bool qdq_outline_kept(const qdq_outline *o, qdq_reason *why)
 {
 	for (size_t i = 0; i < o->nodes.count; i++) {
@@ -145,6 +150,15 @@ void qdq_outline_commit(qdq_outline *o, qdq_node *anchor, const char *rule)
 	const char *base = *anchor->name != '\0' ? anchor->name : anchor->outputs[0]->name;
 	qdq_name name = qdq_unique_name(&r->model->names, qdq_format(&r->scratch, "%s.fused", base));
 
+	for (size_t i = 0; i < o->nodes.count; i++) {
+		if (qdq_keeps_type(o->nodes.items[i]))
+			continue;
+		qdq_declined(r, rule, anchor->origin,
+			     &(qdq_reason){.code = QDQ_REASON_HALF_FORM,
+					   .cause = qdq_node_label(o->nodes.items[i]),
+					   .detail = "DequantizeLinear of com.microsoft"});
+		return;
+	}
 	put_in_order(o);
 	for (size_t i = 0; i < o->nodes.count; i++)
 		o->nodes.items[i] = own(o, o->nodes.items[i]);

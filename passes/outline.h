@@ -30,10 +30,13 @@ bool qdq_outline_take_dequantizer(qdq_outline *o, const qdq_value *v);
 /* Takes in the Qs that read v, as further outputs. */
 void qdq_outline_take_quantizers(qdq_outline *o, const qdq_value *v);
 
+/* Has what n writes its type in a function, too? What com.microsoft's DQ gives there is float32 to ONNX Runtime. */
+bool qdq_keeps_type(const qdq_node *n);
+
 /* Must a member stay what it is, since the user keeps it in float? Then *why says so. */
 bool qdq_outline_kept(const qdq_outline *o, qdq_reason *why);
 
-/* The members become a region, named after the anchor, and an event tells it under `rule`. They must be convex: what
+/* The members become a region, named after the anchor, unless one does not keep its type; an event tells it under `rule`. They must be convex: what
  * reads a member's value outside must not lead back to one. The graph has to be sorted when the pass is done. */
 void qdq_outline_commit(qdq_outline *o, qdq_node *anchor, const char *rule);
 void qdq_outline_sort(qdq_run *r); /* behind the last one */

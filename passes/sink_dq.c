@@ -9,7 +9,8 @@
  *   q -- DQ -- Clip -- y             =>   q -- DQ -- y                               bounds that no code exceeds
  *   w -- DQ -- Transpose -- y        =>   w' -- DQ -- y                                a constant w: computed at once
  *
- *   When    class MOVE or MONO; all data inputs dequantized with equal, constant 8-bit parameters; scale > 0 for MONO
+ *   When    class MOVE or MONO; all data inputs dequantized with equal, constant 8-bit parameters; scale > 0 for MONO; with
+ *           --exact not where float16 would be rounded elsewhere (roundings.c)
  *   Keeps   the name of y; a DQ that others read stays for them; a per-channel axis is remapped or the move declined
  *   Exact   EXACT: elements are moved or chosen, never computed; the inserted pair only where Q(DQ(q)) == q
  *   Needs   shapes (per-channel axes)       Breaks  nothing
@@ -58,12 +59,13 @@ static bool is_stuck(const qdq_node *n, qdq_reason *why)
 	return false;
 }
 
-static bool only_quantized(const qdq_value *y)
+/* Do nothing but Qs read what n gives? */
+static bool all_quantized(const qdq_node *n)
 {
-	for (const qdq_use *u = y->uses; u != NULL; u = u->next)
-		if (!qdq_is(u->node, QDQ_OP_QuantizeLinear))
+	for (uint32_t i = 0; i < n->n_outputs; i++)
+		if (n->outputs[i] != NULL && !qdq_value_unread(n->outputs[i]) && !qdq_only_quantized(n->outputs[i]))
 			return false;
-	return y->n_uses != 0 && y->n_outputs == 0;
+	return true;
 }
 
 /* Is somebody behind y better off with codes? */
@@ -209,14 +211,19 @@ static void sink(qdq_run *r, qdq_node *n)
 			qdq_declined(r, "sink_dq.move", origin, &why);
 		return;
 	}
+	if (qdq_rounds_in_place(r, &in) && !all_quantized(n) && !reads_constants(n)) {
+		why = (qdq_reason){.code = QDQ_REASON_HALF_ROUNDING, .operand = n->outputs[0]->name};
+		qdq_declined(r, "sink_dq.move", origin, &why);
+		return;
+	}
 	if (qdq_is_clamp(n) && swap_clamp(n)) {
 		qdq_applied(r, "sink_dq.clamp", QDQ_EXACT, 0, origin);
 		sink(r, n); /* another pair may stand in front of it now */
-	} else if (qdq_is_clamp(n) && only_quantized(n->outputs[0])) {
+	} else if (qdq_is_clamp(n) && qdq_only_quantized(n->outputs[0])) {
 		return; /* DQ -- clamp -- Q is a unit already */
-	} else if (qdq_slow_pool(r, n, &in) && only_quantized(n->outputs[0])) {
+	} else if (qdq_slow_pool(r, n, &in) && qdq_only_quantized(n->outputs[0])) {
 		return; /* so is this */
-	} else if (n->op->family == QDQ_FAMILY_CONCAT && only_quantized(n->outputs[0])) {
+	} else if (n->op->family == QDQ_FAMILY_CONCAT && qdq_only_quantized(n->outputs[0])) {
 		qdq_params q;
 
 		if (!qdq_params_of(n->outputs[0]->uses->node, &q) || !qdq_params_equal(&out, &q))
@@ -232,7 +239,7 @@ static void sink(qdq_run *r, qdq_node *n)
 			drop_pass_through(n);
 		else if (constant)
 			qdq_fold_node(r, n);
-	} else if (!only_quantized(n->outputs[0]) && wanted(n->outputs[0]) && qdq_params_round_trip(&out)) {
+	} else if (!qdq_only_quantized(n->outputs[0]) && wanted(n->outputs[0]) && qdq_params_round_trip(&out)) {
 		make_unit(n, &out, origin);
 		qdq_applied(r, "sink_dq.unit", QDQ_EXACT, 0, origin);
 	}

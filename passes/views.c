@@ -15,8 +15,8 @@
 
 static bool of_view(qdq_run *r, const qdq_match *match, qdq_reason *why)
 {
-	(void)why;
-	return qdq_view_of_view(r, qdq_match_root(match));
+	return qdq_view_of_view(r, qdq_match_root(match)) &&
+	       !qdq_holds_rounding(r, qdq_in(qdq_match_root(match), 0)->def, why);
 }
 
 static bool skip(qdq_run *r, qdq_match *match)
@@ -28,8 +28,7 @@ static bool skip(qdq_run *r, qdq_match *match)
 
 static bool without_effect(qdq_run *r, const qdq_match *match, qdq_reason *why)
 {
-	(void)why;
-	return qdq_moves_nothing(r, qdq_match_root(match));
+	return qdq_moves_nothing(r, qdq_match_root(match)) && !qdq_holds_rounding(r, qdq_match_root(match), why);
 }
 
 static const qdq_rule rules[] = {

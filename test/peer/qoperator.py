@@ -80,10 +80,12 @@ def each_operator(name, path, folder):
             return
         values = values_of(onnx.load(plain), feeds_of(path))
         got = apart(onnx.load(integer), values)
+        if exact and name in FLOAT16:  # where it is cut, ONNX Runtime rounds: that is another network, on both sides
+            values = apart(onnx.load(plain), values)
         codes = differ = 0
         for tensor, result in got.items():
             wanted = values[tensor]
-            if exact and name not in FLOAT16:  # Casts around float16 depend on what stands beside
+            if exact:
                 check(identical([wanted], [result]), "%s: --exact: '%s' differs" % (name, tensor))
             elif wanted.dtype in (np.uint8, np.int8):
                 steps = np.abs(wanted.astype(int) - result.astype(int))
@@ -122,7 +124,7 @@ def one_model(name, path, folder):
     for mode in (["--emit=qoperator"], ["--emit=qdq", "--target=ort-cpu"]):
         if write(name, path, out, "--exact", *mode):
             exact = session(out).run(None, feeds)
-            check(identical(original, exact) or (name in FLOAT16 and snr(original, exact) >= 40),
+            check(identical(original, exact),
                   "%s: %s --exact: SNR %.1f dB" % (name, mode, snr(original, exact)))
     if write(name, path, out, "--target=ort-cpu") and write(name, out, back, "--target=ort-cpu"):
         check(open(out, "rb").read() == open(back, "rb").read(), "%s: optimizing its own output again changes it" % name)
