@@ -9,7 +9,8 @@
  *   a -- DQ --+-- MatMul -- Add(bias) -- y  =>   a -- MatMulIntegerToFloat -- y
  *   b -- DQ --'
  *   x -- DQ --+-- Conv -- y                 =>   x -- ConvInteger -- Cast -- Mul -- Add -- y     see integer_float.c
- *   w -- DQ --'                               and for Conv of one pixel, and for weights that become floats
+ *   w -- DQ --'                               and for Conv of one pixel, and for weights that become floats;
+ *                                             faster_forms.c for Softmax and AveragePool
  *
  *   When    asked for (--emit qoperator): it is no part of the pipeline. Every operand is dequantized with constant
  *           parameters, per tensor, or a weight per output channel; one Q with one scale alone reads the result (or the
@@ -379,7 +380,7 @@ static void look_at(qdq_run *r, qdq_node *n)
 	bool held_back = false;
 	qdq_reason why = {.code = QDQ_REASON_NO_KERNEL, .operand = n->outputs[0]->name, .detail = n->op->name};
 
-	if (try_forms(r, n, &held_back) || n->op->cls != QDQ_CLASS_CONTRACT)
+	if (qdq_faster_form(r, n) || try_forms(r, n, &held_back) || n->op->cls != QDQ_CLASS_CONTRACT)
 		return;
 	if (!held_back && qdq_integer_float(r, n, &held_back))
 		return;
@@ -456,6 +457,8 @@ static const qdq_rule rules[] = {
     FORM("QLinearLeakyRelu", QDQ_EXACT, "LeakyRelu between DQ and Q as QLinearLeakyRelu"),
     FORM("QLinearSigmoid", QDQ_STEP1, "Sigmoid between DQ and Q as QLinearSigmoid"),
     FORM("QLinearSoftmax", QDQ_STEP1, "Softmax between DQ and Q as QLinearSoftmax"),
+    FORM("Softmax", QDQ_STEP1, "Softmax between DQ and Q as Exp, ReduceSum and Div"),
+    FORM("AveragePool", QDQ_STEP1, "AveragePool between DQ and Q as a QLinearConv of each channel"),
     FORM("QLinearWhere", QDQ_EXACT, "Where between DQ and Q as QLinearWhere"),
     FORM("exact", QDQ_EXACT, "stays Q/DQ since an integer form would round elsewhere (--exact)"),
     FORM("product", QDQ_EXACT, "a product of codes that has no integer kernel as it stands"),

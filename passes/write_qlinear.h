@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * write_qlinear.h -- what write_qlinear.c and integer_float.c share
+ * write_qlinear.h -- what write_qlinear.c, integer_float.c and faster_forms.c share
  */
 #ifndef QDQ_WRITE_QLINEAR_H
 #define QDQ_WRITE_QLINEAR_H
@@ -23,5 +23,8 @@ void qdq_integer_drop_unread(qdq_node *dq);
 bool qdq_integer_float(qdq_run *r, qdq_node *n, bool *held_back);
 /* A weight and a bias behind DQs of their own become floats: n is a Conv that stays float. (integer_float.c) */
 void qdq_integer_float_weight(qdq_run *r, qdq_node *n);
+/* Softmax and AveragePool between DQ and Q, where ONNX Runtime is faster with other operators. False: nothing was changed.
+ * (faster_forms.c) */
+bool qdq_faster_form(qdq_run *r, qdq_node *n);
 
 #endif

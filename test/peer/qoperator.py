@@ -23,7 +23,7 @@ FLOORS = {
     "mobilenet_v2.u8": (53, 53),
     "efficientnet_b0.s8": (82, 82),
     "yolo_n.trt": (47, 47),
-    "unet.s8": (13, 13),
+    "unet.s8": (14, 14),  # an AveragePool is one
     "bert_tiny.trt": (16, 16),
     "vit_tiny.trt": (33, 33),
     "res_tiny.pt2e": (12, 12),
@@ -218,6 +218,21 @@ EXACT = [leaky_relu, concat, where]
 ROUNDED = [sigmoid, binary("Add"), binary("Mul"), average_pool, global_average_pool, softmax]
 
 
+PARTS = ["DequantizeLinear", "Exp", "ReduceSum", "Div", "QuantizeLinear"]
+
+
+def form_of(model, dtype):
+    """What the operator between DQ and Q is written as: its QLinear form, if there is no faster one."""
+    node, scale = model.graph.node[-2], numpy_helper.to_array(model.graph.initializer[0])
+    codes = np.abs(np.array([0, 255]) - int(numpy_helper.to_array(model.graph.initializer[1])) -
+                   (128 if dtype is np.int8 else 0)).max()
+    if node.op_type == "Softmax" and min(codes, 128) * scale <= 70:
+        return PARTS
+    whole = any(a.name == "count_include_pad" and a.i for a in node.attribute)
+    return ["QLinearConv" if node.op_type == "AveragePool" and whole and dtype is np.uint8 else
+            "QLinear" + node.op_type]
+
+
 def single(make, exact, dtype, folder):
     unit = Unit(dtype)
     model = make(unit)
@@ -227,7 +242,8 @@ def single(make, exact, dtype, folder):
     if not write(op, source, out, "--emit=qoperator", *(["--exact"] if exact else [])):
         return
     written = onnx.load(out)
-    if not check([n.op_type for n in written.graph.node] == ["QLinear" + op], "%s is not written as QLinear%s" % (op, op)):
+    got = [n.op_type for n in written.graph.node]
+    if not check(got == form_of(model, dtype), "%s is written as %s, not %s" % (op, got, form_of(model, dtype))):
         return
     wanted, got = session(model).run(None, unit.feeds)[0], session(written).run(None, unit.feeds)[0]
     steps = np.abs(wanted.astype(int) - got.astype(int)).max()
