@@ -5,11 +5,13 @@
  *   x -- DQ -- Softmax -- Q -- y      =>   x -- DQ -- Exp --+-- ReduceSum --+
  *                                                            '---------- Div -- Q -- y
  *   x -- DQ -- AveragePool -- Q -- y  =>   x -- QLinearConv(1 / taps) -- y       each channel by itself
+ *   x -- DepthToSpace -- y            =>   x -- Transpose -- Reshape -- Transpose -- Reshape -- Transpose -- y
  *
  * QLinearSoftmax takes four times as long as the operators in floats, and twice as long as float Softmax where the axis is
  * not the last; ONNX Runtime makes it of every Softmax between DQ and Q, so the Softmax is written in its parts. They need
  * no greatest element, since that of the codes is known. QLinearAveragePool takes three times as long as a depthwise
- * convolution.
+ * convolution. DepthToSpace moves code by code; with channels last it moves all channels of a pixel at once, and the outer
+ * Transposes meet those that ONNX Runtime puts around QLinearConv.
  */
 #include <math.h>
 
@@ -219,11 +221,73 @@ static bool write_pool(between *c)
 	return true;
 }
 
+/* ---- DepthToSpace ---- */
+
+static qdq_value *list(between *c, const int64_t *values, int64_t count)
+{
+	qdq_tensor *t = qdq_tensor_new(c->r->model, QDQ_TYPE_INT64, 1, &count);
+
+	memcpy((void *)(uintptr_t)t->data, values, (size_t)t->size);
+	return constant(c, "shape", t);
+}
+
+static qdq_value *transposed(between *c, qdq_value *x, const int64_t *perm, size_t rank)
+{
+	qdq_node *n = qdq_node_insert(c->r->graph, c->n, QDQ_OP_Transpose, c->n->outputs[0]->name, 1,
+				      (qdq_value *[]){x}, 1, c->n->origin);
+
+	qdq_attr_set_ints(n, "perm", perm, rank);
+	return n->outputs[0];
+}
+
+static qdq_value *reshaped(between *c, qdq_value *x, const int64_t *dims, int64_t rank)
+{
+	return qdq_node_insert(c->r->graph, c->n, QDQ_OP_Reshape, c->n->outputs[0]->name, 2,
+			       (qdq_value *[]){x, list(c, dims, rank)}, 1, c->n->origin)
+	    ->outputs[0];
+}
+
+/* The last Transpose is n itself. */
+static bool write_depth_to_space(between *c)
+{
+	qdq_node *n = c->n;
+	qdq_value *x = qdq_in(n, 0);
+	const qdq_shape *s = x != NULL ? x->shape : NULL;
+	int64_t b = qdq_attr_int(n, "blocksize", 0), inner, height, width;
+	qdq_bytes mode = qdq_attr_string(n, "mode", "DCR");
+	bool columns_first = mode.size == 3 && memcmp(mode.data, "CRD", 3) == 0;
+
+	if (s == NULL || s->rank != 4 || !qdq_type_is_int8(x->type) || b < 2 || b > INT16_MAX || s->dim[1] < b * b ||
+	    (s->dim[2] < 1 && s->dim[3] < 1) || s->dim[2] > INT32_MAX || s->dim[3] > INT32_MAX)
+		return false;
+	inner = s->dim[1] / (b * b);
+	height = s->dim[2] < 1 ? -1 : s->dim[2] * b; /* one of them may not be known */
+	width = s->dim[3] < 1 ? -1 : s->dim[3] * b;
+	x = transposed(c, x, (int64_t[]){0, 2, 3, 1}, 4);
+	if (columns_first) {
+		x = reshaped(c, x, (int64_t[]){0, 0, 0, inner, b, b}, 6);
+		x = transposed(c, x, (int64_t[]){0, 1, 4, 2, 5, 3}, 6);
+	} else {
+		x = reshaped(c, x, (int64_t[]){0, 0, 0, b, b, inner}, 6);
+		x = transposed(c, x, (int64_t[]){0, 1, 3, 2, 4, 5}, 6);
+	}
+	x = reshaped(c, x, (int64_t[]){0, height, width, inner}, 4);
+	qdq_use_set(&n->inputs[0], x);
+	qdq_node_set_op(n, QDQ_OP_Transpose);
+	qdq_attr_remove(n, "blocksize");
+	qdq_attr_remove(n, "mode");
+	qdq_attr_set_ints(n, "perm", (int64_t[]){0, 3, 1, 2}, 4);
+	qdq_applied(c->r, "write_qlinear.DepthToSpace", QDQ_EXACT, 0, n->origin);
+	return true;
+}
+
 bool qdq_faster_form(qdq_run *r, qdq_node *n)
 {
 	between c = {.r = r, .n = n};
 	bool softmax = n->op->id == QDQ_OP_Softmax;
 
+	if (n->op->id == QDQ_OP_DepthToSpace)
+		return write_depth_to_space(&c);
 	if ((!softmax && n->op->id != QDQ_OP_AveragePool) || !qdq_allowed(r, QDQ_STEP1) || !find(&c))
 		return false;
 	return softmax ? write_softmax(&c) : write_pool(&c);

@@ -10,7 +10,7 @@
  *   b -- DQ --'
  *   x -- DQ --+-- Conv -- y                 =>   x -- ConvInteger -- Cast -- Mul -- Add -- y     see integer_float.c
  *   w -- DQ --'                               and for Conv of one pixel, and for weights that become floats;
- *                                             faster_forms.c for Softmax and AveragePool
+ *                                             wide_pixels.c where x has few channels; faster_forms.c for Softmax, AveragePool, DepthToSpace
  *
  *   When    asked for (--emit qoperator): it is no part of the pipeline. Every operand is dequantized with constant
  *           parameters, per tensor, or a weight per output channel; one Q with one scale alone reads the result (or the
@@ -375,27 +375,36 @@ static bool scales_fit(const qdq_node *n)
 	       !w.constant || qdq_integer_scales(&x, 1, &w, quantized ? &y : NULL);
 }
 
-static void look_at(qdq_run *r, qdq_node *n)
+/* A product that has no form of its own, between DQ and Q. */
+static void look_at_product(qdq_run *r, qdq_node *n, bool held_back)
 {
-	bool held_back = false;
 	qdq_reason why = {.code = QDQ_REASON_NO_KERNEL, .operand = n->outputs[0]->name, .detail = n->op->name};
+	bool said = false; /* by explain */
 
-	if (qdq_faster_form(r, n) || try_forms(r, n, &held_back) || n->op->cls != QDQ_CLASS_CONTRACT)
-		return;
 	if (!held_back && qdq_integer_float(r, n, &held_back))
 		return;
-	if (held_back)
+	if (held_back) {
 		why.code = QDQ_REASON_NOT_EXACT;
-	else {
-		bool said = !qdq_contract_int8(n, &why); /* by explain */
-
+	} else {
+		said = !qdq_contract_int8(n, &why);
 		if (!said && !scales_fit(n))
 			why.code = QDQ_REASON_SCALE_RANGE;
 		qdq_integer_float_weight(r, n);
-		if (said)
-			return;
 	}
-	qdq_declined(r, held_back ? "write_qlinear.exact" : "write_qlinear.product", n->origin, &why);
+	if (!said)
+		qdq_declined(r, held_back ? "write_qlinear.exact" : "write_qlinear.product", n->origin, &why);
+}
+
+static void look_at(qdq_run *r, qdq_node *n)
+{
+	bool held_back = false;
+
+	if (qdq_faster_form(r, n))
+		return;
+	if (try_forms(r, n, &held_back))
+		qdq_wide_pixels(r, n);
+	else if (n->op->cls == QDQ_CLASS_CONTRACT)
+		look_at_product(r, n, held_back);
 }
 
 static bool has_microsoft(const qdq_graph *g, const char *domain)
@@ -444,6 +453,7 @@ static void run(qdq_run *r)
 
 static const qdq_rule rules[] = {
     FORM("QLinearConv", QDQ_STEP1, "Conv between DQ and Q as QLinearConv"),
+    FORM("wide", QDQ_EXACT, "QLinearConv of few channels with four pixels as one"),
     FORM("QLinearMatMul", QDQ_STEP1, "MatMul between DQ and Q as QLinearMatMul"),
     FORM("QGemm", QDQ_STEP1, "Gemm behind DQ as QGemm"),
     FORM("MatMulIntegerToFloat", QDQ_STEP1, "MatMul or Gemm behind DQ as MatMulIntegerToFloat"),
@@ -459,6 +469,7 @@ static const qdq_rule rules[] = {
     FORM("QLinearSoftmax", QDQ_STEP1, "Softmax between DQ and Q as QLinearSoftmax"),
     FORM("Softmax", QDQ_STEP1, "Softmax between DQ and Q as Exp, ReduceSum and Div"),
     FORM("AveragePool", QDQ_STEP1, "AveragePool between DQ and Q as a QLinearConv of each channel"),
+    FORM("DepthToSpace", QDQ_EXACT, "DepthToSpace of codes as Transposes and Reshapes, channels last"),
     FORM("QLinearWhere", QDQ_EXACT, "Where between DQ and Q as QLinearWhere"),
     FORM("exact", QDQ_EXACT, "stays Q/DQ since an integer form would round elsewhere (--exact)"),
     FORM("product", QDQ_EXACT, "a product of codes that has no integer kernel as it stands"),

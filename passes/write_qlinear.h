@@ -23,8 +23,10 @@ void qdq_integer_drop_unread(qdq_node *dq);
 bool qdq_integer_float(qdq_run *r, qdq_node *n, bool *held_back);
 /* A weight and a bias behind DQs of their own become floats: n is a Conv that stays float. (integer_float.c) */
 void qdq_integer_float_weight(qdq_run *r, qdq_node *n);
-/* Softmax and AveragePool between DQ and Q, where ONNX Runtime is faster with other operators. False: nothing was changed.
+/* Softmax and AveragePool between DQ and Q, DepthToSpace of codes, where ONNX Runtime is faster with other operators. False: nothing was changed.
  * (faster_forms.c) */
 bool qdq_faster_form(qdq_run *r, qdq_node *n);
+/* A QLinearConv of few channels with four pixels as one. False: nothing was changed. (wide_pixels.c) */
+bool qdq_wide_pixels(qdq_run *r, qdq_node *n);
 
 #endif
