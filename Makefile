@@ -69,7 +69,8 @@ $(BUILD)/qdqopt: $(CLI_OBJ) $(BUILD)/libqdqopt.a
 	$(CC) $(SAN) -o $@ $^ $(LDLIBS) $(shell pkg-config --libs libcjson)
 
 # ---- tests ----------------------------------------------------------------------------------------------------------
-# Each program's counts are appended to $(RESULTS) by test/count; `check` adds them up.
+# Each program's counts are appended to $(RESULTS) by test/count; `check` adds them up. Programs do not wait for each other:
+# `check` runs as many at a time as there are processors, those that take longest first.
 
 RESULTS  = build/results
 VENV     = build/venv
@@ -78,19 +79,17 @@ COUNT    = RESULTS=$(abspath $(RESULTS)) test/count
 CLANG   ?= clang
 FLOOR   ?= 90
 RUNS    ?= 1000000
-CHECKS   = check-unit check-golden check-kernels check-exec check-cuda-host check-properties check-oom check-asan check-tsan check-fuzz check-examples check-peer check-tensorrt cover
-TESTS    = golden exec properties oom threads
+CHECKS   = lint check-oom check-asan check-tsan check-peer cover check-cuda-host check-fuzz check-tensorrt check-exec check-properties check-unit check-golden check-kernels check-examples
 REPLAYS := $(patsubst test/fuzz/fuzz_%.c,replay_%,$(wildcard test/fuzz/fuzz_*.c))
+PEERS   := $(patsubst test/peer/%.py,peer-%,test/peer/graphs.py $(filter-out test/peer/graphs.py,$(wildcard test/peer/*.py)))
 SOURCES  = $(wildcard include/*.h lib/*/*.[ch] lib/*/*/*.[ch] passes/*.[ch] test/*.c test/*/*.[ch] examples/*.c)
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard test/unit/*.c))
 NPZ_OBJ  = $(patsubst %,$(BUILD)/lib/cli/%.o,npz npy libzip output)
-ASAN    := $(MAKE) BUILD=build/asan DEBUG=1 SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined"
-TSAN    := $(MAKE) BUILD=build/tsan DEBUG=1 SAN=-fsanitize=thread
 
 .PHONY: check check-cuda-host check-unit check-golden check-kernels check-exec check-properties check-oom check-asan check-tsan check-fuzz check-examples
 .PHONY: gpu-bundle check-gpu bench-gpu check-peer check-tensorrt check-random cover bench fuzz lint wc bless test-programs clean
 check: ## everything; the last line says how many tests passed and failed
-	@test/check $(RESULTS) lint $(CHECKS)
+	@test/check $(RESULTS) $(CHECKS)
 
 $(BUILD)/test/unit/%.o: ALL_CFLAGS += -Wno-pedantic
 $(BUILD)/test/run_unit: $(UNIT_OBJ) $(NPZ_OBJ) $(BUILD)/libqdqopt.a
@@ -124,41 +123,61 @@ $(BUILD)/test/fake/run_%: $(BUILD)/test/%.o $(BUILD)/test/fixture.o $(BUILD)/tes
 .SECONDARY:
 -include $(wildcard $(BUILD)/test/*.d $(BUILD)/test/*/*.d)
 
+# what each program is given, with sanitizers and without
+ARGS_golden     := test/golden
+ARGS_exec       := test/models
+ARGS_properties := test/models test/golden
+ARGS_oom        := test/models test/golden
+ARGS_threads    := test/models
+
 check-unit: $(BUILD)/test/run_unit ## unit tests
 	$(COUNT) unit $<
 check-golden: $(BUILD)/test/run_golden ## golden graphs, printed and run on both sides
-	$(COUNT) golden $< test/golden
+	$(COUNT) golden $< $(ARGS_golden)
 bless: $(BUILD)/test/run_golden ## write what the golden graphs give now as what they are to give
 	$< --bless test/golden
-check-kernels: $(if $(NVCC),$(KERNELS)) ## CUDA kernels compiled for every architecture, within their budget of registers
+check-kernels: kernels ## CUDA kernels compiled for every architecture, within their budget of registers
 	$(COUNT) kernels test/check_kernels $(CUDA) lib/exec/cuda/budget.txt
 check-exec: $(BUILD)/test/run_exec ## random regions and the models, run in integers, against their Q/DQ nodes
-	$(COUNT) exec $< test/models
-check-cuda-host: $(FAKE) $(BUILD)/test/fake/run_exec $(BUILD)/test/fake/run_cuda_host ## the CUDA back end without a GPU: a fake driver, kernels in C, failures; also under ASan
-	$(COUNT) cuda-exec env LD_LIBRARY_PATH=$(BUILD)/test/fake $(BUILD)/test/fake/run_exec --device=cuda test/models
-	$(COUNT) cuda-host env LD_LIBRARY_PATH=$(BUILD)/test/fake $(BUILD)/test/fake/run_cuda_host
-	$(COUNT) cuda-old env LD_LIBRARY_PATH=$(BUILD)/test/fake/old $(BUILD)/test/fake/run_cuda_host --old
-	$(ASAN) $(FAKE:$(BUILD)/%=build/asan/%) build/asan/test/fake/run_exec build/asan/test/fake/run_cuda_host
-	$(COUNT) asan-cuda-exec env LD_LIBRARY_PATH=build/asan/test/fake build/asan/test/fake/run_exec --device=cuda
-	$(COUNT) asan-cuda-host env LD_LIBRARY_PATH=build/asan/test/fake build/asan/test/fake/run_cuda_host
+	$(COUNT) exec $< $(ARGS_exec)
 check-properties: $(BUILD)/test/run_properties ## idempotence, pass orders, load and save, print and parse
-	$(COUNT) properties $< test/models test/golden
+	$(COUNT) properties $< $(ARGS_properties)
 check-oom: $(BUILD)/test/run_oom ## every single allocation fails once
-	$(COUNT) oom $< test/models test/golden
-check-asan: ## units, golden graphs and properties under AddressSanitizer and UBSan
-	$(ASAN) build/asan/test/run_unit build/asan/test/run_golden build/asan/test/run_properties build/asan/test/run_oom build/asan/test/run_exec
-	$(COUNT) asan-unit build/asan/test/run_unit
-	$(COUNT) asan-golden build/asan/test/run_golden test/golden
-	$(COUNT) asan-exec build/asan/test/run_exec test/models
-	$(COUNT) asan-properties build/asan/test/run_properties test/models test/golden
-	$(COUNT) asan-oom build/asan/test/run_oom --quick test/models test/golden
-check-tsan: ## threads, each with its own context, and sessions with several, under ThreadSanitizer
-	$(TSAN) build/tsan/test/run_threads build/tsan/test/run_exec
-	$(COUNT) threads build/tsan/test/run_threads test/models
-	$(COUNT) tsan-exec build/tsan/test/run_exec test/models
-check-fuzz: ## every file of the fuzzers' corpora, under the sanitizers
-	$(ASAN) $(REPLAYS:%=build/asan/test/%)
-	for t in $(REPLAYS); do $(COUNT) $$t build/asan/test/$$t test/fuzz/corpus/$${t#replay_} || exit; done
+	$(COUNT) oom $< $(ARGS_oom)
+check-cuda-host: cuda-exec cuda-host cuda-old asan-cuda-exec asan-cuda-host ## the CUDA back end without a GPU: a fake driver, kernels in C, failures; also under ASan
+cuda-exec: $(FAKE) $(BUILD)/test/fake/run_exec
+	$(COUNT) $@ env LD_LIBRARY_PATH=$(BUILD)/test/fake $(BUILD)/test/fake/run_exec --device=cuda $(ARGS_exec)
+cuda-host: $(FAKE) $(BUILD)/test/fake/run_cuda_host
+	$(COUNT) $@ env LD_LIBRARY_PATH=$(BUILD)/test/fake $(BUILD)/test/fake/run_cuda_host
+cuda-old: $(FAKE) $(BUILD)/test/fake/run_cuda_host
+	$(COUNT) $@ env LD_LIBRARY_PATH=$(BUILD)/test/fake/old $(BUILD)/test/fake/run_cuda_host --old
+asan-cuda-exec: asan-programs
+	$(COUNT) $@ env LD_LIBRARY_PATH=build/asan/test/fake build/asan/test/fake/run_exec --device=cuda
+asan-cuda-host: asan-programs
+	$(COUNT) $@ env LD_LIBRARY_PATH=build/asan/test/fake build/asan/test/fake/run_cuda_host
+
+# With sanitizers: all programs are built at once, since several targets take them. Every build embeds the same kernels,
+# so they come first.
+kernels: $(if $(NVCC),$(KERNELS))
+ASAN_RUNS := $(addprefix asan-,oom properties exec golden unit)
+TSAN_RUNS := $(addprefix tsan-,exec threads)
+.PHONY: kernels asan-programs tsan-programs $(ASAN_RUNS) $(TSAN_RUNS) $(REPLAYS) $(PEERS) cuda-exec cuda-host cuda-old asan-cuda-exec asan-cuda-host
+asan-programs: kernels
+	+@$(MAKE) BUILD=build/asan DEBUG=1 WERROR= SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined" \
+		$(ASAN_RUNS:asan-%=build/asan/test/run_%) $(REPLAYS:%=build/asan/test/%) $(FAKE:$(BUILD)/%=build/asan/%) \
+		build/asan/test/fake/run_exec build/asan/test/fake/run_cuda_host
+tsan-programs: kernels
+	+@$(MAKE) BUILD=build/tsan DEBUG=1 WERROR= SAN=-fsanitize=thread $(TSAN_RUNS:tsan-%=build/tsan/test/run_%)
+check-asan: $(ASAN_RUNS) ## units, golden graphs and properties under AddressSanitizer and UBSan
+$(ASAN_RUNS): asan-%: asan-programs
+	$(COUNT) $@ build/asan/test/run_$* $(ARGS_$*)
+asan-oom: ARGS_oom := --quick $(ARGS_oom)
+check-tsan: $(TSAN_RUNS) ## threads, each with its own context, and sessions with several, under ThreadSanitizer
+$(TSAN_RUNS): tsan-%: tsan-programs
+	$(COUNT) $@ build/tsan/test/run_$* $(ARGS_$*)
+check-fuzz: $(REPLAYS) ## every file of the fuzzers' corpora, under the sanitizers
+$(REPLAYS): replay_%: asan-programs
+	$(COUNT) $@ build/asan/test/$@ test/fuzz/corpus/$*
 fuzz: ## RUNS=1000000 runs of each fuzz target (needs clang)
 	$(MAKE) BUILD=build/fuzz CC=$(CLANG) DEBUG=1 SAN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined" \
 		build/fuzz/libqdqopt.a $(patsubst test/fuzz/%.c,build/fuzz/test/fuzz/%.o,$(wildcard test/fuzz/fuzz_*.c))
@@ -172,9 +191,10 @@ $(PYTHON):
 	$(PYTHON) -m pip install --quiet onnx onnxruntime numpy
 check-examples: all $(PYTHON) ## the examples, a C++ program, and Python's ctypes
 	$(COUNT) examples env BUILD=$(BUILD) CC=$(CC) PYTHON=$(PYTHON) test/examples.sh
-check-peer: all $(BUILD)/test/tools/evalrun $(BUILD)/test/tools/dumpvalues $(PYTHON) ## against onnx and ONNX Runtime
-	@status=0; for t in test/peer/*.py; do QDQOPT=$(BUILD)/qdqopt EVALRUN=$(BUILD)/test/tools/evalrun DUMPVALUES=$(BUILD)/test/tools/dumpvalues MODELS=$(or $(MODELS),test/models) \
-		$(COUNT) peer-$$(basename $$t .py) $(PYTHON) $$t || status=1; done; exit $$status
+check-peer: $(PEERS) ## against onnx and ONNX Runtime
+$(PEERS): peer-%: all $(BUILD)/test/tools/evalrun $(BUILD)/test/tools/dumpvalues $(PYTHON)
+	QDQOPT=$(BUILD)/qdqopt EVALRUN=$(BUILD)/test/tools/evalrun DUMPVALUES=$(BUILD)/test/tools/dumpvalues MODELS=$(or $(MODELS),test/models) \
+		$(COUNT) $@ $(PYTHON) test/peer/$*.py
 check-random: all $(BUILD)/test/tools/evalrun $(PYTHON) ## SEED=1 GRAPHS=2000: random networks, optimized and not, in ONNX Runtime (check-peer has the same 2,000 each time)
 	QDQOPT=$(BUILD)/qdqopt EVALRUN=$(BUILD)/test/tools/evalrun $(COUNT) random $(PYTHON) test/peer/graphs.py $(if $(SEED),--seed $(SEED)) $(if $(GRAPHS),--graphs $(GRAPHS))
 check-tensorrt: all ## NVIDIA's compiler, ahead of time and without a GPU, on what --target tensorrt writes; skipped where pip cannot get it
@@ -183,9 +203,9 @@ $(BUILD)/test/tools/%: $(BUILD)/test/tools/%.o $(BUILD)/libqdqopt.a
 	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
 $(BUILD)/test/bench/%: $(BUILD)/test/bench/%.o $(BUILD)/libqdqopt.a
 	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
-cover: ## line coverage of lib/ir, lib/rewrite, lib/onnx and passes
+cover: kernels ## line coverage of lib/ir, lib/rewrite, lib/onnx and passes
 	rm -rf build/cover
-	$(MAKE) BUILD=build/cover DEBUG=1 SAN=--coverage all build/cover/test/run_unit build/cover/test/run_golden \
+	$(MAKE) BUILD=build/cover DEBUG=1 WERROR= SAN=--coverage all build/cover/test/run_unit build/cover/test/run_golden \
 		build/cover/test/run_properties $(REPLAYS:%=build/cover/test/%)
 	-build/cover/test/run_unit >/dev/null
 	-build/cover/test/run_golden test/golden >/dev/null
@@ -201,8 +221,10 @@ docs/reasons.md: lib/report/reasons.def test/tools/reasons_doc.py ## the reasons
 	python3 test/tools/reasons_doc.py > $@
 docs/passes.md: $(BUILD)/qdqopt passes/passes.def $(wildcard passes/*.c) test/tools/passes_doc.py ## the passes and their rules, for people
 	python3 test/tools/passes_doc.py $(BUILD)/qdqopt > $@
-lint: ## layout, direction of includes, length of files, and no warning from either compiler
-	$(COUNT) lint env CLANG=$(CLANG) test/lint.sh
+# `check` builds everything with WERROR: where that is gcc, its warnings are seen to.
+GCC_BUILD = $(if $(and $(WERROR),$(findstring gcc,$(CC) $(shell readlink -f "$$(command -v $(CC))"))),$(BUILD),build/lint-gcc)
+lint: kernels $(if $(WERROR),all) ## layout, direction of includes, length of files, and no warning from either compiler
+	+$(COUNT) lint env CLANG=$(CLANG) GCC_BUILD=$(GCC_BUILD) test/lint.sh
 bench: all $(PYTHON) $(BUILD)/test/run_generate $(BUILD)/test/bench/session ## time and memory, beside cp and ONNX Runtime
 	QDQOPT=$(BUILD)/qdqopt GENERATE=$(BUILD)/test/run_generate SESSION=$(BUILD)/test/bench/session MODELS=$(MODELS) $(PYTHON) test/bench/bench.py
 	QDQOPT=$(BUILD)/qdqopt MODELS=$(MODELS) $(PYTHON) test/bench/ort.py

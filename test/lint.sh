@@ -16,20 +16,25 @@ else
 fi
 test/check_includes
 verdict $? "an include goes up"
-long=$(wc -l $files test/peer/*.py Makefile | awk '$2 != "total" && $1 > 800')
+long=$(wc -l $files test/peer/*.py test/peer/common/*.py Makefile | awk '$2 != "total" && $1 > 800')
 [ -z "$long" ]
 verdict $? "longer than 800 lines: $long"
 for f in $files; do
 	head -n 1 "$f" | grep -q 'SPDX-License-Identifier: Apache-2.0' || { echo "$f: no licence line" && false; } || missing=1
 done
 verdict ${missing:-0} "files without a licence line"
-for cc in gcc "${CLANG:-clang}"; do
-	if ! command -v "$cc" >/dev/null; then
-		echo "lint: skipped warnings of $cc, which is not installed"
-		continue
+warnings() { # COMPILER FOLDER VARIABLES...: none, or its build fails
+	compiler=$1 folder=$2
+	shift 2
+	if command -v "$compiler" >/dev/null; then
+		${MAKE:-make} --no-print-directory -s $jobs BUILD="$folder" CC="$compiler" WERROR=-Werror "$@" all
+		verdict $? "warnings of $compiler"
+	else
+		echo "lint: skipped warnings of $compiler, which is not installed"
 	fi
-	${MAKE:-make} --no-print-directory -s BUILD=build/lint-"$(basename "$cc")" CC="$cc" WERROR=-Werror -j2 all
-	verdict $? "warnings of $cc"
-done
+}
+case $MAKEFLAGS in *jobserver*) jobs= ;; *) jobs=-j2 ;; esac
+warnings gcc "${GCC_BUILD:-build/lint-gcc}"
+warnings "${CLANG:-clang}" build/lint-clang DEBUG=1 OPT="-O0 -DNDEBUG" # its warnings come before it optimizes
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]
