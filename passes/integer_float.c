@@ -275,7 +275,9 @@ static bool gemm_fits(product *c)
 	    qdq_attr_float(c->n, "alpha", 1) != 1 || (qdq_in(c->n, 2) != NULL && qdq_attr_float(c->n, "beta", 1) != 1))
 		return false;
 	w = qdq_value_constant(c->weight);
-	return w != NULL && w->rank == 2 && read_bias(c);
+	if (w == NULL || w->rank != 2 || !read_bias(c))
+		return false;
+	return c->bias == NULL || (int64_t)c->n_bias == w->dims[qdq_attr_int(c->n, "transB", 0) != 0 ? 0 : 1];
 }
 
 static void write_gemm(product *c)
