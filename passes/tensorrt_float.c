@@ -148,12 +148,12 @@ static qdq_value *limit(const struct arithmetic *a, const char *what, int64_t x)
 				   qdq_format(&a->r->scratch, "%s_%s", a->n->outputs[0]->name, what));
 }
 
-/* x / s: of 16-bit floats as this opset has it. */
+/* x / s: of 16-bit floats as this opset has it; com.microsoft's operator knows none. */
 static qdq_value *quotient(const struct arithmetic *a)
 {
 	qdq_value *x = qdq_in(a->n, 0);
 
-	if (a->p.real != QDQ_TYPE_FLOAT && a->r->model->opset >= DIVIDES_IN_HALVES) {
+	if (a->p.real != QDQ_TYPE_FLOAT && a->r->model->opset >= DIVIDES_IN_HALVES && *a->n->domain == '\0') {
 		qdq_value *scale = a->p.constant ? spread(a, "divisor", a->p.real, qdq_params_scale) : a->p.scale;
 
 		return cast(a, step(a, QDQ_OP_Div, x, scale), QDQ_TYPE_FLOAT);

@@ -213,7 +213,10 @@ class Judge:
         except Exception as error:  # the checker's and ONNX Runtime's own kinds
             return "%s: refused: %s" % (what, str(error).strip()[:300])
         for number, (f, w) in enumerate(zip(feeds, wanted)):
-            got = s.run(None, f)
+            try:
+                got = s.run(None, f)
+            except Exception as error:
+                return "%s: inputs %d: it fails: %s" % (what, number, str(error).strip()[:300])
             difference = first_difference(names, w, got)
             if difference is not None and not exact:
                 difference = outside(self.as_run if self.loose else self.reference, f, names, w, self.loose) or outside(self.reference, f, names, got, "qoperator" in what)
