@@ -133,8 +133,11 @@ static qdq_node *made_for(const qdq_node *n, const qdq_value *x, const qdq_param
 		   : NULL;
 }
 
-static void skip_quantizers(qdq_node *n, const qdq_params *p)
+/* Is the Q behind n needed for it? */
+static bool skip_quantizers(qdq_node *n, const qdq_params *p)
 {
+	bool skipped = false;
+
 	for (uint32_t i = 0; i < n->n_inputs; i++) {
 		qdq_node *q = is_codes(qdq_in(n, i)) && qdq_op_data_input(n, i) ? made_for(n, qdq_in(n, i), p) : NULL;
 
@@ -142,7 +145,9 @@ static void skip_quantizers(qdq_node *n, const qdq_params *p)
 			continue;
 		qdq_use_set(&n->inputs[i], qdq_in(q, 0));
 		qdq_node_remove(q);
+		skipped = true;
 	}
+	return skipped;
 }
 
 /* A DQ takes no codes of rank 0; where n spreads its operands, one element of rank 1 is the same. False: it is not. */
@@ -196,9 +201,11 @@ static void stand(qdq_run *r, qdq_node *n)
 	if (known && !qdq_params_round_trip(&p))
 		why = (qdq_reason){.code = QDQ_REASON_ROUND_TRIP, .operand = p.scale->name};
 	else if (known && give_rank(r, n)) {
-		skip_quantizers(n, &p);
+		bool rounds = skip_quantizers(n, &p);
+
 		qdq_off_codes(r, n, &p);
-		drop_last_pair(n);
+		if (!rounds)
+			drop_last_pair(n);
 		qdq_applied(r, "constant_codes.pair", QDQ_EXACT, 0, n->origin);
 		return;
 	}
