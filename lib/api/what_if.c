@@ -253,7 +253,7 @@ static bool same_fix(const qdq_report_op *a, const qdq_report_op *b)
 		return false;
 	if (fix_of(a) == ALLOW_BOUNDED || fix_of(a) == NOT_EXACT || fix_of(a) == NOT_KEPT)
 		return true;
-	return a->operand != NULL && b->operand != NULL && strcmp(a->operand, b->operand) == 0;
+	return a->now != NULL && b->now != NULL && strcmp(a->now, b->now) == 0;
 }
 
 static void try_all(struct trial *base, struct candidate *all, size_t count)

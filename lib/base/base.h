@@ -97,6 +97,8 @@ void qdq_forget_words(qdq_names *names); /* all of them: before names are made, 
 qdq_name qdq_find_name(const qdq_names *names, const char *s); /* NULL where s was never interned */
 /* A name that nothing in this table has: base itself if free, else base__2, base__3 … It is interned by the call. */
 qdq_name qdq_unique_name(qdq_names *names, const char *base);
+/* Of the first `count` names that were interned the one that s is, or that qdq_unique_name made s of; NULL: none. */
+qdq_name qdq_name_before_number(const qdq_names *names, const char *s, size_t count);
 void qdq_prefetch_name(const qdq_names *names, const char *s);	 /* it will be interned soon */
 bool qdq_any_name_has(const qdq_names *names, const char *part); /* O(names) */
 /* Does `name` match `pattern`, where * stands for any characters and ? for one? */

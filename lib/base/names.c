@@ -204,6 +204,29 @@ qdq_name qdq_unique_name(qdq_names *names, const char *base)
 	return made;
 }
 
+/* How long s is without __2 at its end; as long as it is where it has no such end. */
+static size_t without_number(const char *s, size_t length)
+{
+	size_t end = length;
+
+	while (end > 0 && s[end - 1] >= '0' && s[end - 1] <= '9')
+		end--;
+	return end < length && end > 2 && s[end - 1] == '_' && s[end - 2] == '_' ? end - 2 : length;
+}
+
+qdq_name qdq_name_before_number(const qdq_names *names, const char *s, size_t count)
+{
+	size_t length = strlen(s), before = length + 1;
+
+	for (; names->capacity != 0 && length < before; before = length, length = without_number(s, length)) {
+		const struct qdq_names_slot *slot = find(names, s, length, qdq_hash(s, length, 0));
+
+		if (slot->index != 0 && slot->index <= count)
+			return names->entries[slot->index - 1].name;
+	}
+	return NULL;
+}
+
 bool qdq_any_name_has(const qdq_names *names, const char *part)
 {
 	for (size_t i = 0; i < names->count; i++)

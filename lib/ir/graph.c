@@ -324,9 +324,36 @@ qdq_bytes qdq_attr_string(const qdq_node *n, const char *name, const char *absen
 
 /* ---- for messages ---- */
 
+const char *qdq_file_name(const qdq_model *m, const char *name)
+{
+	qdq_name base = name != NULL ? qdq_name_before_number(&m->names, name, m->n_file_names) : NULL;
+
+	return base != NULL ? base : name;
+}
+
+/* Has n a name that a pass made up, and a better one? */
+static bool is_made_up(const qdq_node *n)
+{
+	const qdq_model *m = n->graph->model;
+
+	return m->n_file_names != 0 && n->origin != NULL && n->name != n->origin->name &&
+	       (n->op->id != QDQ_OP_REGION) && qdq_name_before_number(&m->names, n->name, m->n_file_names) != n->name;
+}
+
+/* Whoever made what n, a Cast that a pass put in, converts. */
+static const qdq_node *behind_cast(const qdq_node *n)
+{
+	qdq_value *x = n->op->id == QDQ_OP_Cast && is_made_up(n) ? qdq_in(n, 0) : NULL;
+	const qdq_value *outer = x != NULL ? qdq_value_outer(x) : NULL;
+
+	return outer != NULL ? qdq_value_inner(outer)->def : NULL;
+}
+
 const char *qdq_node_label(const qdq_node *n)
 {
-	if (*n->name != '\0')
+	if (behind_cast(n) != NULL)
+		n = behind_cast(n);
+	if (*n->name != '\0' && !is_made_up(n))
 		return n->name;
 	if (n->origin == NULL)
 		return n->n_outputs > 0 && n->outputs[0] != NULL ? n->outputs[0]->name : "";

@@ -391,6 +391,7 @@ struct qdq_model {
 	QDQ_VEC(qdq_io_codes) io;
 	const qdq_about *about;	       /* NULL: nothing */
 	struct qdq_baseline *baseline; /* lib/report's: the counts of the user's file */
+	size_t n_file_names;	       /* so many of the names are the user's file's; 0: that is not known */
 	bool has_external;
 	bool poisoned;	     /* a call failed half-way for want of memory: it can only be freed */
 	double milliseconds; /* that optimizing took, for the report */
@@ -555,7 +556,9 @@ static inline bool qdq_model_has(const qdq_model *m, qdq_op_id op)
 	return m->present[op];
 }
 
-/* A name for messages: the node's, or "#17" by its place in the user's file. */
+/* The name of the user's file that this one is, or that qdq_unique_name made it of; itself where there is none. */
+const char *qdq_file_name(const qdq_model *m, const char *name);
+/* A name for messages: the node's, or that of the user's node that it stands for, or "#17" by its place in the file. */
 const char *qdq_node_label(const qdq_node *n);
 qdq_where qdq_node_where(const qdq_node *n, const char *operand);
 

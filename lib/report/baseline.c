@@ -220,6 +220,7 @@ void qdq_baseline_take(qdq_model *m)
 {
 	struct qdq_baseline *b = qdq_new(&m->arena, struct qdq_baseline);
 
+	m->n_file_names = m->names.count;
 	b->nodes = m->graph->n_nodes;
 	b->ops.items = qdq_array(&m->arena, qdq_base_op, m->n_compute); /* so that the list need not grow */
 	b->ops.capacity = m->n_compute;

@@ -24,10 +24,10 @@ struct qdq_baseline {
 
 typedef struct qdq_report_region {
 	const char *name, *kind;
-	const char *anchor; /* its operator; NULL: nothing but Q and DQ */
+	const char *anchor; /* its operator; NULL: nothing but Q and DQ, or what stands for them (arithmetic) */
 	qdq_verdict verdict;
-	bool clamps, adds;	   /* an activation, an addition behind the anchor */
-	QDQ_VEC(const char *) ops; /* names of the file's compute operators in it */
+	bool clamps, adds, arithmetic; /* an activation, an addition behind the anchor */
+	QDQ_VEC(const char *) ops;     /* names of the file's compute operators in it */
 	const char **inputs, **outputs;
 	size_t n_inputs, n_outputs;
 	uint64_t macs, bytes;

@@ -76,23 +76,47 @@ static qdq_verdict plain_verdict(const qdq_node *n)
 	return is_code(qdq_out(n, 0)) ? QDQ_VERDICT_INT8_INT8 : QDQ_VERDICT_INT8_FLOAT;
 }
 
-/* What people call a region by: its anchor, or what a Cast in front of it leads to. */
-static const qdq_node *named_by(const qdq_region *region)
+/* Is n an operator of the user's file, be it in another form (QLinearConv, a Relu as Clip)? Arithmetic that stands for a Q
+ * or DQ is none, nor is a Clip in front of one. */
+static bool is_users(const struct making *k, const qdq_node *n)
 {
-	const qdq_node *n = region->anchor;
+	for (const qdq_origin *o = n->origin; o != NULL; o = o->next) {
+		uint32_t place = o->index < k->n_origins ? k->r->op_of[o->index] : 0;
 
-	if (n == NULL || n->op->id != QDQ_OP_Cast)
+		if (strstr(o->op_type, n->op_type) != NULL ||
+		    (place != 0 && n->op->family == QDQ_FAMILY_ACTIVATION &&
+		     k->m->baseline->ops.items[place - 1].family == QDQ_FAMILY_ACTIVATION))
+			return true;
+	}
+	return false;
+}
+
+/* What people call a region by: its anchor, or what a Cast in front of it leads to; if that is none of the user's
+ * operators, by the strongest that is. NULL: there is none. */
+static const qdq_node *named_by(const struct making *k, const qdq_region *region)
+{
+	const qdq_node *n = region->anchor, *named = NULL;
+
+	if (n == NULL)
+		return NULL;
+	while (n != NULL && n->op->id == QDQ_OP_Cast)
+		for (n = n->next; n != NULL && n->op->family == QDQ_FAMILY_NONE;)
+			n = n->next;
+	if (n == NULL)
+		n = region->anchor;
+	if (is_users(k, n))
 		return n;
-	while (n != NULL && n->op->family == QDQ_FAMILY_NONE)
-		n = n->next;
-	return n != NULL ? n : region->anchor;
+	for (n = region->body->first; n != NULL; n = n->next)
+		if (n->op->family != QDQ_FAMILY_NONE && qdq_region_outranks(n, named) && is_users(k, n))
+			named = n;
+	return named;
 }
 
 static void add_region(struct making *k, const qdq_node *n)
 {
 	qdq_arena *arena = &k->m->arena;
 	qdq_report_region *region = qdq_push(arena, &k->r->regions);
-	const qdq_node *anchor = n->region->anchor, *named = named_by(n->region);
+	const qdq_node *anchor = n->region->anchor, *named = named_by(k, n->region);
 	bool symbolic = false;
 	qdq_border border;
 	qdq_reason why;
@@ -102,7 +126,10 @@ static void add_region(struct making *k, const qdq_node *n)
 	region->verdict = border.written == NULL ? QDQ_VERDICT_INT8_INT8 : QDQ_VERDICT_INT8_FLOAT;
 	if (anchor != NULL) {
 		/* of an attention its MatMul alone says little */
-		region->anchor = n->region->kind == QDQ_REGION_ATTENTION ? region->kind : named->op_type;
+		region->anchor = n->region->kind == QDQ_REGION_ATTENTION ? region->kind
+				 : named != NULL			 ? named->op_type
+									 : NULL;
+		region->arithmetic = region->anchor == NULL;
 		region->verdict = qdq_verdict_inside(anchor, n, &border, &why);
 	}
 	region->inputs = qdq_type_names(arena, n, false, &region->n_inputs);
@@ -111,11 +138,12 @@ static void add_region(struct making *k, const qdq_node *n)
 	qdq_map_set(&k->by_region, n->name, (void *)(uintptr_t)k->r->regions.count);
 	for (const qdq_node *inner = n->region->body->first; inner != NULL; inner = inner->next) {
 		bool listed = inner->op->family != QDQ_FAMILY_NONE && inner != anchor;
+		bool further = named != NULL && inner != named && inner->origin != named->origin && is_users(k, inner);
 
 		put(k, inner, listed ? qdq_verdict_inside(inner, n, &border, &why) : region->verdict, n->name);
 		region->macs += qdq_node_macs(inner, &symbolic);
-		region->clamps = region->clamps || (inner != named && inner->op->family == QDQ_FAMILY_ACTIVATION);
-		region->adds = region->adds || (inner != named && inner->op->id == QDQ_OP_Add);
+		region->clamps = region->clamps || (further && inner->op->family == QDQ_FAMILY_ACTIVATION);
+		region->adds = region->adds || (further && inner->op->id == QDQ_OP_Add);
 		if (n->region->kind == QDQ_REGION_REQUANTIZE) {
 			k->r->counts.q_after += qdq_is_quantizer(inner);
 			k->r->counts.dq_after += qdq_is_dequantizer(inner);
@@ -180,7 +208,8 @@ static void find_reason(struct making *k, qdq_report_op *op, const qdq_base_op *
 		set_reason(op, p->computed ? QDQ_REASON_CONSTANT : QDQ_REASON_REMOVED, NULL);
 	} else if (e != NULL) {
 		set_reason(op, (qdq_reason_code)e->reason, e->message);
-		op->operand = e->operand;
+		op->operand = qdq_file_name(k->m, e->operand);
+		op->now = e->operand;
 		op->cause = e->cause;
 	} else if (p->by == STANDS_QUANT) {
 		set_reason(op, QDQ_REASON_QUANTIZATION, NULL);
@@ -268,6 +297,11 @@ qdq_report *qdq_report_make(qdq_model *m, const char *target, const char *out, d
 	r->counts.nodes_after = m->graph->n_nodes;
 	k.places = qdq_array(&m->arena, struct place, k.n_origins);
 	k.reasons = qdq_array(&m->arena, const qdq_event *, k.n_origins);
+	r->op_of = qdq_array(&m->arena, uint32_t, k.n_origins);
+	r->n_origins = k.n_origins;
+	for (size_t i = 0; i < b->ops.count; i++)
+		if (b->ops.items[i].origin->index < k.n_origins)
+			r->op_of[b->ops.items[i].origin->index] = (uint32_t)i + 1;
 	qdq_map_init(&k.by_region, &m->arena);
 	walk(&k, m->graph, 0, false);
 	k.in_function = true;
@@ -280,13 +314,8 @@ qdq_report *qdq_report_make(qdq_model *m, const char *target, const char *out, d
 	read_events(&k);
 	r->n_ops = b->ops.count;
 	r->ops = qdq_array(&m->arena, qdq_report_op, r->n_ops);
-	r->op_of = qdq_array(&m->arena, uint32_t, k.n_origins);
-	r->n_origins = k.n_origins;
-	for (size_t i = 0; i < r->n_ops; i++) {
+	for (size_t i = 0; i < r->n_ops; i++)
 		add_op(&k, &b->ops.items[i], &r->ops[i]);
-		if (b->ops.items[i].origin->index < k.n_origins)
-			r->op_of[b->ops.items[i].origin->index] = (uint32_t)i + 1;
-	}
 	return r;
 }
 

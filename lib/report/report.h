@@ -23,8 +23,9 @@ typedef struct qdq_report_op {
 	const char *fused_into; /* name of the region, NULL */
 	bool has_reason;
 	const char *code, *operand, *cause, *message, *fix;
-	bool tried;    /* the fix, or it is known that it brings nothing: */
-	uint64_t gain; /* multiply-accumulates that it brings into INT8, in the whole network */
+	const char *now; /* the operand by its name in the network as it is */
+	bool tried;	 /* the fix, or it is known that it brings nothing: */
+	uint64_t gain;	 /* multiply-accumulates that it brings into INT8, in the whole network */
 } qdq_report_op;
 
 struct qdq_report; /* lib/report/report.c; lives in the model's arena */

@@ -151,8 +151,11 @@ static void put_verdicts(qdq_writer *w, const qdq_report *r)
 	for (size_t i = 0; i < r->regions.count; i++) {
 		const qdq_report_region *region = &r->regions.items[i];
 
-		count_type(&v, region->verdict, region->anchor != NULL ? region->anchor : "requantize", region->clamps,
-			   region->adds);
+		count_type(&v, region->verdict,
+			   region->anchor != NULL ? region->anchor
+			   : region->arithmetic	  ? "Q/DQ as arithmetic"
+						  : "requantize",
+			   region->clamps, region->adds);
 	}
 	for (size_t i = 0; i < r->n_ops; i++)
 		if (r->ops[i].fused_into == NULL && !is_gone(&r->ops[i]))

@@ -553,6 +553,51 @@ START_TEST(test_what_if)
 }
 END_TEST
 
+/* What a pass writes for Q and DQ is none of the user's operators. */
+START_TEST(test_users_own)
+{
+	static const char source[] =
+	    HEAD "g (float[1,1,4,4] x) => (float[1,1,4,4] y, float[1,1,4,4] r)\n"
+		 "<float s = {0.5}, uint8 z = {3}, int8 zw = {0}, int8[1,1,1,1] qw = {3}>\n"
+		 "{ [q] q = QuantizeLinear(x, s, z)\n  [dq] dq = DequantizeLinear(q, s, z)\n"
+		 "  [dw] dw = DequantizeLinear(qw, s, zw)\n  [conv] c = Conv(dq, dw)\n"
+		 "  [q2] cq = QuantizeLinear(c, s, z)\n  [dq2] cd = DequantizeLinear(cq, s, z)\n"
+		 "  [relu] r = Relu(cd)\n  [next] y = Conv(cd, dw) }\n";
+	qdq_optimize_options o = {.version = QDQ_OPTIMIZE_OPTIONS_VERSION, .target = "tensorrt"};
+
+	ck_assert_int_eq(qdq_load_memory(&t.m, t.ctx, source, strlen(source), "net.onnxtxt"), QDQ_OK);
+	ck_assert_int_eq(qdq_optimize(t.m, &o), QDQ_OK);
+	ck_assert_int_eq(qdq_report_new(&t.r, t.m, NULL), QDQ_OK);
+	ck_assert_int_eq(qdq_report_print(t.r, QDQ_REPORT_TEXT, collect, NULL), QDQ_OK);
+	ck_assert_ptr_nonnull(strstr(t.text, "2 Conv"));
+	ck_assert_ptr_nonnull(strstr(t.text, "Q/DQ as arithmetic"));
+	ck_assert_ptr_null(strstr(t.text, "Sub"));
+	ck_assert_ptr_null(strstr(t.text, "with a"));
+}
+END_TEST
+
+START_TEST(test_names_of_the_file)
+{
+	static const char source[] =
+	    HEAD "g (float[1,1,4,4] x) => (float[1,1,4,4] y)\n"
+		 "<float s = {0.5}, int8 z = {0}, int8[1,1,1,1] qw = {3}, float[1,1,1,1] w = {0.7}>\n"
+		 "{ [q] q = QuantizeLinear(x, s, z)\n  [dq] dq = DequantizeLinear(q, s, z)\n"
+		 "  [dw] dw = DequantizeLinear(qw, s, z)\n  [conv] e__1 = Conv(dq, dw)\n"
+		 "  [exp] e = Exp(e__1)\n  [next] y = Conv(e, w) }\n";
+	qdq_optimize_options o = {.version = QDQ_OPTIMIZE_OPTIONS_VERSION, .float_type = "fp16"};
+
+	ck_assert_int_eq(qdq_load_memory(&t.m, t.ctx, source, strlen(source), "net.onnxtxt"), QDQ_OK);
+	ck_assert_int_eq(qdq_optimize(t.m, &o), QDQ_OK);
+	ck_assert_int_eq(qdq_report_new(&t.r, t.m, NULL), QDQ_OK);
+	ck_assert_str_eq(inner_op("next")->now, "e__2"); /* behind a Cast that nobody asked for */
+	ck_assert_str_eq(inner_op("next")->operand, "e");
+	ck_assert_str_eq(inner_op("next")->cause, "exp");
+	ck_assert_str_eq(qdq_file_name(t.m, "e__1"), "e__1"); /* the file's own */
+	ck_assert_str_eq(qdq_file_name(t.m, "nothing__3"), "nothing__3");
+	ck_assert_str_eq(qdq_file_name(t.m, "e__"), "e__");
+}
+END_TEST
+
 static void count_call(void *user, const qdq_diagnostic *d)
 {
 	(void)d;
@@ -615,6 +660,8 @@ Suite *report_suite(void)
 	tcase_add_test(c, test_explain);
 	tcase_add_test(c, test_what_if);
 	tcase_add_test(c, test_what_if_memory);
+	tcase_add_test(c, test_users_own);
+	tcase_add_test(c, test_names_of_the_file);
 	tcase_add_test(c, test_measured);
 	tcase_add_test(c, test_explain_memory);
 	suite_add_tcase(s, c);
