@@ -222,7 +222,8 @@ typedef struct qdq_optimize_options {
 	int allow_bounded;  /* not 0: also those that change results within a stated bound */
 	const char *passes; /* names with commas between; "none"; "-name" takes one out of the pipeline; NULL: all */
 	const char *target; /* "cuda" (NULL: this), "tensorrt" or "ort-cpu": whom the result is for. For
-			     * ort-cpu float biases become int32 as it needs them, within a stated bound, unless `exact` */
+			     * ort-cpu 16-bit floats become float32, and float biases int32 as it needs them, within a
+			     * stated bound, unless `exact` */
 	/* called after each pass with the number of its changes; a status other than QDQ_OK ends the call */
 	qdq_status (*after_pass)(void *user, const char *pass, uint64_t changes);
 	void *user;

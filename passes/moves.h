@@ -30,8 +30,8 @@ bool qdq_rounds_for_others(const qdq_run *r, const qdq_node *n, qdq_reason *why)
 /* Does nothing but Q read v, and it is no output? */
 bool qdq_only_quantized(const qdq_value *v);
 
-/* ONNX Runtime's pools of codes are fast next to its integer products, which networks in float16 have none of: is n a
- * pool that is better off in float there? */
+/* ONNX Runtime's pools of codes are fast next to its integer products, which networks in float16 (with --exact they stay
+ * that) have none of: is n a pool that is better off in float there? */
 bool qdq_slow_pool(const qdq_run *r, const qdq_node *n, const qdq_params *p);
 
 /* Turns the constants of Clip and Pad (bounds, padding value) into codes; nothing for other operators. Call it when the

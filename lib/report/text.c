@@ -310,6 +310,7 @@ static const struct {
     {"fold.", "constant computed", "constants computed"},
     {"identities.", "operator without effect dropped", "operators without effect dropped"},
     {"clip_codes.", "range of codes read as a Clip", "ranges of codes read as Clips"},
+    {"widen.", "operator in float32", "operators in float32"},
     {"fold_bn.", "BatchNormalization folded", "BatchNormalizations folded"},
     {"precision.", "operator set as asked", "operators set as asked"},
     {"repair_pairs.", "pair taken away", "pairs taken away"},

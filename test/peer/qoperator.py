@@ -28,6 +28,7 @@ FLOORS = {
     "vit_tiny.trt": (33, 33),
     "res_tiny.pt2e": (12, 12),
     "res_tiny.qoperator": (12, 12),
+    "res_tiny.modelopt_fp16": (12, 12),
 }
 FLOAT16 = ("res_tiny.modelopt_fp16",)
 
@@ -100,6 +101,23 @@ def each_operator(name, path, folder):
             print("    %d tensors; %d of %d codes are one step off" % (len(got), differ, codes), flush=True)
 
 
+def each_region(name, path, folder):
+    """In float32 instead of float16: of the same codes the next ones, at most one step apart."""
+    half, integer = os.path.join(folder, "half.onnx"), os.path.join(folder, "integer.onnx")
+    if not write(name, path, half, "--emit=qdq", "--target=ort-cpu", "--passes=-widen") or \
+            not write(name, path, integer, "--emit=qoperator"):
+        return
+    values = values_of(onnx.load(half), feeds_of(path))
+    values = {k: v for k, v in values.items() if v.dtype in (np.uint8, np.int8) or k in feeds_of(path)}
+    got = apart(onnx.load(integer), values)
+    steps = {t: np.abs(values[t].astype(int) - result.astype(int)) for t, result in got.items()}
+    for tensor, far in steps.items():
+        check(far.max(initial=0) <= 1, "%s: in float32 '%s' is %d steps off" % (name, tensor, far.max(initial=0)))
+    check(len(steps) >= 12, "%s: only %d tensors are compared with those of float16" % (name, len(steps)))
+    print("    without roundings to float16 %d of %d codes are one step off" %
+          (sum(int(s.sum()) for s in steps.values()), sum(s.size for s in steps.values())), flush=True)
+
+
 # ---- models ----
 
 def one_model(name, path, folder):
@@ -121,6 +139,8 @@ def one_model(name, path, folder):
     told = sum(r["rule"].startswith("write_qlinear.") for r in rewrites)
     check(told >= sum(forms[op] for op in INTEGER) - before[0], "%s: %d forms are reported" % (name, told))
     each_operator(name, path, folder)
+    if name in FLOAT16:
+        each_region(name, path, folder)
     for mode in (["--emit=qoperator"], ["--emit=qdq", "--target=ort-cpu"]):
         if write(name, path, out, "--exact", *mode):
             exact = session(out).run(None, feeds)
