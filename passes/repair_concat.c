@@ -32,7 +32,8 @@ struct tie {
 	bool spoilt;	   /* those differ, or something else reads floats of a Concat that Qs read too */
 	bool differ;
 	qdq_range range;
-	qdq_value *scale, *zero; /* the new ones */
+	const struct tie *furthest; /* one whose codes reach all of the range; NULL: there is none */
+	qdq_value *scale, *zero;    /* the new ones */
 };
 
 struct ties {
@@ -210,13 +211,20 @@ static bool choose(struct ties *t, struct tie *root)
 		take_params(t, root, &root->wanted);
 		return true;
 	}
-	for (const struct tie *tie = t->first; tie != NULL; tie = tie->next) {
-		if (root_of((struct tie *)(uintptr_t)tie) == root && covers(qdq_range_of_codes(&tie->p), root->range)) {
-			take_params(t, root, &tie->p);
-			return true;
-		}
+	if (root->furthest == NULL)
+		return make_params(t, root);
+	take_params(t, root, &root->furthest->p);
+	return true;
+}
+
+static void find_furthest(struct ties *t)
+{
+	for (struct tie *tie = t->first; tie != NULL; tie = tie->next) {
+		struct tie *root = root_of(tie);
+
+		if (root->furthest == NULL && covers(qdq_range_of_codes(&tie->p), root->range))
+			root->furthest = tie;
 	}
-	return make_params(t, root);
 }
 
 /* ---- applying ---- */
@@ -249,13 +257,17 @@ static double change_of(const struct tie *tie, const qdq_params *now)
 static void share(struct ties *t, struct tie *tie, const struct tie *root)
 {
 	qdq_params now;
+	qdq_use *next;
 
 	set_params(tie->q, root);
 	if (!qdq_plain_params(tie->q, &now) || qdq_params_equal(&now, &tie->p))
 		return;
-	for (qdq_use *u = tie->q->outputs[0]->uses; u != NULL; u = u->next) {
-		set_params(u->node, root);
-		qdq_applied_within(t->run, RULE, change_of(tie, &now), u->node->outputs[0], tie->concat);
+	for (qdq_use *u = tie->q->outputs[0]->uses; u != NULL; u = next) {
+		qdq_node *dq = u->node;
+
+		next = u->next; /* a DQ without zero point gets new operands: u is none of them then */
+		set_params(dq, root);
+		qdq_applied_within(t->run, RULE, change_of(tie, &now), dq->outputs[0], tie->concat);
 	}
 }
 
@@ -269,6 +281,7 @@ static void run(qdq_run *r)
 	for (const qdq_node *n = r->graph->first; n != NULL; n = qdq_after(n))
 		if (qdq_bounded_for(r, n) && is_candidate(n))
 			tie_inputs(&t, n);
+	find_furthest(&t);
 	for (struct tie *tie = t.first; tie != NULL; tie = tie->next)
 		if (tie->parent == NULL && !choose(&t, tie))
 			tie->scale = NULL;

@@ -7,10 +7,23 @@
  *   concat    one DQ, read by 2/3 NODES arms Conv -- Relu, Relu, MaxPool, concatenated by 64: Concat -- Q -- DQ -- pool
  *   scales    one tensor, quantized with NODES / 4 different scales, each read by a MaxPool; added up
  *   residual  a deep stack of blocks Conv -- Relu -- Q -- DQ -- Conv -- Q -- DQ -- Add -- Relu -- Q -- DQ
+ *   weights   as fork, with one DQ of the weight that every Conv reads
+ *   skips     NODES / 5 times Q -- DQ -- Conv -- Relu; each Relu is added behind them too, the last one first
+ *   pairs     NODES / 6 Concats of two pairs Q -- DQ whose scales differ, added up
+ *   ties      NODES / 6 Concats of two pairs Q -- DQ, the second of which is the first of the next Concat
+ *   concats   NODES / 3 Concats, one on the other: Concat(previous, Q -- DQ)
+ *   integer   one tensor of codes, read by NODES / 5 arms MaxPool -- ConvInteger -- Cast -- Mul, added up
+ *   moved     MaxPools of codes, one on the other, each read by a ConvInteger -- Cast -- Mul, added up
+ *   ifs       NODES / 5 times If { Q -- DQ -- Conv -- Relu } else { Relu }
+ *   OPERATOR  Q -- DQ, then NODES / 2 times the operator, one on the other (both inputs of one that has two), then as
+ *             many with a pair behind each; "/OPERATOR" the first half on a constant
  *
  * Writes the wire format of ONNX directly, so that a million nodes take a second. Weights are shared and small, tensors
- * float[1,4,4,4]. The graph has at least NODES nodes, and a block more at most; the same arguments give the same bytes.
+ * float[1,4,4,4]. The graph has at least NODES nodes, and a block more at most (and as many DQs of weights); the same
+ * arguments give the same bytes.
  */
+#include <ctype.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,14 +84,16 @@ typedef struct model {
 	unsigned long nodes;
 } model;
 
-static void put_info(model *m, unsigned field, const char *name)
-{
-	static const char type[] =
-	    "\x0a\x14\x08\x01\x12\x10\x0a\x02\x08\x01\x0a\x02\x08\x04\x0a\x02\x08\x04\x0a\x02\x08\x04";
+static const char tensor_type[] = /* float[1,4,4,4] */
+    "\x0a\x14\x08\x01\x12\x10\x0a\x02\x08\x01\x0a\x02\x08\x04\x0a\x02\x08\x04\x0a\x02\x08\x04";
+static const char float_type[] = "\x0a\x02\x08\x01"; /* of any shape */
+static const char bool_type[] = "\x0a\x04\x08\x09\x12";
 
-	m->scratch.size = 0; /* float[1,4,4,4] */
+static void put_info(model *m, unsigned field, const char *name, const char *type, size_t size)
+{
+	m->scratch.size = 0;
 	put_text(&m->scratch, 1, name);
-	put_bytes(&m->scratch, 2, type, sizeof type - 1);
+	put_bytes(&m->scratch, 2, type, size);
 	put_bytes(&m->graph, field, m->scratch.data, m->scratch.size);
 }
 
@@ -104,12 +119,21 @@ static void put_ints(model *m, const char *name, int count, uint64_t value)
 	put_bytes(&m->scratch, 5, m->inner.data, m->inner.size);
 }
 
-static void put_axis(model *m, uint64_t axis)
+static void put_attribute(model *m, const char *name, uint64_t value)
 {
 	m->inner.size = 0;
-	put_text(&m->inner, 1, "axis");
+	put_text(&m->inner, 1, name);
 	put_int(&m->inner, 20, 2); /* INT */
-	put_int(&m->inner, 3, axis);
+	put_int(&m->inner, 3, value);
+	put_bytes(&m->scratch, 5, m->inner.data, m->inner.size);
+}
+
+static void put_branch(model *m, const char *name, const buffer *graph)
+{
+	m->inner.size = 0;
+	put_text(&m->inner, 1, name);
+	put_int(&m->inner, 20, 5); /* GRAPH */
+	put_bytes(&m->inner, 6, graph->data, graph->size);
 	put_bytes(&m->scratch, 5, m->inner.data, m->inner.size);
 }
 
@@ -123,10 +147,12 @@ static void end_node(model *m, const char *op, char out[32])
 	put_text(&m->scratch, 2, out);
 	put_text(&m->scratch, 3, name);
 	put_text(&m->scratch, 4, op);
-	if (strcmp(op, "MaxPool") == 0)
+	if (strcmp(op, "MaxPool") == 0 || strcmp(op, "AveragePool") == 0)
 		put_ints(m, "kernel_shape", 2, 1);
 	if (strcmp(op, "Concat") == 0)
-		put_axis(m, 2);
+		put_attribute(m, "axis", 2);
+	if (strcmp(op, "Cast") == 0)
+		put_attribute(m, "to", 1);
 	put_bytes(&m->graph, 1, m->scratch.data, m->scratch.size);
 }
 
@@ -244,6 +270,202 @@ static void residual(model *m, unsigned long nodes, char out[32])
 	}
 }
 
+/* ---- what repairs and readers of other dialects look at ---- */
+
+static void put_scale(model *m, unsigned long i, char name[32])
+{
+	float scale = 0.05f + (float)i * 1e-7f;
+
+	snprintf(name, 32, "s%lu", i);
+	put_tensor(m, name, 1, NULL, 0, &scale, sizeof scale);
+}
+
+static void one_weight(model *m, unsigned long nodes, char out[32])
+{
+	char d[32], w[32];
+
+	strcpy(out, "x");
+	put_node(m, "DequantizeLinear", "w", "sw", "z", w);
+	while (m->nodes < nodes) {
+		pair(m, "x", "s", d);
+		put_node(m, "Conv", d, w, "b", d);
+		put_node(m, "Relu", d, NULL, NULL, d);
+		put_node(m, "Add", out, d, NULL, out);
+	}
+}
+
+static void skips(model *m, unsigned long nodes, char out[32])
+{
+	unsigned long count = nodes / 6 + 1;
+	char(*relus)[32] = calloc(count, sizeof *relus);
+
+	if (relus == NULL)
+		exit(4);
+	strcpy(out, "x");
+	for (unsigned long i = 0; i < count; i++) {
+		arm(m, out, out);
+		strcpy(relus[i], out);
+	}
+	for (unsigned long i = count; i-- > 0;)
+		put_node(m, "Add", out, relus[i], NULL, out);
+	free(relus);
+}
+
+static void pairs(model *m, unsigned long nodes, char out[32])
+{
+	char a[32], b[32], name[32];
+
+	strcpy(out, "x");
+	for (unsigned long i = 0; m->nodes < nodes; i++) {
+		put_scale(m, 2 * i, name);
+		pair(m, "x", name, a);
+		put_scale(m, 2 * i + 1, name);
+		pair(m, "x", name, b);
+		put_node(m, "Concat", a, b, NULL, a);
+		put_node(m, "GlobalAveragePool", a, NULL, NULL, a);
+		put_node(m, "Add", out, a, NULL, out);
+	}
+}
+
+static void ties(model *m, unsigned long nodes, char out[32])
+{
+	char a[32], b[32], c[32], name[32];
+
+	strcpy(out, "x");
+	pair(m, "x", "s", a);
+	for (unsigned long i = 0; m->nodes < nodes; i++) {
+		put_scale(m, i, name);
+		pair(m, "x", name, b);
+		put_node(m, "Concat", a, b, NULL, c);
+		put_node(m, "GlobalAveragePool", c, NULL, NULL, c);
+		put_node(m, "Add", out, c, NULL, out);
+		strcpy(a, b);
+	}
+}
+
+static void concats(model *m, unsigned long nodes, char out[32])
+{
+	char d[32];
+
+	pair(m, "x", "s", out);
+	while (m->nodes < nodes) {
+		pair(m, "x", "s", d);
+		put_node(m, "Concat", out, d, NULL, out);
+	}
+	put_node(m, "GlobalAveragePool", out, NULL, NULL, out);
+}
+
+/* Codes that no Q with a constant scale gives. */
+static void dynamic_codes(model *m, char out[32])
+{
+	m->scratch.size = 0;
+	put_text(&m->scratch, 1, "x");
+	put_text(&m->scratch, 2, "codes");
+	put_text(&m->scratch, 2, "codes_scale");
+	end_node(m, "DynamicQuantizeLinear", out); /* its zero point; nobody reads it */
+	strcpy(out, "codes");
+}
+
+static void integer_arm(model *m, const char *codes, char sum[32])
+{
+	char y[32];
+
+	put_node(m, "ConvInteger", codes, "w", NULL, y);
+	put_node(m, "Cast", y, NULL, NULL, y);
+	put_node(m, "Mul", y, "s", NULL, y);
+	put_node(m, "Add", sum, y, NULL, sum);
+}
+
+static void integer(model *m, unsigned long nodes, char out[32])
+{
+	char codes[32], moved[32];
+
+	dynamic_codes(m, codes);
+	strcpy(out, "x");
+	while (m->nodes < nodes) {
+		put_node(m, "MaxPool", codes, NULL, NULL, moved);
+		integer_arm(m, moved, out);
+	}
+}
+
+static void moved(model *m, unsigned long nodes, char out[32])
+{
+	char codes[32];
+
+	dynamic_codes(m, codes);
+	strcpy(out, "x");
+	while (m->nodes < nodes) {
+		put_node(m, "MaxPool", codes, NULL, NULL, codes);
+		integer_arm(m, codes, out);
+	}
+}
+
+/* ---- nested graphs ---- */
+
+/* The rest of m->graph is a branch, whose result is y; it goes to *out, and m->graph is *outer again. */
+static void end_branch(model *m, const buffer *outer, const char *y, buffer *out)
+{
+	put_text(&m->graph, 2, "branch");
+	put_info(m, 12, y, tensor_type, sizeof tensor_type - 1);
+	*out = m->graph;
+	m->graph = *outer;
+}
+
+static void ifs(model *m, unsigned long nodes, char out[32])
+{
+	put_info(m, 11, "condition", bool_type, sizeof bool_type);
+	strcpy(out, "x");
+	while (m->nodes < nodes) {
+		buffer outer = m->graph, yes, no;
+		char y[32];
+
+		m->graph = (buffer){0};
+		arm(m, out, y);
+		end_branch(m, &outer, y, &yes);
+		m->graph = (buffer){0};
+		put_node(m, "Relu", out, NULL, NULL, y);
+		end_branch(m, &outer, y, &no);
+		m->scratch.size = 0;
+		put_text(&m->scratch, 1, "condition");
+		put_branch(m, "then_branch", &yes);
+		put_branch(m, "else_branch", &no);
+		end_node(m, "If", out);
+		free(yes.data);
+		free(no.data);
+	}
+}
+
+/* ---- one operator, again and again ---- */
+
+static bool takes_two(const char *op)
+{
+	static const char *const two[] = {"Add", "Sub", "Mul", "Div", "Max", "Min", "Concat", "MatMul", "PRelu", "Pow"};
+
+	for (size_t i = 0; i < sizeof two / sizeof *two; i++)
+		if (strcmp(two[i], op) == 0)
+			return true;
+	return false;
+}
+
+static void tower(model *m, const char *op, unsigned long nodes, char out[32])
+{
+	bool two;
+
+	if (*op == '/')
+		strcpy(out, "b");
+	else
+		pair(m, "x", "s", out);
+	op += *op == '/';
+	two = takes_two(op);
+	while (m->nodes < nodes / 2)
+		put_node(m, op, out, two ? out : NULL, NULL, out);
+	while (m->nodes < nodes) {
+		put_node(m, op, out, two ? out : NULL, NULL, out);
+		pair(m, out, "s", out);
+	}
+	put_node(m, "Add", out, "x", NULL, out);
+}
+
 static int write_model(const model *m, const char *path)
 {
 	buffer head = {0};
@@ -276,23 +498,34 @@ int main(int argc, char **argv)
 		     {"fork", fork_wide},
 		     {"concat", fork_concat},
 		     {"scales", fork_scales},
-		     {"residual", residual}};
+		     {"residual", residual},
+		     {"weights", one_weight},
+		     {"skips", skips},
+		     {"pairs", pairs},
+		     {"ties", ties},
+		     {"concats", concats},
+		     {"integer", integer},
+		     {"moved", moved},
+		     {"ifs", ifs}};
 	const float s = 0.05f, sw = 0.02f, bias[] = {0.5f, 1, 1.5f, 2};
 	const uint64_t dims[] = {4, 4, 1, 1};
 	char out[32], name[32], weights[16];
 	model m = {0};
-	size_t kind = 0;
+	size_t kind = 0, n_kinds = sizeof kinds / sizeof *kinds;
 	int status;
 
-	while (argc == 4 && kind < sizeof kinds / sizeof *kinds && strcmp(kinds[kind].name, argv[1]) != 0)
+	while (argc == 4 && kind < n_kinds && strcmp(kinds[kind].name, argv[1]) != 0)
 		kind++;
-	if (argc != 4 || kind == sizeof kinds / sizeof *kinds) {
-		fprintf(stderr, "usage: generate chain|fork|concat|scales|residual NODES OUT.onnx\n");
+	if (argc != 4 || (kind == n_kinds && *argv[1] != '/' && !isupper((unsigned char)*argv[1]))) {
+		fprintf(stderr, "usage: generate KIND NODES OUT.onnx\n");
 		return 2;
 	}
 	for (int i = 0; i < 16; i++)
 		weights[i] = (char)(i * 7 % 19 - 9);
-	kinds[kind].build(&m, strtoul(argv[2], NULL, 10), name);
+	if (kind < n_kinds)
+		kinds[kind].build(&m, strtoul(argv[2], NULL, 10), name);
+	else
+		tower(&m, argv[1], strtoul(argv[2], NULL, 10), name);
 	put_node(&m, "Identity", name, NULL, NULL, out);
 	put_text(&m.graph, 2, "generated");
 	put_tensor(&m, "s", 1, NULL, 0, &s, sizeof s);
@@ -300,8 +533,8 @@ int main(int argc, char **argv)
 	put_tensor(&m, "z", 3, NULL, 0, "\0", 1);
 	put_tensor(&m, "w", 3, dims, 4, weights, sizeof weights);
 	put_tensor(&m, "b", 1, dims, 1, bias, sizeof bias);
-	put_info(&m, 11, "x");
-	put_info(&m, 12, out);
+	put_info(&m, 11, "x", tensor_type, sizeof tensor_type - 1);
+	put_info(&m, 12, out, float_type, sizeof float_type - 1);
 	status = write_model(&m, argv[3]);
 	free(m.graph.data);
 	free(m.scratch.data);
