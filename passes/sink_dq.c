@@ -19,6 +19,8 @@
  */
 #include "moves.h"
 
+#define PAIRS 16 /* that one clamp goes over */
+
 /* The one dequantization behind all data inputs of n; false where there is none, or they differ (then *differ is set).
  */
 static bool common_params(const qdq_node *n, qdq_params *p, bool *differ)
@@ -137,17 +139,48 @@ static void make_unit(qdq_node *n, const qdq_params *out, const qdq_origin *orig
 	qdq_dequantize_into(y, q->next, q->outputs[0], out, origin);
 }
 
-/* x -- Q -- DQ -- Relu  =>  x -- Relu -- Q -- DQ, where nobody else reads in between. */
+/* The Q of the pair that gives x, if nobody else reads in between, or x. */
+static qdq_node *pair_of(const qdq_value *x, qdq_params *p)
+{
+	qdq_node *dq = qdq_dequantized(x, p);
+	qdq_node *q = dq != NULL ? qdq_def(qdq_in(dq, 0), QDQ_OP_QuantizeLinear) : NULL;
+	qdq_params a;
+
+	if (q == NULL || qdq_only_use(q->outputs[0]) == NULL || qdq_only_use(x) == NULL || !qdq_params_of(q, &a) ||
+	    !qdq_params_equal(&a, p))
+		return NULL;
+	return q;
+}
+
+/* The Q of the furthest pair that clamp n can stand in front of, with all between; NULL where there is none. */
+static qdq_node *furthest_pair(const qdq_node *n)
+{
+	const qdq_value *scale = NULL, *zero = NULL;
+	qdq_node *q, *furthest = NULL;
+	const qdq_value *x = qdq_in(n, 0);
+	qdq_params p, out;
+	qdq_reason why;
+
+	for (int i = 0; i < PAIRS && (q = pair_of(x, &p)) != NULL; i++) {
+		if ((scale != p.scale || zero != p.zero) &&
+		    (!qdq_passes_operator(n, &p, true, &out, &why) || !qdq_params_round_trip(&p)))
+			break;
+		scale = p.scale;
+		zero = p.zero;
+		furthest = q;
+		x = qdq_in(q, 0);
+	}
+	return furthest;
+}
+
+/* x -- Q -- DQ -- Relu  =>  x -- Relu -- Q -- DQ, over as many pairs as there are. */
 static bool swap_clamp(qdq_node *n)
 {
-	qdq_node *dq = qdq_in(n, 0)->def;
-	qdq_node *q = qdq_def(qdq_in(dq, 0), QDQ_OP_QuantizeLinear);
+	qdq_node *last = qdq_in(n, 0)->def, *q = furthest_pair(n);
 	qdq_value *y = n->outputs[0];
 	qdq_value *clamped;
-	qdq_params a, b;
 
-	if (q == NULL || qdq_only_use(q->outputs[0]) == NULL || qdq_only_use(dq->outputs[0]) == NULL ||
-	    !qdq_params_of(q, &a) || !qdq_params_of(dq, &b) || !qdq_params_equal(&a, &b) || !qdq_params_round_trip(&b))
+	if (q == NULL)
 		return false;
 	clamped = qdq_value_create(n->graph, qdq_unique_name(&n->graph->model->names, y->name));
 	qdq_value_set_type(clamped, qdq_in(q, 0)->type, y->shape);
@@ -157,7 +190,7 @@ static bool swap_clamp(qdq_node *n)
 	qdq_use_set(&n->inputs[0], qdq_in(q, 0));
 	qdq_node_move(n, n->graph, q);
 	qdq_use_set(&q->inputs[0], clamped);
-	qdq_value_redefine(y, dq, 0);
+	qdq_value_redefine(y, last, 0);
 	return true;
 }
 
@@ -189,59 +222,71 @@ static bool passes_codes(const qdq_node *n)
 		high >= (double)qdq_type_max(codes));
 }
 
+/* May the DQs of n's data go over it, and onto which parameters? Else the report has the reason, where there is one. */
+static bool may_sink(qdq_run *r, const qdq_node *n, qdq_params *in, qdq_params *out)
+{
+	qdq_reason why = {0};
+	bool differ, good = common_params(n, in, &differ);
+
+	if (differ)
+		why.code = QDQ_REASON_SCALES_DIFFER;
+	else if (!good)
+		is_stuck(n, &why);
+	else if (qdq_moves_nothing(r, n)) /* it stands between the names of two graph outputs */
+		return false;
+	good = good && qdq_passes_operator(n, in, true, out, &why);
+	if (good && qdq_rounds_in_place(r, in) && !all_quantized(n) && !reads_constants(n)) {
+		why = (qdq_reason){.code = QDQ_REASON_HALF_ROUNDING, .operand = n->outputs[0]->name};
+		good = false;
+	}
+	if (!good && why.code != QDQ_REASON_NONE)
+		qdq_declined(r, "sink_dq.move", n->origin, &why);
+	return good;
+}
+
+/* Is n, whose result only Qs read, one unit with them, so that it had better not work on codes? */
+static bool is_unit(const qdq_run *r, const qdq_node *n, const qdq_params *in, const qdq_params *out)
+{
+	qdq_params q;
+
+	if (!qdq_only_quantized(n->outputs[0]))
+		return false;
+	if (qdq_is_clamp(n) || qdq_slow_pool(r, n, in))
+		return true;
+	/* a Concat with other parameters requantizes on its way */
+	return n->op->family == QDQ_FAMILY_CONCAT &&
+	       (!qdq_params_of(n->outputs[0]->uses->node, &q) || !qdq_params_equal(out, &q));
+}
+
+static void move_onto_codes(qdq_run *r, qdq_node *n, const qdq_params *in, const qdq_params *out)
+{
+	const qdq_origin *origin = n->origin;
+	bool constant = reads_constants(n);
+
+	onto_codes(n, in, out, origin);
+	qdq_applied(r, "sink_dq.move", QDQ_EXACT, 0, origin);
+	if (passes_codes(n))
+		drop_pass_through(n);
+	else if (constant)
+		qdq_fold_node(r, n);
+}
+
 static void sink(qdq_run *r, qdq_node *n)
 {
 	qdq_params in, out;
-	qdq_reason why;
-	const qdq_origin *origin;
-	bool differ;
 
-	if (!common_params(n, &in, &differ)) {
-		if (differ)
-			why = (qdq_reason){.code = QDQ_REASON_SCALES_DIFFER};
-		if (differ || is_stuck(n, &why))
-			qdq_declined(r, "sink_dq.move", n->origin, &why);
+	if (!may_sink(r, n, &in, &out))
 		return;
-	}
-	if (qdq_moves_nothing(r, n))
-		return; /* it stands between the names of two graph outputs */
-	origin = n->origin;
-	if (!qdq_passes_operator(n, &in, true, &out, &why)) {
-		if (why.code != QDQ_REASON_NONE)
-			qdq_declined(r, "sink_dq.move", origin, &why);
-		return;
-	}
-	if (qdq_rounds_in_place(r, &in) && !all_quantized(n) && !reads_constants(n)) {
-		why = (qdq_reason){.code = QDQ_REASON_HALF_ROUNDING, .operand = n->outputs[0]->name};
-		qdq_declined(r, "sink_dq.move", origin, &why);
-		return;
-	}
 	if (qdq_is_clamp(n) && swap_clamp(n)) {
-		qdq_applied(r, "sink_dq.clamp", QDQ_EXACT, 0, origin);
-		sink(r, n); /* another pair may stand in front of it now */
-	} else if (qdq_is_clamp(n) && qdq_only_quantized(n->outputs[0])) {
-		return; /* DQ -- clamp -- Q is a unit already */
-	} else if (qdq_slow_pool(r, n, &in) && qdq_only_quantized(n->outputs[0])) {
-		return; /* so is this */
-	} else if (n->op->family == QDQ_FAMILY_CONCAT && qdq_only_quantized(n->outputs[0])) {
-		qdq_params q;
-
-		if (!qdq_params_of(n->outputs[0]->uses->node, &q) || !qdq_params_equal(&out, &q))
-			return; /* it requantizes on its way: a region of its own */
-		onto_codes(n, &in, &out, origin);
-		qdq_applied(r, "sink_dq.move", QDQ_EXACT, 0, origin);
+		qdq_applied(r, "sink_dq.clamp", QDQ_EXACT, 0, n->origin);
+		may_sink(r, n, &in, &out); /* why it goes no further */
+	} else if (is_unit(r, n, &in, &out)) {
+		return;
 	} else if (qdq_runs_on_codes(n, &in)) {
-		bool constant = reads_constants(n);
-
-		onto_codes(n, &in, &out, origin);
-		qdq_applied(r, "sink_dq.move", QDQ_EXACT, 0, origin);
-		if (passes_codes(n))
-			drop_pass_through(n);
-		else if (constant)
-			qdq_fold_node(r, n);
+		move_onto_codes(r, n, &in, &out);
 	} else if (!qdq_only_quantized(n->outputs[0]) && wanted(n->outputs[0]) && qdq_params_round_trip(&out)) {
-		make_unit(n, &out, origin);
-		qdq_applied(r, "sink_dq.unit", QDQ_EXACT, 0, origin);
+		make_unit(n, &out, n->origin);
+		qdq_applied(r, "sink_dq.unit", QDQ_EXACT, 0, n->origin);
 	}
 }
 
