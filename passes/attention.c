@@ -275,8 +275,7 @@ static qdq_node *last_open(const struct attention *a, const struct cone *c)
 	for (size_t i = 0; i < c->open.count; i++) {
 		qdq_node *n = c->open.items[i]->def;
 
-		if (is_expandable(a, c, c->open.items[i]) &&
-		    (last == NULL || a->out.places[n->id] > a->out.places[last->id]))
+		if (is_expandable(a, c, c->open.items[i]) && (last == NULL || n->place > last->place))
 			last = n;
 	}
 	return last;
@@ -330,7 +329,7 @@ static qdq_value *take_turned(struct attention *a, qdq_value *v)
 	qdq_value *source = NULL;
 	qdq_node *n;
 
-	qdq_outline_init(&c.nodes, a->run, a->out.places);
+	qdq_outline_init(&c.nodes, a->run);
 	open_value(a, &c, v);
 	while (source == NULL && c.nodes.nodes.count < CONE && (n = last_open(a, &c)) != NULL) {
 		enter(a, &c, n);
@@ -470,13 +469,13 @@ static bool any_quantized(const qdq_outline *o)
 	return false;
 }
 
-static void fuse(qdq_run *r, qdq_node *softmax, const uint32_t *places)
+static void fuse(qdq_run *r, qdq_node *softmax)
 {
 	struct attention a = {.run = r, .softmax = softmax};
 
 	if (qdq_in(softmax, 0) == NULL || qdq_out(softmax, 0) == NULL)
 		return;
-	qdq_outline_init(&a.out, r, places);
+	qdq_outline_init(&a.out, r);
 	qdq_outline_take(&a.out, softmax);
 	a.scores = find_scores(&a, qdq_in(softmax, 0));
 	a.visits = 0;
@@ -496,7 +495,6 @@ static void fuse(qdq_run *r, qdq_node *softmax, const uint32_t *places)
 static void run(qdq_run *r)
 {
 	QDQ_VEC(qdq_node *) found = {0};
-	const uint32_t *places;
 	uint64_t before = r->changes;
 
 	if (!qdq_model_has(r->model, QDQ_OP_Softmax))
@@ -506,10 +504,10 @@ static void run(qdq_run *r)
 			*qdq_push(&r->scratch, &found) = n;
 	if (found.count == 0)
 		return;
-	places = qdq_outline_places(r);
+	qdq_graph_number(r->graph);
 	for (size_t i = 0; i < found.count; i++)
 		if (found.items[i]->graph == r->graph) /* no other attention has it yet */
-			fuse(r, found.items[i], places);
+			fuse(r, found.items[i]);
 	if (r->changes != before)
 		qdq_outline_sort(r);
 }

@@ -28,8 +28,8 @@ struct folded {
 
 struct folding {
 	qdq_run *run;
-	struct folded
-	    *results; /* by id of the value; NULL: one node, which a pass has moved in front of a DQ of constants */
+	bool alone;	 /* one node, which a pass has moved in front of a DQ of constants */
+	qdq_map results; /* struct folded of a value */
 	QDQ_VEC(qdq_node *) nodes;
 };
 
@@ -37,8 +37,9 @@ struct folding {
 static const qdq_tensor *data_of(const struct folding *f, const qdq_value *v)
 {
 	const qdq_tensor *t = qdq_value_constant(v);
+	const struct folded *result = t == NULL ? qdq_map_get(&f->results, v) : NULL;
 
-	return t != NULL || f->results == NULL ? t : f->results[v->id].tensor;
+	return result != NULL ? result->tensor : t;
 }
 
 /* Constants of all inputs; false where one is none. */
@@ -81,7 +82,8 @@ static bool shares_data(const struct folding *f, const qdq_node *n, const qdq_te
 		const qdq_value *v = qdq_in(n, i);
 
 		if (v != NULL && data_of(f, v)->data == t->data)
-			return qdq_value_constant(v) != NULL || f->results[v->id].borrowed;
+			return qdq_value_constant(v) != NULL ||
+			       ((const struct folded *)qdq_map_get(&f->results, v))->borrowed;
 	}
 	return false;
 }
@@ -149,7 +151,7 @@ static const qdq_tensor **evaluate(const struct folding *f, qdq_node *n)
 		qdq_declined(r, "fold.constant", n->origin, &why);
 		return NULL;
 	}
-	if (f->results != NULL && n->outputs[0] != NULL &&
+	if (!f->alone && n->outputs[0] != NULL &&
 	    (qdq_holds_rounding(r, n, &why) || qdq_feeds_alone(r, n->outputs[0]))) {
 		why = (qdq_reason){.code = QDQ_REASON_HALF_ROUNDING, .operand = n->outputs[0]->name};
 		qdq_declined(r, "fold.constant", n->origin, &why);
@@ -173,9 +175,14 @@ static void try_fold(struct folding *f, qdq_node *n)
 
 	if (outputs == NULL)
 		return;
-	for (uint32_t i = 0; i < n->n_outputs; i++)
-		if (n->outputs[i] != NULL)
-			f->results[n->outputs[i]->id] = (struct folded){outputs[i], shares_data(f, n, outputs[i])};
+	for (uint32_t i = 0; i < n->n_outputs; i++) {
+		struct folded *result = n->outputs[i] != NULL ? qdq_new(&f->run->scratch, struct folded) : NULL;
+
+		if (result == NULL)
+			continue;
+		*result = (struct folded){outputs[i], shares_data(f, n, outputs[i])};
+		qdq_map_set(&f->results, n->outputs[i], result);
+	}
 	*qdq_push(&f->run->scratch, &f->nodes) = n;
 }
 
@@ -219,7 +226,7 @@ static void settle(struct folding *f)
 			qdq_value *v = n->outputs[k];
 
 			if (v != NULL && v->n_uses != 0)
-				qdq_value_set_constant(v, keep(m, &f->results[v->id]));
+				qdq_value_set_constant(v, keep(m, qdq_map_get(&f->results, v)));
 		}
 		qdq_node_remove(n);
 	}
@@ -288,7 +295,7 @@ static void run(qdq_run *r)
 	uint64_t before = r->changes;
 
 	fold_dimensions(r);
-	f.results = qdq_array(&r->scratch, struct folded, r->model->n_values);
+	qdq_map_init(&f.results, &r->scratch);
 	for (qdq_node *n = r->graph->first; n != NULL; n = qdq_after(n))
 		try_fold(&f, n);
 	settle(&f);
@@ -324,7 +331,7 @@ static void replace(struct folding *f, qdq_node *n, const qdq_tensor **outputs)
 
 bool qdq_fold_node(qdq_run *r, qdq_node *n)
 {
-	struct folding f = {.run = r};
+	struct folding f = {.run = r, .alone = true};
 	const qdq_tensor **outputs = evaluate(&f, n);
 
 	if (outputs != NULL)
@@ -334,7 +341,7 @@ bool qdq_fold_node(qdq_run *r, qdq_node *n)
 
 bool qdq_fold_dequantizer(qdq_run *r, qdq_node *dq)
 {
-	struct folding f = {.run = r};
+	struct folding f = {.run = r, .alone = true};
 	const qdq_tensor **inputs = qdq_array(&r->scratch, const qdq_tensor *, dq->n_inputs), *outputs[1];
 	uint64_t size;
 

@@ -523,13 +523,13 @@ static void take_epilogue(struct norm *k)
 
 /* ---- all of it ---- */
 
-static void fuse(qdq_run *r, qdq_node *n, const uint32_t *places)
+static void fuse(qdq_run *r, qdq_node *n)
 {
 	struct norm k = {.run = r};
 	qdq_reason why = {0};
 	bool whole = true;
 
-	qdq_outline_init(&k.out, r, places);
+	qdq_outline_init(&k.out, r);
 	if (n->op->id != QDQ_OP_ReduceMean)
 		take_operator(&k, n);
 	else
@@ -561,7 +561,6 @@ static bool is_anchor(const qdq_node *n)
 static void run(qdq_run *r)
 {
 	QDQ_VEC(qdq_node *) found = {0};
-	const uint32_t *places;
 	uint64_t before = r->changes;
 
 	if (!qdq_model_has(r->model, QDQ_OP_DequantizeLinear) ||
@@ -572,10 +571,10 @@ static void run(qdq_run *r)
 			*qdq_push(&r->scratch, &found) = n;
 	if (found.count == 0)
 		return;
-	places = qdq_outline_places(r);
+	qdq_graph_number(r->graph);
 	for (size_t i = 0; i < found.count; i++)
 		if (found.items[i]->graph == r->graph)
-			fuse(r, found.items[i], places);
+			fuse(r, found.items[i]);
 	if (r->changes != before)
 		qdq_outline_sort(r);
 }

@@ -4,19 +4,9 @@
  */
 #include "outline.h"
 
-const uint32_t *qdq_outline_places(qdq_run *r)
+void qdq_outline_init(qdq_outline *o, qdq_run *r)
 {
-	uint32_t *places = qdq_array(&r->scratch, uint32_t, r->model->n_nodes);
-	uint32_t place = 0;
-
-	for (const qdq_node *n = r->graph->first; n != NULL; n = qdq_after(n))
-		places[n->id] = place++;
-	return places;
-}
-
-void qdq_outline_init(qdq_outline *o, qdq_run *r, const uint32_t *places)
-{
-	*o = (qdq_outline){.run = r, .places = places};
+	*o = (qdq_outline){.run = r};
 	qdq_map_init(&o->members, &r->scratch);
 }
 
@@ -136,7 +126,7 @@ static void put_in_order(qdq_outline *o)
 		qdq_node *n = o->nodes.items[i];
 		size_t at = i;
 
-		while (at > 0 && o->places[o->nodes.items[at - 1]->id] > o->places[n->id]) {
+		while (at > 0 && o->nodes.items[at - 1]->place > n->place) {
 			o->nodes.items[at] = o->nodes.items[at - 1];
 			at--;
 		}

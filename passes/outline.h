@@ -9,15 +9,12 @@
 
 typedef struct qdq_outline {
 	qdq_run *run;
-	const uint32_t *places; /* see qdq_outline_places */
-	qdq_map members;	/* of nodes */
+	qdq_map members; /* of nodes */
 	QDQ_VEC(qdq_node *) nodes;
 } qdq_outline;
 
-/* Where each node stands in the run's graph, by its id: what puts a body in order. Made once for each run of a pass. */
-const uint32_t *qdq_outline_places(qdq_run *r);
-
-void qdq_outline_init(qdq_outline *o, qdq_run *r, const uint32_t *places);
+/* The run's graph must have been numbered: that puts a body in order. */
+void qdq_outline_init(qdq_outline *o, qdq_run *r);
 void qdq_outline_take(qdq_outline *o, qdq_node *n); /* nothing where it is in already */
 static inline bool qdq_outline_has(const qdq_outline *o, const qdq_node *n)
 {

@@ -23,7 +23,9 @@
 
 #include "moves.h"
 
-#define FACTORS 4 /* that are multiplied one after the other */
+#define FACTORS 4   /* that are multiplied one after the other */
+#define MOVES 64    /* operators that codes are followed back over */
+#define READERS 256 /* of codes, among which a DQ is looked for: each of the others looks */
 
 typedef struct reading {
 	qdq_run *r;
@@ -156,8 +158,9 @@ static const qdq_value *source_of(const qdq_value *codes)
 {
 	const qdq_node *n = codes->def;
 
-	while (n != NULL && (n->op->cls == QDQ_CLASS_MOVE || n->op->cls == QDQ_CLASS_MONO) && n->n_inputs > 0 &&
-	       qdq_in(n, 0) != NULL && qdq_in(n, 0)->type == codes->type) {
+	for (int i = 0; i < MOVES && n != NULL && (n->op->cls == QDQ_CLASS_MOVE || n->op->cls == QDQ_CLASS_MONO); i++) {
+		if (n->n_inputs == 0 || qdq_in(n, 0) == NULL || qdq_in(n, 0)->type != codes->type)
+			break;
 		codes = qdq_in(n, 0);
 		n = codes->def;
 	}
@@ -177,8 +180,9 @@ static qdq_value *scale_of(const qdq_value *codes)
 {
 	const qdq_value *v = source_of(codes);
 	qdq_value *scale = usable_scale(v->def);
+	int readers = 0;
 
-	for (const qdq_use *u = v->uses; u != NULL && scale == NULL; u = u->next)
+	for (const qdq_use *u = v->uses; u != NULL && scale == NULL && readers++ < READERS; u = u->next)
 		if (qdq_is_dequantizer(u->node) && qdq_use_index(u) == 0)
 			scale = usable_scale(u->node);
 	return scale;

@@ -159,14 +159,6 @@ static void insert(qdq_run *r, qdq_node *n, uint32_t index, qdq_node *q, const q
 	qdq_use_set(&n->inputs[index], dq->outputs[0]);
 }
 
-/* May n read q's codes, or does q stand behind it? Uses within one graph are in its order. */
-static bool stands_before(const qdq_node *q, const qdq_node *n)
-{
-	while (q != NULL && q != n)
-		q = q->next;
-	return q == n;
-}
-
 static void quantize(qdq_run *r, qdq_node *n, uint32_t index, bool own_range)
 {
 	qdq_value *v = qdq_in(n, index);
@@ -189,8 +181,9 @@ static void quantize(qdq_run *r, qdq_node *n, uint32_t index, bool own_range)
 	}
 	if (own && !params_for(r, v, &range, &p))
 		return;
+	/* a Q that stands behind n cannot be read; one that this pass made stands in front */
 	qdq_applied_within(r, RULE, qdq_rounding_bound(&p, &range), v, n->origin);
-	insert(r, n, index, q != NULL && stands_before(q, n) ? q : NULL, &p);
+	insert(r, n, index, q != NULL && q->place < n->place ? q : NULL, &p);
 }
 
 /* ---- which operands ---- */
@@ -243,6 +236,7 @@ static void run(qdq_run *r)
 {
 	if (!qdq_model_has_class(r->model, QDQ_CLASS_CONTRACT) || !qdq_model_has(r->model, QDQ_OP_DequantizeLinear))
 		return;
+	qdq_graph_number(r->graph);
 	for (qdq_node *n = r->graph->first; n != NULL; n = qdq_after(n)) {
 		if (qdq_kept_float(n) || qdq_out(n, 0) == NULL)
 			continue;

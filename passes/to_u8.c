@@ -19,37 +19,47 @@
 
 #define SHIFT 128
 
-/* Classes of values: a forest over the values' ids. What is known of a class stands at its root. */
+/* Classes of values: a forest. What is known of a class stands at its root. */
 typedef struct class
 {
-	uint32_t parent;
-	bool fixed;  /* somebody needs it as it is */
-	bool wanted; /* it is computed, or something but the second operand of a product reads it */
+	struct class *parent; /* NULL: this is the root */
+	bool fixed;	      /* somebody needs it as it is */
+	bool wanted;	      /* it is computed, or something but the second operand of a product reads it */
 	bool reported;
 } class;
 
 typedef struct turning {
 	qdq_run *r;
-	class *classes;
-	qdq_map zeros; /* zero points of int8 and what they became */
+	qdq_map classes; /* of values that are int8: as many as there are of these, in a body of If or Loop too */
+	qdq_map zeros;	 /* zero points of int8 and what they became */
 } turning;
 
-static class *root(const turning *t, const qdq_value *v)
+static class *root(turning *t, const qdq_value *v)
 {
-	uint32_t i = v->id;
+	class *c = qdq_map_get(&t->classes, v);
 
-	while (t->classes[i].parent != i)
-		i = t->classes[i].parent = t->classes[t->classes[i].parent].parent;
-	return &t->classes[i];
+	if (c == NULL) {
+		c = qdq_new(&t->r->scratch, class);
+		c->fixed = v->graph != t->r->graph; /* others see it */
+		qdq_map_set(&t->classes, v, c);
+	}
+	while (c->parent != NULL) {
+		if (c->parent->parent != NULL) /* long ways become short */
+			c->parent = c->parent->parent;
+		c = c->parent;
+	}
+	return c;
 }
 
-static void join(const turning *t, const qdq_value *a, const qdq_value *b)
+static void join(turning *t, const qdq_value *a, const qdq_value *b)
 {
 	class *x = root(t, a), *y = root(t, b);
 
+	if (x == y)
+		return;
 	x->fixed = x->fixed || y->fixed;
 	x->wanted = x->wanted || y->wanted;
-	y->parent = x->parent;
+	y->parent = x;
 }
 
 static bool is_s8(const qdq_value *v)
@@ -59,10 +69,10 @@ static bool is_s8(const qdq_value *v)
 
 /* ---- finding the classes ---- */
 
-static void fix_operands(const turning *t, const qdq_node *n)
+static void fix_operands(turning *t, const qdq_node *n)
 {
 	for (uint32_t i = 0; i < n->n_inputs; i++)
-		if (is_s8(qdq_in(n, i)) && qdq_in(n, i)->graph == t->r->graph)
+		if (is_s8(qdq_in(n, i)))
 			root(t, qdq_in(n, i))->fixed = true;
 	for (uint32_t i = 0; i < n->n_outputs; i++)
 		if (is_s8(qdq_out(n, i)))
@@ -105,7 +115,7 @@ static bool moves_u8(const qdq_node *n)
 	return true;
 }
 
-static void join_operands(const turning *t, const qdq_node *n)
+static void join_operands(turning *t, const qdq_node *n)
 {
 	const qdq_value *first = NULL;
 
@@ -123,16 +133,16 @@ static void join_operands(const turning *t, const qdq_node *n)
 }
 
 /* Zero points, bounds and padding values: whoever reads them gets others where that is needed. */
-static void fix_constants(const turning *t, const qdq_node *n)
+static void fix_constants(turning *t, const qdq_node *n)
 {
 	bool moves = n->op->cls == QDQ_CLASS_MOVE || n->op->cls == QDQ_CLASS_MONO;
 
 	for (uint32_t i = 1; i < n->n_inputs; i++)
-		if (is_s8(qdq_in(n, i)) && qdq_in(n, i)->graph == t->r->graph && !(moves && qdq_op_data_input(n, i)))
+		if (is_s8(qdq_in(n, i)) && !(moves && qdq_op_data_input(n, i)))
 			root(t, qdq_in(n, i))->fixed = true;
 }
 
-static void look_at(const turning *t, const qdq_node *n)
+static void look_at(turning *t, const qdq_node *n)
 {
 	fix_constants(t, n);
 	if (qdq_is_quantizer(n) || qdq_is_dequantizer(n)) {
@@ -150,7 +160,7 @@ static void look_at(const turning *t, const qdq_node *n)
 }
 
 /* What is seen from outside: the network's inputs and outputs, captures of nested graphs. */
-static void look_outside(const turning *t, const qdq_value *v)
+static void look_outside(turning *t, const qdq_value *v)
 {
 	if (v->is_input || v->n_outputs != 0)
 		root(t, v)->fixed = true;
@@ -162,11 +172,7 @@ static void look_outside(const turning *t, const qdq_value *v)
 static void find_classes(turning *t)
 {
 	const qdq_graph *g = t->r->graph;
-	uint32_t count = g->model->n_values;
 
-	t->classes = qdq_array(&t->r->scratch, class, count);
-	for (uint32_t i = 0; i < count; i++)
-		t->classes[i] = (class){.parent = i};
 	for (const qdq_node *n = g->first; n != NULL; n = qdq_after(n)) {
 		look_at(t, n);
 		for (uint32_t i = 0; i < n->n_outputs; i++) {
@@ -186,8 +192,7 @@ static void find_classes(turning *t)
 
 /* ---- turning them ---- */
 
-/* Values that the pass has made since are beyond the classes. */
-static bool turns(const turning *t, const qdq_value *v)
+static bool turns(turning *t, const qdq_value *v)
 {
 	const class *c;
 
@@ -387,23 +392,6 @@ static void expand_regions(const qdq_run *r)
 	}
 }
 
-/* The classes of a body of If or Loop are as many as the model has values: not where none is int8. */
-static bool any_s8(const qdq_graph *g)
-{
-	for (size_t i = 0; i < g->inputs.count; i++)
-		if (is_s8(g->inputs.items[i]))
-			return true;
-	for (const qdq_node *n = g->first; n != NULL; n = qdq_after(n)) {
-		for (uint32_t i = 0; i < n->n_inputs; i++)
-			if (is_s8(qdq_in(n, i)))
-				return true;
-		for (uint32_t i = 0; i < n->n_outputs; i++)
-			if (is_s8(qdq_out(n, i)))
-				return true;
-	}
-	return false;
-}
-
 static void run(qdq_run *r)
 {
 	turning t = {.r = r};
@@ -413,8 +401,7 @@ static void run(qdq_run *r)
 	if (r->options->target != QDQ_TARGET_ORT_CPU)
 		return;
 	expand_regions(r);
-	if (!any_s8(g))
-		return;
+	qdq_map_init(&t.classes, &r->scratch);
 	qdq_map_init(&t.zeros, &r->scratch);
 	constants = g->constants.count;
 	find_classes(&t);

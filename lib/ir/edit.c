@@ -464,7 +464,7 @@ static qdq_node *definer_in(const qdq_value *v, const qdq_graph *g)
 	return v != NULL && v->def != NULL && v->def->graph == g ? v->def : NULL;
 }
 
-/* Depth-first from each node in the present order, without recursion. `sorted`: 0 unseen, 1 on the stack, 2 placed.
+/* Depth-first from each node in the present order, without recursion. `place` tells meanwhile: 0 unseen, 1 on the stack, 2 placed.
  * Captures of nested graphs are walked as if they were inputs of the node that holds them. */
 struct frame {
 	qdq_node *node;		/* of the sorted graph */
@@ -519,7 +519,7 @@ static qdq_node *next_wanted(struct frame *f, const qdq_graph *g)
 		while (f->input < f->reader->n_inputs) {
 			qdq_node *d = definer_in(f->reader->inputs[f->input++].value, g);
 
-			if (d != NULL && d != f->node && d->sorted != 2)
+			if (d != NULL && d != f->node && d->place != 2)
 				return d;
 		}
 		f->reader = next_reader(f->node, f->reader);
@@ -541,10 +541,10 @@ static void sort(void *arg, qdq_arena *scratch)
 	qdq_node *placed = NULL; /* last node in its place */
 
 	for (qdq_node *n = g->first; n != NULL; n = qdq_after(n))
-		n->sorted = 0;
+		n->place = 0;
 	for (qdq_node *n = g->first; n != NULL && !s->cyclic; n = placed->next) {
 		/* Everything up to `placed` is in place; n is the first that is not. */
-		n->sorted = 1;
+		n->place = 1;
 		*qdq_push(scratch, &stack) = (struct frame){n, n, 0};
 		while (stack.count != 0 && !s->cyclic) {
 			struct frame *top = &stack.items[stack.count - 1];
@@ -553,15 +553,15 @@ static void sort(void *arg, qdq_arena *scratch)
 			if (wanted == NULL) {
 				qdq_node *done = top->node;
 
-				done->sorted = 2;
+				done->place = 2;
 				if ((placed == NULL ? g->first : placed->next) != done)
 					qdq_node_move(done, g, placed == NULL ? g->first : placed->next);
 				placed = done;
 				stack.count--;
-			} else if (wanted->sorted == 1) {
+			} else if (wanted->place == 1) {
 				s->cyclic = true;
 			} else {
-				wanted->sorted = 1;
+				wanted->place = 1;
 				*qdq_push(scratch, &stack) = (struct frame){wanted, wanted, 0};
 			}
 		}
@@ -574,4 +574,12 @@ bool qdq_graph_sort(qdq_graph *g)
 
 	qdq_with_scratch(g->model->ctx, sort, &s);
 	return !s.cyclic;
+}
+
+void qdq_graph_number(qdq_graph *g)
+{
+	uint32_t place = 0;
+
+	for (qdq_node *n = g->first; n != NULL; n = qdq_after(n))
+		n->place = ++place;
 }

@@ -284,8 +284,8 @@ struct qdq_node {
 	qdq_node *prev, *next;
 	const qdq_op_info *op;
 	qdq_name name, op_type, domain, overload;
-	uint32_t id;	 /* dense in the model, for side tables */
-	uint32_t sorted; /* qdq_graph_sort's own */
+	uint32_t id;	/* dense in the model, for side tables */
+	uint32_t place; /* in its graph, from 1, where qdq_graph_number has been called; 0 of nodes made since */
 	uint32_t n_inputs, n_outputs, n_attrs;
 	qdq_use *inputs;
 	qdq_value **outputs; /* NULL element: an output that is left out */
@@ -606,6 +606,8 @@ const qdq_origin *qdq_origin_join(qdq_model *m, const qdq_origin *a, const qdq_o
 
 /* Puts nodes in topological order, keeping the order there is where possible. False: there is a cycle. O(n + uses). */
 bool qdq_graph_sort(qdq_graph *g);
+/* Gives each node of g its place, until the next qdq_graph_sort. */
+void qdq_graph_number(qdq_graph *g);
 
 /* ---- region.c ---------------------------------------------------------------------------------------------------- */
 

@@ -8,7 +8,7 @@
  *   scales    one tensor, quantized with NODES / 4 different scales, each read by a MaxPool; added up
  *   residual  a deep stack of blocks Conv -- Relu -- Q -- DQ -- Conv -- Q -- DQ -- Add -- Relu -- Q -- DQ
  *   weights   as fork, with one DQ of the weight that every Conv reads
- *   skips     NODES / 5 times Q -- DQ -- Conv -- Relu; each Relu is added behind them too, the last one first
+ *   skips     NODES / 8 times Q -- DQ -- Conv -- Relu; behind them each Relu is added to a pair Q -- DQ, the last first
  *   pairs     NODES / 6 Concats of two pairs Q -- DQ whose scales differ, added up
  *   ties      NODES / 6 Concats of two pairs Q -- DQ, the second of which is the first of the next Concat
  *   concats   NODES / 3 Concats, one on the other: Concat(previous, Q -- DQ)
@@ -296,7 +296,7 @@ static void one_weight(model *m, unsigned long nodes, char out[32])
 
 static void skips(model *m, unsigned long nodes, char out[32])
 {
-	unsigned long count = nodes / 6 + 1;
+	unsigned long count = nodes / 8 + 1;
 	char(*relus)[32] = calloc(count, sizeof *relus);
 
 	if (relus == NULL)
@@ -306,8 +306,10 @@ static void skips(model *m, unsigned long nodes, char out[32])
 		arm(m, out, out);
 		strcpy(relus[i], out);
 	}
-	for (unsigned long i = count; i-- > 0;)
+	for (unsigned long i = count; i-- > 0;) {
+		pair(m, out, "s", out);
 		put_node(m, "Add", out, relus[i], NULL, out);
+	}
 	free(relus);
 }
 
