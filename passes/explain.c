@@ -172,53 +172,62 @@ static void explain_nested(qdq_run *r, const qdq_node *holder)
 	}
 }
 
-/* Where a repair says why an input stayed float, that is the reason. */
-static void prefer_repairs(qdq_run *r, size_t first)
+/* What earlier passes said. One look at it serves all graphs. */
+struct said {
+	qdq_map repairs; /* why an input stayed float, by the origin of its reader */
+	qdq_map refused; /* a float that is one only because TensorRT does not take its Q/DQ, by its name */
+};
+
+static const struct said *what_was_said(qdq_run *r)
 {
 	qdq_event *events = r->model->events.items;
-	qdq_map by_origin;
+	struct said *s = r->kept;
 
-	qdq_map_init(&by_origin, &r->scratch);
-	for (size_t i = 0; i < first; i++)
-		if (events[i].declined && strcmp(events[i].pass, "repair_inputs") == 0 && events[i].node != NULL)
-			qdq_map_set(&by_origin, events[i].node, &events[i]);
-	for (size_t i = first; i < r->model->events.count && by_origin.count != 0; i++) {
-		const qdq_event *better = events[i].node != NULL ? qdq_map_get(&by_origin, events[i].node) : NULL;
-
-		if (better == NULL ||
-		    (events[i].reason != QDQ_REASON_INPUT_FLOAT && events[i].reason != QDQ_REASON_OPERAND_FLOAT))
+	if (s != NULL)
+		return s;
+	r->kept = s = qdq_new(&r->memory, struct said);
+	qdq_map_init(&s->repairs, &r->memory);
+	qdq_map_init(&s->refused, &r->memory);
+	for (size_t i = 0; i < r->model->events.count; i++) {
+		if (!events[i].declined)
 			continue;
-		events[i].reason = better->reason;
-		events[i].operand = better->operand;
-		events[i].cause = better->cause;
-		events[i].message = better->message;
+		if (events[i].node != NULL && strcmp(events[i].pass, "repair_inputs") == 0)
+			qdq_map_set(&s->repairs, events[i].node, &events[i]);
+		if (events[i].operand != NULL && r->options->target == QDQ_TARGET_TENSORRT &&
+		    strncmp(events[i].rule, "tensorrt_", 9) == 0)
+			qdq_map_set(&s->refused, events[i].operand, &events[i]);
 	}
+	return s;
 }
 
-/* A float that is one only because TensorRT does not take its Q/DQ: then that is the reason, with the Q or DQ as cause.
- * The passes for TensorRT have recorded it under the name of the float. */
-static void name_the_quantizer(qdq_run *r, size_t first)
+/* The reason of `better`, which is about the same thing and knows more. */
+static void take_reason(qdq_event *e, const qdq_event *better)
 {
-	qdq_event *events = r->model->events.items;
-	qdq_map refused;
+	e->reason = better->reason;
+	e->cause = better->cause;
+	e->message = better->message;
+}
 
-	qdq_map_init(&refused, &r->scratch);
-	for (size_t i = 0; i < first; i++)
-		if (events[i].declined && events[i].operand != NULL && strncmp(events[i].rule, "tensorrt_", 9) == 0)
-			qdq_map_set(&refused, events[i].operand, &events[i]);
-	for (size_t i = first; i < r->model->events.count && refused.count != 0; i++) {
-		const qdq_event *why = events[i].operand != NULL ? qdq_map_get(&refused, events[i].operand) : NULL;
+/* Reasons from event `first` on give way to better ones. */
+static void prefer_what_was_said(qdq_run *r, const struct said *s, size_t first)
+{
+	for (size_t i = first; i < r->model->events.count; i++) {
+		qdq_event *e = &r->model->events.items[i];
+		const qdq_event *refused = e->operand != NULL ? qdq_map_get(&s->refused, e->operand) : NULL;
+		const qdq_event *repair = e->node != NULL ? qdq_map_get(&s->repairs, e->node) : NULL;
 
-		if (why == NULL)
-			continue;
-		events[i].reason = why->reason;
-		events[i].cause = why->cause;
-		events[i].message = why->message;
+		if (refused != NULL)
+			take_reason(e, refused); /* with the Q or DQ as cause */
+		if (repair != NULL && (e->reason == QDQ_REASON_INPUT_FLOAT || e->reason == QDQ_REASON_OPERAND_FLOAT)) {
+			take_reason(e, repair);
+			e->operand = repair->operand;
+		}
 	}
 }
 
 static void run(qdq_run *r)
 {
+	const struct said *said = what_was_said(r);
 	size_t first = r->model->events.count;
 
 	for (const qdq_node *n = r->graph->first; n != NULL; n = qdq_after(n)) {
@@ -229,9 +238,7 @@ static void run(qdq_run *r)
 		if (!qdq_enters(n)) /* else its graphs have their own turn */
 			explain_nested(r, n);
 	}
-	if (r->options->target == QDQ_TARGET_TENSORRT)
-		name_the_quantizer(r, first);
-	prefer_repairs(r, first);
+	prefer_what_was_said(r, said, first);
 }
 
 static const qdq_rule rules[] = {

@@ -236,6 +236,8 @@ static void reserve_events(qdq_run *r, size_t count)
 
 	if (wanted <= m->events.capacity)
 		return;
+	if (wanted < 2 * m->events.capacity) /* a model may have many small graphs */
+		wanted = 2 * m->events.capacity;
 	events = qdq_array(&m->arena, qdq_event, wanted);
 	if (m->events.count != 0)
 		memcpy(events, m->events.items, m->events.count * sizeof *events);

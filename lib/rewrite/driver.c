@@ -96,11 +96,14 @@ static uint64_t run_on_nested(qdq_run *r, const qdq_pass *pass, qdq_arena *lists
 /* lists: memory for the nested graphs; NULL: they stay as they are. */
 static uint64_t run_pass(qdq_run *r, const qdq_pass *pass, const qdq_driver_options *options, qdq_arena *lists)
 {
-	uint64_t changes = run_on_graph(r, pass);
+	uint64_t changes;
 	qdq_status status;
 
+	r->kept = NULL;
+	changes = run_on_graph(r, pass);
 	if (lists != NULL)
 		changes += run_on_nested(r, pass, lists);
+	qdq_arena_reset(&r->memory);
 	if (options->verify || ALWAYS_VERIFY)
 		verify(r);
 	if (options->after_pass != NULL) {
@@ -218,9 +221,11 @@ static uint64_t run_guarded(qdq_model *m, qdq_graph *g, const qdq_pass *one, con
 
 	w.run = (qdq_run){.ctx = m->ctx, .model = m, .graph = g, .options = &options->pass};
 	qdq_arena_init(&w.run.scratch, m->ctx);
+	qdq_arena_init(&w.run.memory, m->ctx);
 	qdq_arena_init(&w.lists, m->ctx);
 	status = qdq_guard(m->ctx, run_all, &w);
 	qdq_arena_free(&w.run.scratch);
+	qdq_arena_free(&w.run.memory);
 	qdq_arena_free(&w.lists);
 	if (status != QDQ_OK)
 		qdq_throw(m->ctx, status);

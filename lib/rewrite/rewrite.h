@@ -74,7 +74,9 @@ typedef struct qdq_run {
 	qdq_graph *graph; /* the one to work on */
 	const qdq_pass_options *options;
 	const struct qdq_pass *pass;
-	qdq_arena scratch; /* reset after each pass */
+	qdq_arena scratch; /* reset after each graph */
+	qdq_arena memory;  /* reset after each pass */
+	void *kept;	   /* what the pass keeps there from graph to graph; NULL on the first one, the main graph */
 	uint64_t changes;  /* counted by qdq_applied and qdq_changed */
 } qdq_run;
 
