@@ -5,7 +5,7 @@
  *   x -- [block: DQ Conv Relu] -- y  =>   x -- block/DQ -- block/Conv -- block/Relu -- y
  *
  *   When    the function, or one that it calls, holds an operator that quantization is about, and is written in the
- *           model's opsets (or its operators mean the same there)
+ *           model's opsets (or its operators mean the same there). What comes in is limited
  *   Keeps   other functions; names, with the call's name in front
  *   Exact   EXACT: a call means its body
  *   Needs   nothing                         Breaks  nothing (types are inferred anew)
@@ -14,7 +14,9 @@
  */
 #include "moves.h"
 
-#define DEPTH 64 /* of functions that call functions, and of nested graphs; the loader knows no circles */
+#define DEPTH 64	   /* of nested graphs */
+#define MOST_NODES 1000000 /* that may come in, and GROWTH for each node that there is: calls in calls multiply */
+#define GROWTH 16
 
 struct inlining {
 	qdq_run *run;
@@ -25,17 +27,100 @@ struct inlining {
 
 /* ---- which functions ---- */
 
-static bool holds_quantization(const qdq_graph *g, int depth)
+struct call {
+	struct function *caller;
+	struct call *next;
+};
+
+/* What is known of a function of the model. */
+struct function {
+	const qdq_function *function;
+	struct call *calls; /* of it, in the bodies of others */
+	uint64_t waits;	    /* calls in its own body of functions that are not looked at yet */
+	uint64_t size;	    /* nodes, with those of what it calls; saturates */
+	bool holds;	    /* it, or one that it calls, has an operator that quantization is about */
+	bool called;
+};
+
+struct functions {
+	qdq_map by_function;
+	QDQ_VEC(struct function *) ready; /* all, in the end, callees first */
+	uint64_t budget;		  /* nodes that may still come in */
+};
+
+static struct function *known(const struct functions *all, const qdq_node *call)
+{
+	return call->function != NULL ? qdq_map_get(&all->by_function, call->function) : NULL;
+}
+
+/* Also those in nested graphs, which wait for what they call as well. */
+static void note_calls(struct functions *all, qdq_arena *arena, struct function *f, const qdq_graph *g, int depth)
 {
 	for (const qdq_node *n = g->first; n != NULL; n = qdq_after(n)) {
-		if (n->op->family == QDQ_FAMILY_WEIGHTED || n->op->cls == QDQ_CLASS_QUANT ||
-		    n->op->cls == QDQ_CLASS_QFORM)
-			return true;
-		if (n->function != NULL && depth < DEPTH && n->function->body != NULL &&
-		    holds_quantization(n->function->body, depth + 1))
-			return true;
+		struct function *callee = known(all, n);
+
+		if (callee != NULL) {
+			struct call *c = qdq_new(arena, struct call);
+
+			*c = (struct call){f, callee->calls};
+			callee->calls = c;
+			f->waits++;
+		}
+		for (uint32_t i = 0; i < n->n_attrs && depth < DEPTH; i++) {
+			qdq_graph *const *graphs;
+			size_t count = qdq_attr_graphs(&n->attrs[i], &graphs);
+
+			for (size_t j = 0; j < count; j++)
+				note_calls(all, arena, f, graphs[j], depth + 1);
+		}
 	}
-	return false;
+}
+
+static void measure(const struct functions *all, struct function *f)
+{
+	const qdq_graph *body = f->function->body;
+
+	for (const qdq_node *n = body != NULL ? body->first : NULL; n != NULL; n = qdq_after(n)) {
+		const struct function *callee = known(all, n);
+
+		f->holds = f->holds || (callee != NULL && callee->holds) || n->op->family == QDQ_FAMILY_WEIGHTED ||
+			   n->op->cls == QDQ_CLASS_QUANT || n->op->cls == QDQ_CLASS_QFORM;
+		f->size += 1 + (callee != NULL ? callee->size : 0);
+		f->size = f->size > UINT32_MAX ? UINT32_MAX : f->size;
+	}
+}
+
+/* All functions of the model, callees first: each is looked at once, however often and deep it is called. (The loader
+ * knows no circles.) */
+static void find_functions(qdq_run *r, struct functions *all)
+{
+	qdq_arena *arena = &r->scratch;
+	const qdq_model *m = r->model;
+
+	*all = (struct functions){.budget = MOST_NODES + UINT64_C(1) * GROWTH * m->n_nodes};
+	qdq_map_init(&all->by_function, arena);
+	for (size_t i = 0; i < m->functions.count; i++) {
+		struct function *f = qdq_new(arena, struct function);
+
+		f->function = m->functions.items[i];
+		qdq_map_set(&all->by_function, f->function, f);
+	}
+	for (size_t i = 0; i < m->functions.count; i++) {
+		struct function *f = qdq_map_get(&all->by_function, m->functions.items[i]);
+
+		if (f->function->body != NULL)
+			note_calls(all, arena, f, f->function->body, 0);
+		if (f->waits == 0)
+			*qdq_push(arena, &all->ready) = f;
+	}
+	for (size_t i = 0; i < all->ready.count; i++) {
+		struct function *f = all->ready.items[i];
+
+		measure(all, f);
+		for (const struct call *c = f->calls; c != NULL; c = c->next)
+			if (--c->caller->waits == 0)
+				*qdq_push(arena, &all->ready) = c->caller;
+	}
 }
 
 static int64_t version_of(const qdq_model *m, qdq_name domain)
@@ -247,66 +332,95 @@ static void inline_call(qdq_run *r, qdq_node *call)
 
 /* ---- functions that nobody calls any more ---- */
 
-static void mark_called(qdq_map *called, const qdq_graph *g, int depth)
+static void mark_called(const struct functions *all, const qdq_graph *g, int depth)
 {
 	for (const qdq_node *n = g->first; n != NULL; n = qdq_after(n)) {
-		if (n->function != NULL && n->function->body != NULL && qdq_map_get(called, n->function) == NULL) {
-			qdq_map_set(called, n->function, (void *)(uintptr_t)n->function);
-			mark_called(called, n->function->body, depth);
-		}
-		for (uint32_t i = 0; i < n->n_attrs && depth < DEPTH; i++) {
-			const qdq_attr *a = &n->attrs[i];
+		struct function *f = known(all, n);
 
+		if (f != NULL)
+			f->called = true;
+		for (uint32_t i = 0; i < n->n_attrs && depth < DEPTH; i++) {
 			qdq_graph *const *graphs;
-			size_t count = qdq_attr_graphs(a, &graphs);
+			size_t count = qdq_attr_graphs(&n->attrs[i], &graphs);
 
 			for (size_t j = 0; j < count; j++)
-				mark_called(called, graphs[j], depth + 1);
+				mark_called(all, graphs[j], depth + 1);
 		}
 	}
 }
 
-static void drop_uncalled(qdq_run *r)
+static void drop_uncalled(qdq_model *m, const struct functions *all)
 {
-	qdq_model *m = r->model;
 	size_t kept = 0;
-	qdq_map called;
 
-	qdq_map_init(&called, &r->scratch);
-	mark_called(&called, m->graph, 0);
-	for (size_t i = 0; i < m->functions.count; i++)
-		if (qdq_map_get(&called, m->functions.items[i]) != NULL ||
-		    !holds_quantization(m->functions.items[i]->body, 0))
+	mark_called(all, m->graph, 0);
+	for (size_t i = all->ready.count; i-- > 0;) /* callers first */
+		if (all->ready.items[i]->called && all->ready.items[i]->function->body != NULL)
+			mark_called(all, all->ready.items[i]->function->body, 0);
+	for (size_t i = 0; i < m->functions.count; i++) {
+		const struct function *f = qdq_map_get(&all->by_function, m->functions.items[i]);
+
+		if (f->called || !f->holds)
 			m->functions.items[kept++] = m->functions.items[i];
+	}
 	m->functions.count = kept;
 }
 
-static void run(qdq_run *r)
-{
-	qdq_node *next;
-	bool any = false;
+/* ---- all of them ---- */
 
-	if (r->model->functions.count == 0)
-		return;
-	for (qdq_node *n = r->graph->first; n != NULL; n = next) {
-		const qdq_function *f = n->function;
+static bool may_come_in(qdq_run *r, const struct functions *all, const qdq_node *n)
+{
+	const struct function *f = known(all, n);
+	qdq_reason why = {0};
+
+	if (f == NULL || f->function->body == NULL || n->region != NULL || !f->holds)
+		return false;
+	if (!means_the_same(r->model, f->function, f->function->body, 0))
+		why = (qdq_reason){.code = QDQ_REASON_UNKNOWN_OP, .detail = f->function->name};
+	else if (f->size > all->budget)
+		why.code = QDQ_REASON_IN_FUNCTION;
+	if (why.code != QDQ_REASON_NONE)
+		qdq_declined(r, "inline_functions.call", n->origin, &why);
+	return why.code == QDQ_REASON_NONE;
+}
+
+static bool inline_calls(qdq_run *r, struct functions *all, qdq_graph *g)
+{
+	bool any = false;
+	qdq_node *next;
+
+	for (qdq_node *n = g->first; n != NULL; n = next) {
 		qdq_node *previous = n->prev;
 
 		next = qdq_after(n);
-		if (f == NULL || f->body == NULL || n->region != NULL || !holds_quantization(f->body, 0))
+		if (!may_come_in(r, all, n))
 			continue;
-		if (!means_the_same(r->model, f, f->body, 0)) {
-			qdq_reason why = {.code = QDQ_REASON_UNKNOWN_OP, .detail = f->name};
-
-			qdq_declined(r, "inline_functions.call", n->origin, &why);
-			continue;
-		}
+		all->budget -= n->function->body->n_nodes; /* what that calls has its turn */
 		inline_call(r, n);
 		any = true;
-		next = previous != NULL ? previous->next : r->graph->first; /* what came in may be calls too */
+		next = previous != NULL ? previous->next : g->first; /* what came in may be calls too */
 	}
+	return any;
+}
+
+/* The turn of the main graph is that of its nested graphs too: functions are looked at once. */
+static void run(qdq_run *r)
+{
+	struct functions all;
+	qdq_graphs nested = {0};
+	bool any;
+
+	if (r->model->functions.count == 0 || r->kept != NULL)
+		return;
+	r->kept = r;
+	find_functions(r, &all);
+	any = inline_calls(r, &all, r->graph);
+	if (r->graph == r->model->graph)
+		qdq_nested_graphs(r->model, &r->scratch, &nested);
+	for (size_t i = 0; i < nested.count; i++)
+		any = inline_calls(r, &all, nested.items[i]) || any;
 	if (any)
-		drop_uncalled(r);
+		drop_uncalled(r->model, &all);
 }
 
 static const qdq_rule rules[] = {

@@ -132,6 +132,7 @@ static void copy_function(struct copy *c, const qdq_function *from, qdq_function
 	to->doc_string = from->doc_string;
 	to->foreign = from->foreign;
 	to->body = copy_nested(c, from->body, NULL);
+	to->body->function = to;
 }
 
 /* Foreign records are shared with the first original, and so speak of its values. */

@@ -446,14 +446,9 @@ void qdq_infer_nodes(qdq_infer *c, qdq_graph *g)
 
 static const qdq_function *function_of(const qdq_graph *g)
 {
-	const qdq_model *m = g->model;
-
 	while (g->parent != NULL)
 		g = g->parent->graph;
-	for (size_t i = 0; g != m->graph && i < m->functions.count; i++)
-		if (m->functions.items[i]->body == g)
-			return m->functions.items[i];
-	return NULL;
+	return g->function;
 }
 
 static int opset_in(const qdq_model *m, const qdq_function *f)

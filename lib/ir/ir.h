@@ -300,6 +300,7 @@ struct qdq_node {
 struct qdq_graph {
 	qdq_model *model;
 	qdq_node *parent; /* the node that holds it as attribute or region; NULL: main graph or function */
+	const struct qdq_function *function; /* whose body it is; NULL: none */
 	qdq_name name;
 	qdq_node *first, *last;
 	uint32_t n_nodes;

@@ -276,6 +276,7 @@ static void read_function(qdq_text_reader *r)
 	if (*f->name == '\0')
 		qdq_text_fail(r, r->at, "a function has no name");
 	f->body = qdq_graph_create(r->m, NULL, f->name);
+	f->body->function = f;
 	read_parameters(r, f);
 	scope = qdq_text_open(r);
 	read_function_inputs(r, f->body);

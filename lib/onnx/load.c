@@ -124,6 +124,7 @@ static void declare_functions(qdq_load *l, const Onnx__ModelProto *proto)
 		f->name = qdq_load_name(l, p->name);
 		f->overload = qdq_load_name(l, p->overload);
 		f->body = qdq_graph_create(m, NULL, f->name);
+		f->body->function = f;
 		f->foreign = p;
 		if (*f->name == '\0')
 			qdq_load_fail(l, NULL, "a function has no name");

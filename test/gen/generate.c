@@ -14,6 +14,12 @@
  *   concats   NODES / 3 Concats, one on the other: Concat(previous, Q -- DQ)
  *   integer   one tensor of codes, read by NODES / 5 arms MaxPool -- ConvInteger -- Cast -- Mul, added up
  *   moved     MaxPools of codes, one on the other, each read by a ConvInteger -- Cast -- Mul, added up
+ *   floats    as weights, the weight in float and NODES / 4 different scales of the activation
+ *   heads     NODES / 3 Softmaxes of one tensor, concatenated; as many MaxPools read the result, and are concatenated
+ *   split     one tensor in NODES / 3 parts, each with a pair Q -- DQ, and one Concat of all
+ *   taps      as chain, each Relu and each Q an output of the graph
+ *   symbols   NODES / 2 Concats, one on the other, of what Compress gives, whose sizes nobody knows
+ *   functions NODES functions, each of which calls the one before twice; the last is called
  *   ifs       NODES / 5 times If { Q -- DQ -- Conv -- Relu } else { Relu }
  *   OPERATOR  Q -- DQ, then NODES / 2 times the operator, one on the other (both inputs of one that has two), then as
  *             many with a pair behind each; "/OPERATOR" the first half on a constant
@@ -81,12 +87,15 @@ static void put_text(buffer *b, unsigned field, const char *s)
 
 typedef struct model {
 	buffer graph, scratch, inner; /* the graph; the part of it that is being made; an attribute of that */
+	buffer functions;
 	unsigned long nodes;
 } model;
 
 static const char tensor_type[] = /* float[1,4,4,4] */
     "\x0a\x14\x08\x01\x12\x10\x0a\x02\x08\x01\x0a\x02\x08\x04\x0a\x02\x08\x04\x0a\x02\x08\x04";
-static const char float_type[] = "\x0a\x02\x08\x01"; /* of any shape */
+static const char float_type[] = "\x0a\x02\x08\x01";			    /* of any shape */
+static const char code_type[] = "\x0a\x02\x08\x03";			    /* int8 */
+static const char mask_type[] = "\x0a\x08\x08\x09\x12\x04\x0a\x02\x08\x04"; /* bool[4] */
 static const char bool_type[] = "\x0a\x04\x08\x09\x12";
 
 static void put_info(model *m, unsigned field, const char *name, const char *type, size_t size)
@@ -149,7 +158,7 @@ static void end_node(model *m, const char *op, char out[32])
 	put_text(&m->scratch, 4, op);
 	if (strcmp(op, "MaxPool") == 0 || strcmp(op, "AveragePool") == 0)
 		put_ints(m, "kernel_shape", 2, 1);
-	if (strcmp(op, "Concat") == 0)
+	if (strcmp(op, "Concat") == 0 || strcmp(op, "Split") == 0 || strcmp(op, "Compress") == 0)
 		put_attribute(m, "axis", 2);
 	if (strcmp(op, "Cast") == 0)
 		put_attribute(m, "to", 1);
@@ -280,6 +289,15 @@ static void put_scale(model *m, unsigned long i, char name[32])
 	put_tensor(m, name, 1, NULL, 0, &scale, sizeof scale);
 }
 
+static char (*many_names(unsigned long count))[32]
+{
+	char(*names)[32] = calloc(count, sizeof *names);
+
+	if (names == NULL)
+		exit(4);
+	return names;
+}
+
 static void one_weight(model *m, unsigned long nodes, char out[32])
 {
 	char d[32], w[32];
@@ -297,10 +315,8 @@ static void one_weight(model *m, unsigned long nodes, char out[32])
 static void skips(model *m, unsigned long nodes, char out[32])
 {
 	unsigned long count = nodes / 8 + 1;
-	char(*relus)[32] = calloc(count, sizeof *relus);
+	char(*relus)[32] = many_names(count);
 
-	if (relus == NULL)
-		exit(4);
 	strcpy(out, "x");
 	for (unsigned long i = 0; i < count; i++) {
 		arm(m, out, out);
@@ -402,6 +418,141 @@ static void moved(model *m, unsigned long nodes, char out[32])
 	}
 }
 
+/* ---- one tensor, one operator with many ---- */
+
+/* A Concat of `count` tensors along axis 2. */
+static void concat_all(model *m, char (*names)[32], unsigned long count, char out[32])
+{
+	m->scratch.size = 0;
+	for (unsigned long i = 0; i < count; i++)
+		put_text(&m->scratch, 1, names[i]);
+	end_node(m, "Concat", out);
+}
+
+static void float_weight(model *m, unsigned long nodes, char out[32])
+{
+	char d[32], name[32];
+
+	strcpy(out, "x");
+	for (unsigned long i = 0; m->nodes < nodes; i++) {
+		put_scale(m, i, name);
+		pair(m, "x", name, d);
+		put_node(m, "Conv", d, "wf", NULL, d);
+		put_node(m, "Add", out, d, NULL, out);
+	}
+}
+
+static void heads(model *m, unsigned long nodes, char out[32])
+{
+	unsigned long count = nodes / 3 + 1;
+	char(*names)[32] = many_names(count);
+	char d[32];
+
+	pair(m, "x", "s", d);
+	for (unsigned long i = 0; i < count; i++)
+		put_node(m, "Softmax", d, NULL, NULL, names[i]);
+	concat_all(m, names, count, d);
+	for (unsigned long i = 0; i < count; i++)
+		put_node(m, "MaxPool", d, NULL, NULL, names[i]);
+	concat_all(m, names, count, out);
+	free(names);
+}
+
+static void split(model *m, unsigned long nodes, char out[32])
+{
+	unsigned long count = nodes / 3 + 1;
+	char(*names)[32] = many_names(count);
+	char d[32];
+
+	m->scratch.size = 0;
+	put_text(&m->scratch, 1, "x");
+	for (unsigned long i = 0; i < count; i++) {
+		snprintf(names[i], sizeof names[i], "part%lu", i);
+		put_text(&m->scratch, 2, names[i]);
+	}
+	end_node(m, "Split", d);
+	for (unsigned long i = 0; i < count; i++)
+		pair(m, names[i], "s", names[i]);
+	concat_all(m, names, count, out);
+	free(names);
+}
+
+static void taps(model *m, unsigned long nodes, char out[32])
+{
+	char q[32], d[32];
+
+	strcpy(out, "x");
+	while (m->nodes < nodes) {
+		put_node(m, "QuantizeLinear", out, "s", "z", q);
+		put_node(m, "DequantizeLinear", q, "s", "z", d);
+		put_info(m, 12, q, code_type, sizeof code_type - 1);
+		conv(m, d, d);
+		put_node(m, "Relu", d, NULL, NULL, out);
+		put_info(m, 12, out, float_type, sizeof float_type - 1);
+	}
+}
+
+static void symbols(model *m, unsigned long nodes, char out[32])
+{
+	char found[32];
+
+	put_info(m, 11, "mask", mask_type, sizeof mask_type - 1);
+	put_node(m, "Compress", "x", "mask", NULL, out);
+	while (m->nodes < nodes) {
+		put_node(m, "Compress", "x", "mask", NULL, found);
+		put_node(m, "Concat", out, found, NULL, out);
+	}
+}
+
+/* A function "f<i>" of the domain "f"; the first is a Relu, each other calls the one before twice. */
+static void put_function(model *m, unsigned long i)
+{
+	static const char domain[] = "\x0a\x01"
+				     "f\x10\x01";
+	char name[32];
+	buffer outer = m->graph, body;
+
+	m->graph = (buffer){0};
+	snprintf(name, sizeof name, "f%lu", i);
+	put_text(&m->graph, 1, name);
+	put_text(&m->graph, 4, "a");
+	put_text(&m->graph, 5, "c");
+	for (int call = 0; call < 2; call++) {
+		snprintf(name, sizeof name, i == 0 ? "Relu" : "f%lu", i - 1);
+		m->scratch.size = 0;
+		put_text(&m->scratch, 1, call == 0 ? "a" : "b");
+		put_text(&m->scratch, 2, call == 0 ? "b" : "c");
+		put_text(&m->scratch, 4, name);
+		if (i != 0)
+			put_text(&m->scratch, 7, "f");
+		put_bytes(&m->graph, 7, m->scratch.data, m->scratch.size);
+	}
+	put_bytes(&m->graph, 9, "\x10\x11", 2);
+	put_bytes(&m->graph, 9, domain, sizeof domain - 1);
+	put_text(&m->graph, 10, "f");
+	body = m->graph;
+	m->graph = outer;
+	put_bytes(&m->functions, 25, body.data, body.size);
+	free(body.data);
+}
+
+static void functions(model *m, unsigned long nodes, char out[32])
+{
+	char name[32];
+
+	for (unsigned long i = 0; i < nodes; i++)
+		put_function(m, i);
+	pair(m, "x", "s", out);
+	m->scratch.size = 0;
+	put_text(&m->scratch, 1, out);
+	put_text(&m->scratch, 2, "called");
+	snprintf(name, sizeof name, "f%lu", nodes - 1);
+	put_text(&m->scratch, 4, name);
+	put_text(&m->scratch, 7, "f");
+	put_bytes(&m->graph, 1, m->scratch.data, m->scratch.size);
+	strcpy(out, "called");
+}
+
 /* ---- nested graphs ---- */
 
 /* The rest of m->graph is a branch, whose result is y; it goes to *out, and m->graph is *outer again. */
@@ -480,10 +631,13 @@ static int write_model(const model *m, const char *path)
 	put_int(&head, 1, 8); /* ir_version */
 	put_text(&head, 2, "generate");
 	put_bytes(&head, 8, "\x10\x11", 2); /* opset 17 */
+	if (m->functions.size != 0)
+		put_bytes(&head, 8, "\x0a\x01\x66\x10\x01", 5); /* and of the functions' domain */
 	put_varint(&head, 7 << 3 | 2);
 	put_varint(&head, m->graph.size);
 	if (fwrite(head.data, 1, head.size, file) != head.size ||
-	    fwrite(m->graph.data, 1, m->graph.size, file) != m->graph.size || fclose(file) != 0) {
+	    fwrite(m->graph.data, 1, m->graph.size, file) != m->graph.size ||
+	    fwrite(m->functions.data, 1, m->functions.size, file) != m->functions.size || fclose(file) != 0) {
 		perror(path);
 		return 3;
 	}
@@ -508,10 +662,17 @@ int main(int argc, char **argv)
 		     {"concats", concats},
 		     {"integer", integer},
 		     {"moved", moved},
+		     {"floats", float_weight},
+		     {"heads", heads},
+		     {"split", split},
+		     {"taps", taps},
+		     {"symbols", symbols},
+		     {"functions", functions},
 		     {"ifs", ifs}};
 	const float s = 0.05f, sw = 0.02f, bias[] = {0.5f, 1, 1.5f, 2};
 	const uint64_t dims[] = {4, 4, 1, 1};
 	char out[32], name[32], weights[16];
+	float real[16];
 	model m = {0};
 	size_t kind = 0, n_kinds = sizeof kinds / sizeof *kinds;
 	int status;
@@ -522,8 +683,10 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: generate KIND NODES OUT.onnx\n");
 		return 2;
 	}
-	for (int i = 0; i < 16; i++)
+	for (int i = 0; i < 16; i++) {
 		weights[i] = (char)(i * 7 % 19 - 9);
+		real[i] = (float)(i * 7 % 19 - 9) / 8;
+	}
 	if (kind < n_kinds)
 		kinds[kind].build(&m, strtoul(argv[2], NULL, 10), name);
 	else
@@ -534,6 +697,7 @@ int main(int argc, char **argv)
 	put_tensor(&m, "sw", 1, NULL, 0, &sw, sizeof sw);
 	put_tensor(&m, "z", 3, NULL, 0, "\0", 1);
 	put_tensor(&m, "w", 3, dims, 4, weights, sizeof weights);
+	put_tensor(&m, "wf", 1, dims, 4, real, sizeof real);
 	put_tensor(&m, "b", 1, dims, 1, bias, sizeof bias);
 	put_info(&m, 11, "x", tensor_type, sizeof tensor_type - 1);
 	put_info(&m, 12, out, float_type, sizeof float_type - 1);
@@ -541,5 +705,6 @@ int main(int argc, char **argv)
 	free(m.graph.data);
 	free(m.scratch.data);
 	free(m.inner.data);
+	free(m.functions.data);
 	return status;
 }
