@@ -79,14 +79,14 @@ COUNT    = RESULTS=$(abspath $(RESULTS)) test/count
 CLANG   ?= clang
 FLOOR   ?= 90
 RUNS    ?= 1000000
-CHECKS   = lint check-oom check-asan check-tsan check-peer cover check-cuda-host check-fuzz check-tensorrt check-exec check-properties check-unit check-golden check-kernels check-examples
+CHECKS   = lint check-oom check-asan check-tsan check-peer cover check-cuda-host check-fuzz check-tensorrt check-exec check-growth check-properties check-unit check-golden check-kernels check-examples
 REPLAYS := $(patsubst test/fuzz/fuzz_%.c,replay_%,$(wildcard test/fuzz/fuzz_*.c))
 PEERS   := $(patsubst test/peer/%.py,peer-%,test/peer/graphs.py $(filter-out test/peer/graphs.py,$(wildcard test/peer/*.py)))
 SOURCES  = $(wildcard include/*.h lib/*/*.[ch] lib/*/*/*.[ch] passes/*.[ch] test/*.c test/*/*.[ch] examples/*.c)
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard test/unit/*.c))
 NPZ_OBJ  = $(patsubst %,$(BUILD)/lib/cli/%.o,npz npy libzip output)
 
-.PHONY: check check-cuda-host check-unit check-golden check-kernels check-exec check-properties check-oom check-asan check-tsan check-fuzz check-examples
+.PHONY: check check-cuda-host check-unit check-golden check-kernels check-exec check-properties check-growth check-oom check-asan check-tsan check-fuzz check-examples
 .PHONY: gpu-bundle check-gpu bench-gpu check-peer check-tensorrt check-random cover bench fuzz lint wc bless test-programs clean
 check: ## everything; the last line says how many tests passed and failed
 	@test/check $(RESULTS) $(CHECKS)
@@ -108,6 +108,10 @@ $(BUILD)/test/small_arena.o: lib/base/arena.c
 	$(CC) $(ALL_CFLAGS) -DFIRST_BLOCK=16 -DLAST_BLOCK=16 -c -o $@ $<
 $(BUILD)/test/run_oom: $(BUILD)/test/oom.o $(BUILD)/test/fixture.o $(BUILD)/test/small_arena.o $(BUILD)/libqdqopt.a
 	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
+# The tool, counting what it does (see test/tools/work.c)
+build/work/lib/%.o build/work/passes/%.o: ALL_CFLAGS += -fsanitize-coverage=trace-pc
+build/work/test/run_work: $(CLI_OBJ) $(BUILD)/test/tools/work.o $(BUILD)/libqdqopt.a
+	$(CC) -Wl,--wrap=memset,--wrap=memcpy,--wrap=memmove -o $@ $^ $(LDLIBS) $(shell pkg-config --libs libcjson)
 # A CUDA driver without a GPU (test/fake), and programs whose kernels only it knows
 FAKE     = $(BUILD)/test/fake/libcuda.so.1 $(BUILD)/test/fake/old/libcuda.so.1
 $(BUILD)/test/fake/%.o: ALL_CFLAGS += -O3
@@ -142,6 +146,9 @@ check-exec: $(BUILD)/test/run_exec ## random regions and the models, run in inte
 	$(COUNT) exec $< $(ARGS_exec)
 check-properties: $(BUILD)/test/run_properties ## idempotence, pass orders, load and save, print and parse
 	$(COUNT) properties $< $(ARGS_properties)
+check-growth: $(BUILD)/test/run_generate kernels ## work and stack in the size of graphs, counted, not timed
+	+@$(MAKE) BUILD=build/work WERROR= build/work/test/run_work
+	$(COUNT) growth env WORKING=build/work/test/run_work GENERATE=$(BUILD)/test/run_generate python3 test/growth.py
 check-oom: $(BUILD)/test/run_oom ## every single allocation fails once
 	$(COUNT) oom $< $(ARGS_oom)
 check-cuda-host: cuda-exec cuda-host cuda-old asan-cuda-exec asan-cuda-host ## the CUDA back end without a GPU: a fake driver, kernels in C, failures; also under ASan
