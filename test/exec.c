@@ -178,6 +178,11 @@ void compare_ways(qdq_model *m, const qdq_binding *in, size_t n, const text *fir
 	}
 }
 
+void compare_all(qdq_model *m, const qdq_binding *in, size_t n, const text *first, const char *what)
+{
+	(device != NULL ? compare_devices : compare_ways)(m, in, n, first, what);
+}
+
 /* ---- watching runs ---- */
 
 typedef struct watch {
@@ -295,7 +300,7 @@ static bool run_model(qdq_model *m, const char *what, int64_t batch, bool must)
 	if (status == QDQ_OK) {
 		verdict(c.large == 0, what, "a rounding is more than one step off");
 		verdict(c.far == 0, what, "a rounding is off, but not at a tie");
-		(device != NULL ? compare_devices : compare_ways)(m, in, n, &first, what);
+		compare_all(m, in, n, &first, what);
 		watch_runs(m, in, n, &first, what);
 	} else if (must) {
 		verdict(false, what, "it does not run");
@@ -763,6 +768,7 @@ int main(int argc, char **argv)
 	float_in_front();
 	wide_strides();
 	codes_given();
+	not_numbers();
 	random_convs(few ? 12 : device != NULL ? 150 : 300);
 	spread_over_results();
 	random_transposed(few ? 6 : device != NULL ? 40 : 100);

@@ -42,6 +42,8 @@ qdq_status run_once(qdq_model *m, const qdq_binding *in, size_t n, const char *i
 		    text *out);
 /* All instruction sets and numbers of threads give the bytes of `first`. */
 void compare_ways(qdq_model *m, const qdq_binding *in, size_t n, const text *first, const char *what);
+/* The same; where there is another device beside the CPU, that device instead. */
+void compare_all(qdq_model *m, const qdq_binding *in, size_t n, const text *first, const char *what);
 
 /* Optimizes a model and runs it in every way; must: it is a failure where that cannot be. */
 bool run_text(const char *source, size_t size, const char *what, int64_t batch, bool must);
@@ -53,6 +55,8 @@ void random_regions(unsigned count);
 void spread_over_results(void);
 void random_products(unsigned count);
 void random_transposed(unsigned count);
+/* exec_nan.c: floats that are no numbers, against the evaluator */
+void not_numbers(void);
 /* exec_products.c: random contractions of floats */
 void products_of_floats(unsigned count);
 

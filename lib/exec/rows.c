@@ -274,6 +274,12 @@ ALWAYS void function_step(qdq_function_id function, const float *restrict from, 
 	}
 }
 
+/* NaN where one of them is, as in ONNX; of two zeros a's. */
+ALWAYS float larger(float a, float b)
+{
+	return a < b || isnan(b) ? b : a;
+}
+
 /* to may be neither of both. */
 ALWAYS void binary_step(const qdq_step *s, const float *restrict a, const float *restrict b, int64_t count,
 			float *restrict to)
@@ -299,11 +305,11 @@ ALWAYS void binary_step(const qdq_step *s, const float *restrict a, const float 
 		break;
 	case QDQ_BINARY_MAX:
 		for (int64_t i = 0; i < count; i++)
-			to[i] = a[i] > b[i] * before ? a[i] : b[i] * before;
+			to[i] = larger(a[i], b[i] * before);
 		break;
 	case QDQ_BINARY_MIN:
 		for (int64_t i = 0; i < count; i++)
-			to[i] = a[i] < b[i] * before ? a[i] : b[i] * before;
+			to[i] = -larger(-a[i], -(b[i] * before));
 		break;
 	}
 }

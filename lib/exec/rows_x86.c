@@ -68,8 +68,13 @@ static bool chain_of(const qdq_row *row, chain *c)
 
 /* ---- running ---- */
 
-/* qdq_clamp: both instructions give their second operand where one is NaN */
+/* Both instructions give their second operand where one is NaN: in qdq_clamp that is v, in qdq_saturate the bound. */
 WIDE ALWAYS __m512 clamped(__m512 v, const qdq_step *s)
+{
+	return _mm512_min_ps(_mm512_set1_ps(s->high), _mm512_max_ps(_mm512_set1_ps(s->low), v));
+}
+
+WIDE ALWAYS __m512 saturated(__m512 v, const qdq_step *s)
 {
 	return _mm512_min_ps(_mm512_max_ps(v, _mm512_set1_ps(s->low)), _mm512_set1_ps(s->high));
 }
@@ -80,7 +85,7 @@ WIDE ALWAYS __m512 halved(__m512 v, const half *h, const bool clamps)
 
 	if (clamps)
 		v = clamped(v, h->clamp);
-	return _mm512_sub_ps(_mm512_add_ps(clamped(v, h->round), magic), magic);
+	return _mm512_sub_ps(_mm512_add_ps(saturated(v, h->round), magic), magic);
 }
 
 WIDE ALWAYS __m512 added(__m512 v, const qdq_step *s, __m128i bytes, const bool is_signed)

@@ -114,7 +114,7 @@ typedef struct patch {
 	float first[16]; /* the anchor's */
 } patch;
 
-static void clamp_all(float *v, int n, float low, float high)
+static void saturate_all(float *v, int n, float low, float high)
 {
 	for (int i = 0; i < n; i++)
 		v[i] = fminf(fmaxf(v[i], low), high);
@@ -161,7 +161,7 @@ static void one_step(const qdq_cuda_steps *steps, int n, const patch *at, float 
 			v[i] = qdq_clamp(v[i], s->a, s->b);
 		break;
 	case QDQ_CUDA_ROUND:
-		clamp_all(v, at->v, s->a, s->b);
+		saturate_all(v, at->v, s->a, s->b);
 		for (int i = 0; i < at->v; i++)
 			v[i] = (v[i] + magic) - magic;
 		break;
@@ -178,7 +178,7 @@ static void one_step(const qdq_cuda_steps *steps, int n, const patch *at, float 
 			write_codes(&s->place, steps->spatial, at->pixel, at->c, at->v, at->count, v);
 		break;
 	case QDQ_CUDA_ROUND_STORE:
-		clamp_all(v, at->v, s->a, s->b);
+		saturate_all(v, at->v, s->a, s->b);
 		write_codes(&s->place, steps->spatial, at->pixel, at->c, at->v, at->count, v);
 		break;
 	default:

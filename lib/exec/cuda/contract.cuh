@@ -410,7 +410,7 @@ template <int V> DEVICE void add_residual(const qdq_cuda_step *s, const char *co
 	float zero = 8388608.0f + (is_signed ? 128 : 0) + s[2].place.zero; /* 2^23, whose lowest bits a code becomes */
 	bytes<V> b = load_bytes<V>(codes);
 
-	clamp_all<V>(v, s[0].a, s[0].b);
+	saturate_all<V>(v, s[0].a, s[0].b);
 #pragma unroll
 	for (int i = 0; i < V; i++) {
 		uint32_t code = __byte_perm(b.word[i / 4] ^ flip, 0x4b000000u, 0x7440 + i % 4);
@@ -446,7 +446,7 @@ DEVICE void run_part(const qdq_cuda_contract &p, const char *memory, corner at, 
 		if (ADDS)
 			add_residual<T::PART>(p.steps.step,
 					      memory + T::FETCHED + (r * T::THREADS + threadIdx.x) * T::V + part, v);
-		clamp_all<T::PART>(v, last.a, last.b);
+		saturate_all<T::PART>(v, last.a, last.b);
 		store_bytes<T::PART>(to, to_bytes<T::PART>(v, last.place.zero));
 	}
 }

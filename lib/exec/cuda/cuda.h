@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cuda.h -- private to the files of the CUDA back end: device.c, prepare.c, pack.c, tactics.c, run.c
+ * cuda.h -- private to the files of the CUDA back end: device.c, prepare.c, slots.c, steps.c, pack.c, tactics.c,
+ * run.c
  */
 #ifndef QDQ_EXEC_CUDA_CUDA_H
 #define QDQ_EXEC_CUDA_CUDA_H
@@ -169,12 +170,22 @@ int qdq_cuda_tactics(const qdq_cuda_device *d, const qdq_contraction *c, qdq_tac
 
 bool qdq_cuda_tile_fits(const qdq_cuda_device *d, const qdq_contraction *c, int tile);
 
+/* slots.c */
+uint64_t qdq_cuda_blob_add(qdq_cuda_plan *c, const void *data, size_t size, size_t room); /* its offset */
+void qdq_cuda_slot(qdq_cuda_plan *c, uint64_t *at, uint32_t buffer, uint64_t offset);
+/* Four bytes for each channel, and zeros for those that a tile has beside them. */
+void qdq_cuda_per_channel(qdq_cuda_plan *c, uint64_t *at, const void *data, int64_t channels);
+void qdq_cuda_set_place(qdq_cuda_plan *c, qdq_cuda_place *to, const qdq_operand *o, const qdq_kernel *k);
+void qdq_cuda_add_constants(qdq_cuda_plan *c); /* those that kernels read as they are */
+void qdq_cuda_fill_slots(qdq_cuda_device *d, qdq_cuda_plan *c);
+
+/* steps.c */
+bool qdq_cuda_covers(const qdq_kernel *k); /* are its steps some that kernels know? */
+bool qdq_cuda_flatten(qdq_cuda_plan *c, const qdq_kernel *k, qdq_cuda_steps *to); /* false: there is no room for all */
+
 /* prepare.c */
-/* Are its steps some that kernels know? */
-bool qdq_cuda_covers(const qdq_kernel *k);
 void *qdq_cuda_prepare(qdq_device *base, const qdq_plan *p);
 void qdq_cuda_set_tactic(qdq_cuda_plan *c, qdq_launch *l, qdq_tactic t);
-void qdq_cuda_fill_slots(qdq_cuda_device *d, qdq_cuda_plan *c);
 
 /* run.c */
 void qdq_cuda_run(qdq_device *base, void *prepared, const qdq_call *call);

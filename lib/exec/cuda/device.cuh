@@ -296,8 +296,8 @@ template <int V> DEVICE bytes<V> to_bytes(const float (&v)[V], float zero)
 	return r;
 }
 
-/* NaN becomes low, as in qdq_clamp; what is rounded afterwards does not tell one zero from the other. */
-template <int V> DEVICE void clamp_all(float (&v)[V], float low, float high)
+/* NaN becomes low, as in qdq_saturate; what is rounded afterwards does not tell one zero from the other. */
+template <int V> DEVICE void saturate_all(float (&v)[V], float low, float high)
 {
 #pragma unroll
 	for (int i = 0; i < V; i++)
@@ -396,7 +396,7 @@ DEVICE void run_steps_of(const qdq_cuda_steps &steps, const patch &at, START sta
 #pragma unroll
 			EACH
 			{
-				clamp_all<V>(v[r], s.a, s.b);
+				saturate_all<V>(v[r], s.a, s.b);
 				EACH_OF v[r][i] = __fsub_rn(__fadd_rn(v[r][i], 12582912.0f), 12582912.0f);
 			}
 			break;
@@ -415,7 +415,7 @@ DEVICE void run_steps_of(const qdq_cuda_steps &steps, const patch &at, START sta
 #pragma unroll
 			EACH
 			{
-				clamp_all<V>(v[r], s.a, s.b);
+				saturate_all<V>(v[r], s.a, s.b);
 				if (at.there(r))
 					write_codes<V>(s.place, spatial, at.at(r), at.c, at.channels - at.c,
 						       to_bytes<V>(v[r], s.place.zero));

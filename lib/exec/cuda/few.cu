@@ -52,7 +52,7 @@ DEVICE uint32_t quantize(const qdq_cuda_few &p, const float (&v)[4])
 	if (near)
 #pragma unroll
 		for (int c = 0; c < 4; c++)
-			rounded[c] = qdq_clamp(__fdiv_rn(v[c], p.divisor), p.low, p.high);
+			rounded[c] = qdq_saturate(__fdiv_rn(v[c], p.divisor), p.low, p.high);
 	return to_bytes<4>(rounded, p.zero).word[0];
 }
 
@@ -194,7 +194,7 @@ DEVICE void few_round(const qdq_cuda_few &p, few_place at, int c, const float *n
 #pragma unroll
 		for (int e = 0; e < FEW_V; e++)
 			v[e] = qdq_scale((float)acc[e / 2][r * 2 + e % 2], multiplier[e], rest[e], addend[e]);
-		clamp_all<FEW_V>(v, last.a, last.b);
+		saturate_all<FEW_V>(v, last.a, last.b);
 		if (pixel < at.end)
 			store_bytes<FEW_V>(pointer<char>(last.place.at) + (int64_t)pixel * last.place.pitch +
 					       last.place.channel + c,

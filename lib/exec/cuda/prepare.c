@@ -1,190 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * prepare.c -- a plan's kernels as launches: parameters, steps without branches, constants in one block of memory
- *
- * Addresses are not known yet, or change from run to run; slots remember where they belong.
+ * prepare.c -- a plan's kernels as launches: which function, its grid and its parameters
  */
 #include "cuda.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-/* ---- addresses ---- */
-
-static uint64_t blob_add(qdq_cuda_plan *c, const void *data, size_t size, size_t room)
-{
-	uint64_t at;
-
-	while (c->blob.count % 16 != 0)
-		*qdq_push(c->scratch, &c->blob) = 0;
-	at = c->blob.count;
-	for (size_t i = 0; i < room; i++)
-		*qdq_push(c->scratch, &c->blob) = i < size ? ((const char *)data)[i] : 0;
-	return at;
-}
-
-static void slot(qdq_cuda_plan *c, uint64_t *at, uint32_t buffer, uint64_t offset)
-{
-	*qdq_push(c->scratch, &c->slots) = (qdq_slot){at, buffer, offset};
-}
-
-/* Four bytes for each channel, and zeros for those that a tile has beside them. */
-static void per_channel(qdq_cuda_plan *c, uint64_t *at, const void *data, int64_t channels)
-{
-	size_t padded = (size_t)(channels + 127) / 128 * 128 * 4;
-
-	slot(c, at, QDQ_SLOT_BLOB, blob_add(c, data, (size_t)channels * 4, padded));
-}
-
-static void set_place(qdq_cuda_plan *c, qdq_cuda_place *to, const qdq_operand *o, const qdq_kernel *k)
-{
-	const qdq_buffer *b = &c->p->buffers.items[o->buffer];
-
-	to->type = b->type == QDQ_TYPE_FLOAT ? QDQ_CUDA_FLOAT : b->type == QDQ_TYPE_INT8 ? QDQ_CUDA_S8 : QDQ_CUDA_U8;
-	to->pitch = b->rows ? (int32_t)b->pitch : 0;
-	to->total = (int32_t)qdq_buffer_channels(b, k->last_axis);
-	to->channel = (int32_t)o->channel;
-	to->limit = (int32_t)(b->rows && b->channels == k->channels ? b->pitch : k->channels);
-	to->zero = o->zero;
-	slot(c, &to->at, o->buffer, 0);
-}
-
-/* ---- steps ---- */
-
-typedef struct flattening {
-	qdq_cuda_plan *c;
-	const qdq_kernel *k;
-	qdq_cuda_steps *to;
-	bool full;
-} flattening;
-
-static qdq_cuda_step *append(flattening *f, int32_t kind)
-{
-	qdq_cuda_step *s;
-
-	if (f->to->count == QDQ_CUDA_STEPS) {
-		f->full = true;
-		f->to->count--;
-	}
-	s = &f->to->step[f->to->count++];
-	*s = (qdq_cuda_step){.kind = kind};
-	return s;
-}
-
-static void append_round(flattening *f, const qdq_step *s)
-{
-	qdq_cuda_step *last = f->to->count > 0 ? &f->to->step[f->to->count - 1] : NULL;
-
-	/* bounds that cross would not be those of one clamp */
-	if (last != NULL && last->kind == QDQ_CUDA_CLAMP && s->before == 1 && last->a <= s->high && s->low <= last->b) {
-		last->kind = QDQ_CUDA_ROUND;
-		last->a = last->a > s->low ? last->a : s->low;
-		last->b = last->b < s->high ? last->b : s->high;
-		return;
-	}
-	last = append(f, QDQ_CUDA_ROUND);
-	last->a = s->low;
-	last->b = s->high;
-}
-
-static void append_store(flattening *f, const qdq_step *s, bool last_of_value)
-{
-	qdq_cuda_step *to = f->to->count > 0 ? &f->to->step[f->to->count - 1] : NULL;
-	bool codes = f->c->p->buffers.items[s->other.buffer].type != QDQ_TYPE_FLOAT;
-
-	if (codes && last_of_value && to != NULL && to->kind == QDQ_CUDA_ROUND) {
-		to->kind = QDQ_CUDA_ROUND_STORE;
-	} else {
-		to = append(f, QDQ_CUDA_STORE);
-		to->a = s->before;
-	}
-	set_place(f->c, &to->place, &s->other, f->k);
-}
-
-static void append_step(flattening *f, const qdq_step *s, bool last_of_value)
-{
-	qdq_cuda_step *to;
-	bool chain = s->kind == QDQ_STEP_ADD && f->to->count == 1; /* that of add.cu, which always scales */
-
-	if ((s->before != 1 || chain) && s->kind != QDQ_STEP_STORE)
-		append(f, QDQ_CUDA_SCALE)->a = s->before;
-	switch (s->kind) {
-	case QDQ_STEP_CLAMP:
-		to = append(f, QDQ_CUDA_CLAMP);
-		to->a = s->low;
-		to->b = s->high;
-		break;
-	case QDQ_STEP_ROUND:
-		append_round(f, s);
-		break;
-	case QDQ_STEP_AFFINE:
-		to = append(f, QDQ_CUDA_AFFINE);
-		per_channel(f->c, &to->multiplier, s->multiplier, f->k->channels);
-		per_channel(f->c, &to->addend, s->addend, f->k->channels);
-		break;
-	case QDQ_STEP_ADD:
-		to = append(f, QDQ_CUDA_ADD);
-		to->a = s->other.ratio;
-		set_place(f->c, &to->place, &s->other, f->k);
-		break;
-	case QDQ_STEP_STORE:
-		append_store(f, s, last_of_value);
-		break;
-	default:
-		f->full = true; /* not covered */
-		break;
-	}
-}
-
-bool qdq_cuda_covers(const qdq_kernel *k)
-{
-	for (uint32_t i = 0; i < k->n_steps; i++)
-		if (k->steps[i].kind > QDQ_STEP_STORE || k->steps[i].other.each_image)
-			return false;
-	return true;
-}
-
-/* What leads from register 0 to this one: each step reads one register, so there is one way. */
-static void append_path(flattening *f, uint32_t reg)
-{
-	for (uint32_t i = 0; reg != 0 && i < f->k->n_steps; i++) {
-		const qdq_step *s = &f->k->steps[i];
-
-		if (s->kind != QDQ_STEP_STORE && s->to == reg) {
-			append_path(f, s->from);
-			append_step(f, s, false);
-			return;
-		}
-	}
-}
-
-/* false: more steps than parameters have room for. */
-static bool flatten(qdq_cuda_plan *c, const qdq_kernel *k, qdq_cuda_steps *to)
-{
-	flattening f = {.c = c, .k = k, .to = to};
-	uint32_t current = 0;
-
-	to->spatial = (int32_t)k->spatial;
-	to->fetched = -1;
-	for (uint32_t i = 0; i < k->n_steps; i++) {
-		const qdq_step *s = &k->steps[i];
-
-		if (s->from != current) {
-			append(&f, QDQ_CUDA_RESTART);
-			append_path(&f, s->from);
-		}
-		append_step(&f, s, i + 1 == k->n_steps || k->steps[i + 1].from != s->from);
-		current = s->kind == QDQ_STEP_STORE ? s->from : s->to;
-	}
-	for (int32_t i = 0; i < to->count; i++)
-		to->restarts |= to->step[i].kind == QDQ_CUDA_RESTART;
-	for (int32_t i = 0; i < to->count && to->fetched < 0; i++)
-		if (to->step[i].kind == QDQ_CUDA_ADD && to->step[i].place.type != QDQ_CUDA_FLOAT &&
-		    to->step[i].place.pitch >= 16 && to->step[i].place.channel == 0)
-			to->fetched = i;
-	return !f.full;
-}
 
 /* ---- contractions ---- */
 
@@ -204,7 +26,8 @@ static void set_units(qdq_cuda_plan *c, uint64_t *at, const qdq_conv *g, int32_t
 	}
 	for (int32_t i = n; i < all; i++)
 		units[i] = (qdq_cuda_unit){units[0].offset, INT16_MIN, INT16_MIN}; /* outside of every image */
-	slot(c, at, QDQ_SLOT_BLOB, blob_add(c, units, (size_t)all * sizeof *units, (size_t)all * sizeof *units));
+	qdq_cuda_slot(c, at, QDQ_SLOT_BLOB,
+		      qdq_cuda_blob_add(c, units, (size_t)all * sizeof *units, (size_t)all * sizeof *units));
 }
 
 /* What every accumulator begins with: the bias, and what the zero point of x adds to each sum. */
@@ -328,18 +151,18 @@ static bool prepare_depthwise(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_ke
 	p->pad = padding(&k->conv);
 	p->quads = f->depth;
 	p->weights = f->weights;
-	slot(c, &p->x, k->in[0].buffer, 0);
+	qdq_cuda_slot(c, &p->x, k->in[0].buffer, 0);
 	set_units(c, &p->units, &k->conv, f->copies, 4, 4, 4);
-	per_channel(c, &p->start, starts(c, k, f), k->channels);
-	per_channel(c, &p->multiplier, k->multiplier, k->channels);
-	per_channel(c, &p->rest, k->rest, k->channels);
-	per_channel(c, &p->addend, k->addend, k->channels);
+	qdq_cuda_per_channel(c, &p->start, starts(c, k, f), k->channels);
+	qdq_cuda_per_channel(c, &p->multiplier, k->multiplier, k->channels);
+	qdq_cuda_per_channel(c, &p->rest, k->rest, k->channels);
+	qdq_cuda_per_channel(c, &p->addend, k->addend, k->channels);
 	*l = (qdq_launch){.k = k,
 			  .function = many ? QDQ_DEPTHWISE_4 : QDQ_DEPTHWISE,
 			  .grid = {(uint32_t)((threads + 127) / 128), 1},
 			  .block = 128,
 			  .params = p};
-	return threads < UINT32_MAX - 128 && flatten(c, k, &p->steps);
+	return threads < UINT32_MAX - 128 && qdq_cuda_flatten(c, k, &p->steps);
 }
 
 static bool prepare_contract(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel *k, qdq_launch *l)
@@ -362,21 +185,21 @@ static bool prepare_contract(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_ker
 	p->dw = (int32_t)g->dw;
 	p->n_units = (int32_t)(f->copies * g->kh * g->kw * (f->span / 16));
 	p->weights = f->weights;
-	slot(c, &p->x, k->in[0].buffer, 0);
+	qdq_cuda_slot(c, &p->x, k->in[0].buffer, 0);
 	set_units(c, &p->units, g, f->copies, f->span, 16, 4);
-	slot(c, &p->padding, QDQ_SLOT_BLOB, blob_add(c, outside, sizeof outside, sizeof outside));
-	per_channel(c, &p->start, start, k->channels);
+	qdq_cuda_slot(c, &p->padding, QDQ_SLOT_BLOB, qdq_cuda_blob_add(c, outside, sizeof outside, sizeof outside));
+	qdq_cuda_per_channel(c, &p->start, start, k->channels);
 	p->small = sums_small(k, f, start);
-	per_channel(c, &p->multiplier, k->multiplier, k->channels);
-	per_channel(c, &p->rest, k->rest, k->channels);
-	per_channel(c, &p->addend, k->addend, k->channels);
-	slot(c, &p->partial, QDQ_SLOT_PARTIAL, 0);
-	slot(c, &p->counters, QDQ_SLOT_COUNTERS, 0);
+	qdq_cuda_per_channel(c, &p->multiplier, k->multiplier, k->channels);
+	qdq_cuda_per_channel(c, &p->rest, k->rest, k->channels);
+	qdq_cuda_per_channel(c, &p->addend, k->addend, k->channels);
+	qdq_cuda_slot(c, &p->partial, QDQ_SLOT_PARTIAL, 0);
+	qdq_cuda_slot(c, &p->counters, QDQ_SLOT_COUNTERS, 0);
 	p->group_inputs = g->groups == 1 ? 0 : (int32_t)(g->c / g->groups);
 	p->group_outputs = g->groups == 1 ? 0 : (int32_t)(g->k / g->groups);
 	*l = (qdq_launch){.k = k, .params = p};
 	/* a tile of groups reads at most span bytes behind the last pixel */
-	if (!flatten(c, k, &p->steps) || (g->groups != 1 && f->span > QDQ_CUDA_SLACK))
+	if (!qdq_cuda_flatten(c, k, &p->steps) || (g->groups != 1 && f->span > QDQ_CUDA_SLACK))
 		return false;
 	l->ending = ending_of(p);
 	what = contraction_of(p, l->ending);
@@ -462,7 +285,7 @@ static void fuse_quantization(qdq_cuda_plan *c, const qdq_kernel *k, qdq_cuda_fe
 	p->low = q->steps[0].low;
 	p->high = q->steps[0].high;
 	p->zero = q->steps[1].other.zero;
-	slot(c, &p->x, q->in[0].buffer, 0);
+	qdq_cuda_slot(c, &p->x, q->in[0].buffer, 0);
 }
 
 static bool prepare_few(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel *k, qdq_launch *l)
@@ -483,12 +306,12 @@ static bool prepare_few(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel *
 	p->depth = f->depth;
 	p->weights = f->weights;
 	p->warps = p->channels <= 32 ? 1 : 2;
-	per_channel(c, &p->start, starts(c, k, f), k->channels);
-	per_channel(c, &p->multiplier, k->multiplier, k->channels);
-	per_channel(c, &p->rest, k->rest, k->channels);
-	per_channel(c, &p->addend, k->addend, k->channels);
+	qdq_cuda_per_channel(c, &p->start, starts(c, k, f), k->channels);
+	qdq_cuda_per_channel(c, &p->multiplier, k->multiplier, k->channels);
+	qdq_cuda_per_channel(c, &p->rest, k->rest, k->channels);
+	qdq_cuda_per_channel(c, &p->addend, k->addend, k->channels);
 	shared = choose_few_tile(d, p, images);
-	if (shared == 0 || !flatten(c, k, &p->steps))
+	if (shared == 0 || !qdq_cuda_flatten(c, k, &p->steps))
 		return false;
 	rounds =
 	    p->steps.count == 1 && p->steps.step[0].kind == QDQ_CUDA_ROUND_STORE && is_whole(&p->steps.step[0].place);
@@ -506,7 +329,7 @@ static bool prepare_few(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel *
 	if (quantizes_for(c, k))
 		fuse_quantization(c, k, p);
 	else
-		slot(c, &p->x, k->in[0].buffer, 0);
+		qdq_cuda_slot(c, &p->x, k->in[0].buffer, 0);
 	return true;
 }
 
@@ -562,9 +385,9 @@ static bool prepare_rows(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel 
 			     .count_pads = w->count_pads};
 	if (many)
 		threads = (uint64_t)(k->pixels + 3) / 4 * (uint64_t)((k->channels + 3) / 4);
-	set_place(c, &p->in[0], &k->in[0], k);
+	qdq_cuda_set_place(c, &p->in[0], &k->in[0], k);
 	if (k->anchor == QDQ_ANCHOR_MUL)
-		set_place(c, &p->in[1], &k->in[1], k);
+		qdq_cuda_set_place(c, &p->in[1], &k->in[1], k);
 	p->pixels_first = k->spatial > 1 && p->in[0].pitch == 0;
 	if (threads >= UINT32_MAX - 128)
 		return false;
@@ -573,7 +396,7 @@ static bool prepare_rows(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel 
 			  .grid = {(uint32_t)((threads + 127) / 128), 1},
 			  .block = 128,
 			  .params = p};
-	if (!flatten(c, k, &p->steps))
+	if (!qdq_cuda_flatten(c, k, &p->steps))
 		return false;
 	for (int32_t i = 0; i < p->steps.count; i++)
 		if (p->steps.step[i].kind >= QDQ_CUDA_STORE && p->steps.step[i].place.pitch == 0 && k->spatial > 1)
@@ -582,33 +405,6 @@ static bool prepare_rows(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel 
 	if (threads != 0)
 		l->grid[0] = (uint32_t)threads;
 	return true;
-}
-
-/* Constants that kernels read as they are. */
-static void add_constants(qdq_cuda_plan *c)
-{
-	for (size_t i = 0, n = c->slots.count; i < n; i++) {
-		qdq_slot *s = &c->slots.items[i];
-		const qdq_buffer *b = s->buffer < c->p->buffers.count ? &c->p->buffers.items[s->buffer] : NULL;
-
-		if (b == NULL || b->place != QDQ_PLACE_CONSTANT)
-			continue;
-		s->offset = blob_add(c, b->data, (size_t)b->size, (size_t)b->size);
-		s->buffer = QDQ_SLOT_BLOB;
-	}
-}
-
-void qdq_cuda_fill_slots(qdq_cuda_device *d, qdq_cuda_plan *c)
-{
-	for (size_t i = 0; i < c->slots.count; i++) {
-		const qdq_slot *s = &c->slots.items[i];
-
-		*s->at = (s->buffer == QDQ_SLOT_BLOB	   ? c->blob_at
-			  : s->buffer == QDQ_SLOT_PARTIAL  ? d->partial.at
-			  : s->buffer == QDQ_SLOT_COUNTERS ? d->counters.at
-							   : c->data[s->buffer]) +
-			 s->offset;
-	}
 }
 
 /* Kernels count images (where channels are the last axis: pixels) times channels of a plain buffer in 32 bits. */
@@ -753,7 +549,7 @@ static void prepare(void *arg, qdq_arena *scratch)
 	c->scratch = scratch;
 	for (size_t i = 0; i < c->p->kernels.count; i++)
 		prepare_kernel(d, c, i);
-	add_constants(c);
+	qdq_cuda_add_constants(c);
 	c->blob_size = c->blob.count;
 	c->blob_at = qdq_cuda_alloc(d, c->blob_size, "constants");
 	d->weights += c->blob_size;
