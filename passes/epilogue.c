@@ -16,6 +16,7 @@
 
 enum {
 	REACH = 48,   /* nodes between two frontiers */
+	LONG = 256,   /* nodes: from there on it grows no more, or planning it would take forever */
 	FORK = 16,    /* readers of a value inside */
 	OPERANDS = 64 /* of a node */
 };
@@ -283,7 +284,7 @@ void qdq_take_quantizers(qdq_builder *b, const qdq_value *v)
 
 void qdq_grow(qdq_builder *b, qdq_value *v)
 {
-	for (qdq_value *next = v; next != NULL; next = advance(b, v))
+	for (qdq_value *next = v; next != NULL; next = b->members.count < LONG ? advance(b, v) : NULL)
 		v = next;
 	if (reader(b, v) != NULL)
 		return;

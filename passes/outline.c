@@ -4,6 +4,8 @@
  */
 #include "outline.h"
 
+#include <stdlib.h>
+
 void qdq_outline_init(qdq_outline *o, qdq_run *r)
 {
 	*o = (qdq_outline){.run = r};
@@ -119,19 +121,17 @@ static qdq_node *own(const qdq_outline *o, qdq_node *n)
 	return copy;
 }
 
+static int compare_places(const void *a, const void *b)
+{
+	const qdq_node *first = *(qdq_node *const *)a, *second = *(qdq_node *const *)b;
+
+	return (first->place > second->place) - (first->place < second->place);
+}
+
 /* In the order of the graph. */
 static void put_in_order(qdq_outline *o)
 {
-	for (size_t i = 1; i < o->nodes.count; i++) {
-		qdq_node *n = o->nodes.items[i];
-		size_t at = i;
-
-		while (at > 0 && o->nodes.items[at - 1]->place > n->place) {
-			o->nodes.items[at] = o->nodes.items[at - 1];
-			at--;
-		}
-		o->nodes.items[at] = n;
-	}
+	qsort(o->nodes.items, o->nodes.count, sizeof *o->nodes.items, compare_places);
 }
 
 void qdq_outline_commit(qdq_outline *o, qdq_node *anchor, const char *rule)

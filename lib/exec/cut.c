@@ -8,40 +8,67 @@
  */
 #include "exec.h"
 
-/* Is register r, and no other, read by the steps from the nth on? */
-static bool only_reads(const qdq_kernel *k, uint32_t n, uint32_t r)
+/* The first n steps alone: has the device them? Then it has fewer, too. */
+static bool covers(const qdq_plan *p, const qdq_kernel *k, uint32_t n)
 {
-	for (uint32_t i = n; i < k->n_steps; i++) {
-		const qdq_step *s = &k->steps[i];
-		uint32_t read[2] = {s->from, s->kind == QDQ_STEP_BINARY ? s->second : s->from};
+	qdq_kernel prefix = *k;
 
-		for (int j = 0; s->kind != QDQ_STEP_LOAD && j < 2; j++) {
-			bool behind = false;
-
-			for (uint32_t m = n; m < i; m++)
-				behind |= k->steps[m].kind != QDQ_STEP_STORE && k->steps[m].to == read[j];
-			if (!behind && read[j] != r)
-				return false;
-		}
-	}
-	return true;
+	prefix.n_steps = n;
+	return p->covers(&prefix);
 }
 
-/* How many steps the first kernel can have, and the register that it ends with. */
+static uint32_t most_covered(const qdq_plan *p, const qdq_kernel *k)
+{
+	uint32_t good = 0, bad = k->n_steps;
+
+	while (good + 1 < bad) {
+		uint32_t n = good + (bad - good) / 2;
+
+		if (covers(p, k, n))
+			good = n;
+		else
+			bad = n;
+	}
+	return good;
+}
+
+/* By register: one more than the last step that reads it. */
+static uint32_t *last_readers(const qdq_plan *p, const qdq_kernel *k)
+{
+	uint32_t *last = qdq_array(p->scratch, uint32_t, k->n_registers);
+
+	for (uint32_t i = 0; i < k->n_steps; i++) {
+		const qdq_step *s = &k->steps[i];
+
+		if (s->kind == QDQ_STEP_LOAD)
+			continue;
+		last[s->from] = i + 1;
+		if (s->kind == QDQ_STEP_BINARY)
+			last[s->second] = i + 1;
+	}
+	return last;
+}
+
+/* How many steps the first kernel can have, and the register that it ends with: the only one that the others read. */
 static uint32_t longest_prefix(const qdq_plan *p, const qdq_kernel *k, uint32_t *reg)
 {
-	uint32_t best = 0;
+	uint32_t best = 0, most = most_covered(p, k), *last = last_readers(p, k);
+	uint32_t open = last[0] != 0; /* registers that are read later */
 
 	*reg = 0;
-	for (uint32_t n = 1; n < k->n_steps; n++) {
-		const qdq_step *s = &k->steps[n - 1];
-		qdq_kernel prefix = *k;
-		uint32_t last = s->kind == QDQ_STEP_STORE ? s->from : s->to;
+	for (uint32_t i = 0; i < most; i++) {
+		const qdq_step *s = &k->steps[i];
+		uint32_t end = s->kind == QDQ_STEP_STORE ? s->from : s->to;
 
-		prefix.n_steps = n;
-		if (p->covers(&prefix) && only_reads(k, n, last)) {
-			best = n;
-			*reg = last;
+		if (s->kind != QDQ_STEP_LOAD)
+			open -= last[s->from] == i + 1;
+		if (s->kind == QDQ_STEP_BINARY && s->second != s->from)
+			open -= last[s->second] == i + 1;
+		if (s->kind != QDQ_STEP_STORE)
+			open += last[s->to] != 0;
+		if (open == (last[end] > i + 1)) {
+			best = i + 1;
+			*reg = end;
 		}
 	}
 	return best;

@@ -8,53 +8,75 @@
  */
 #include "lower.h"
 
-static double unit_of(const lowering *l, uint32_t reg);
+/* The steps that a register's unit depends on, counted from 1; 0: there is none. */
+typedef struct concern {
+	uint32_t giver;	       /* writes it */
+	uint32_t first, table; /* the first that reads it; that finds entries by it */
+	bool stored;
+} concern;
 
-/* The unit that a step wants what it reads in. */
-static double unit_wanted(const lowering *l, size_t i)
+static void note_reader(concern *of, uint32_t nth)
 {
-	const qdq_step *s = &l->steps.items[i];
+	of->first = of->first == 0 ? nth : of->first;
+}
+
+static concern *concerns_of(const lowering *l)
+{
+	concern *of = qdq_array(l->scratch, concern, l->units.count);
+
+	for (uint32_t i = 0; i < l->steps.count; i++) {
+		const qdq_step *s = &l->steps.items[i];
+
+		if (s->kind == QDQ_STEP_STORE) {
+			of[s->from].stored = true;
+			continue;
+		}
+		of[s->to].giver = i + 1;
+		if (s->kind == QDQ_STEP_LOAD)
+			continue;
+		note_reader(&of[s->from], i + 1);
+		if (s->kind == QDQ_STEP_BINARY)
+			note_reader(&of[s->second], i + 1);
+		if (s->kind == QDQ_STEP_TABLE && of[s->from].table == 0)
+			of[s->from].table = i + 1;
+	}
+	return of;
+}
+
+/* The unit that step `nth` wants what it reads in. */
+static double unit_wanted(const lowering *l, uint32_t nth)
+{
+	const qdq_step *s = &l->steps.items[nth - 1];
 
 	if (s->kind == QDQ_STEP_ROUND)
-		return l->scales.items[i];
+		return l->scales.items[nth - 1];
 	if (s->kind == QDQ_STEP_FUNCTION ||
 	    (s->kind == QDQ_STEP_BINARY && (s->binary == QDQ_BINARY_MUL || s->binary == QDQ_BINARY_DIV)))
 		return 1;
-	return unit_of(l, s->to);
+	return l->units.items[s->to];
 }
 
-static bool reads(const qdq_step *s, uint32_t reg)
+static double unit_of(const lowering *l, const concern *of)
 {
-	return s->kind != QDQ_STEP_LOAD && (s->from == reg || (s->kind == QDQ_STEP_BINARY && s->second == reg));
+	const qdq_step *giver = of->giver != 0 ? &l->steps.items[of->giver - 1] : NULL;
+
+	if (giver != NULL && giver->kind == QDQ_STEP_FUNCTION)
+		return 1;
+	/* of a ROUND, or of a TABLE that gives codes */
+	if (giver != NULL && l->scales.items[of->giver - 1] != 0)
+		return l->scales.items[of->giver - 1];
+	if (of->table != 0) /* entries are found by codes */
+		return l->scales_in.items[of->table - 1];
+	return of->stored || of->first == 0 ? 1 : unit_wanted(l, of->first);
 }
 
-static double unit_of(const lowering *l, uint32_t reg)
+/* Steps write later registers than they read, so the last comes first. */
+static void set_units(lowering *l)
 {
-	const qdq_step *first = NULL;
+	const concern *of = concerns_of(l);
 
-	for (size_t i = 0; i < l->steps.count; i++) {
-		const qdq_step *s = &l->steps.items[i];
-
-		if (s->to != reg || s->kind == QDQ_STEP_STORE)
-			continue;
-		if (s->kind == QDQ_STEP_ROUND || (s->kind == QDQ_STEP_TABLE && l->scales.items[i] != 0))
-			return l->scales.items[i];
-		if (s->kind == QDQ_STEP_FUNCTION)
-			return 1;
-	}
-	/* the table's entries are found by codes */
-	for (size_t i = 0; i < l->steps.count; i++)
-		if (l->steps.items[i].kind == QDQ_STEP_TABLE && l->steps.items[i].from == reg)
-			return l->scales_in.items[i];
-	for (size_t i = 0; i < l->steps.count; i++) {
-		const qdq_step *s = &l->steps.items[i];
-
-		if (s->kind == QDQ_STEP_STORE && s->from == reg)
-			return 1;
-		if (first == NULL && reads(s, reg))
-			first = s;
-	}
-	return first != NULL ? unit_wanted(l, (size_t)(first - l->steps.items)) : 1;
+	for (size_t r = l->units.count; r-- > 0;)
+		l->units.items[r] = unit_of(l, &of[r]);
 }
 
 /* Codes have the register's unit already where the register is a rounded one. */
@@ -140,22 +162,22 @@ static void finish_binary(const lowering *l, qdq_step *s, double from, double to
 	s->before_second = (float)(s->binary == QDQ_BINARY_MUL ? from * second / to : from / second / to);
 }
 
-static const known *other_of(const lowering *l, size_t step)
+/* By step: the operand that it reads or writes, or NULL. */
+static const known **operands_of(const lowering *l)
 {
+	const known **of = qdq_array(l->scratch, const known *, l->steps.count);
+
 	for (size_t i = 0; i < l->others.count; i++)
-		if (l->others.items[i].step == step)
-			return &l->others.items[i].k;
+		of[l->others.items[i].step] = &l->others.items[i].k;
 	for (size_t i = 0; i < l->stores.count; i++)
-		if (l->stores.items[i].step == step)
-			return &l->stores.items[i].k;
-	return NULL;
+		of[l->stores.items[i].step] = &l->stores.items[i].k;
+	return of;
 }
 
-static void finish_step(lowering *l, size_t i)
+static void finish_step(lowering *l, size_t i, const known *other)
 {
 	qdq_step *s = &l->steps.items[i];
 	double from = l->units.items[s->from], to = l->units.items[s->to];
-	const known *other = other_of(l, i);
 
 	s->before = (float)(from / to);
 	switch (s->kind) {
@@ -254,14 +276,16 @@ static bool stores_fit(const lowering *l)
 
 bool qdq_lower_finish(lowering *l)
 {
+	const known **others;
+
 	if (!stores_fit(l))
 		return false;
 	drop_dead_steps(l);
-	for (size_t r = 0; r < l->units.count; r++)
-		l->units.items[r] = unit_of(l, (uint32_t)r);
+	set_units(l);
+	others = operands_of(l);
 	finish_anchor(l, l->units.items[0]);
 	for (size_t i = 0; i < l->steps.count; i++)
-		finish_step(l, i);
+		finish_step(l, i, others[i]);
 	for (size_t i = 0; i < l->stores.count; i++)
 		l->steps.items[l->stores.items[i].step].other.buffer =
 		    qdq_plan_buffer(l->p, l->stores.items[i].k.outer);

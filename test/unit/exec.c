@@ -3,9 +3,11 @@
  * exec.c -- sessions: what goes in, what comes out, and what is refused
  */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../lib/ir/ir.h"
 #include "qdqopt_exec.h"
 #include "suites.h"
 
@@ -358,6 +360,62 @@ START_TEST(tables_stay_codes)
 }
 END_TEST
 
+/* ---- long chains ---- */
+
+enum { CHAIN = 4000, LONGEST = 256 + 48 /* passes/epilogue.c */ };
+
+/* x -- Q -- DQ -- Relu -- Mul -- Mul ... -- Q -- y, all of it one function or none of it */
+static char *chain(bool fused)
+{
+	char *text = malloc(CHAIN * 32 + 1024), *to = text;
+
+	ck_assert_ptr_nonnull(text);
+	to += sprintf(to, "<ir_version: 8, opset_import: [\"\" : 17, \"qdqopt\" : 1]>\n"
+			  "g (float[1,1,2,2] x) => (int8[1,1,2,2] y)\n"
+			  "<float s = {0.5}, int8 z = {0}, float a = {0.9999}, int8[1,1,1,1] w = {2}>\n{\n"
+			  "  q = QuantizeLinear(x, s, z)\n");
+	if (fused)
+		to +=
+		    sprintf(to, "  y = qdqopt.QConv_1(q, w, s, z, a)\n}\n"
+				"<domain: \"qdqopt\", opset_import: [\"\" : 17]>\nQConv_1 (q, w, s, z, a) => (y)\n{\n");
+	to += sprintf(to, "  d = DequantizeLinear(q, s, z)\n  e = DequantizeLinear(w, s, z)\n  v0 = Conv(d, e)\n");
+	for (int i = 0; i < CHAIN; i++)
+		to += sprintf(to, i % 2 == 0 ? "  v%d = Relu(v%d)\n" : "  v%d = Mul(v%d, a)\n", i + 1, i);
+	sprintf(to, "  y = QuantizeLinear(v%d, s, z)\n}\n", CHAIN);
+	return text;
+}
+
+/* 1, times 0.9999 two thousand times, is 1.64 steps of 0.5 */
+START_TEST(plans_long_operators)
+{
+	char *source = chain(_i != 0);
+
+	ck_assert_int_eq(*(const int8_t *)run_other(source, "y", 4), 2);
+	free(source);
+}
+END_TEST
+
+START_TEST(ends_long_operators)
+{
+	char *source = chain(false);
+	qdq_model *long_one;
+	size_t regions = 0;
+
+	ck_assert_int_eq(qdq_load_memory(&long_one, ctx, source, strlen(source), "long.onnxtxt"), QDQ_OK);
+	ck_assert_int_eq(qdq_optimize(long_one, NULL), QDQ_OK);
+	for (const qdq_node *n = long_one->graph->first; n != NULL; n = n->next) {
+		size_t nodes = 0;
+
+		for (const qdq_node *i = n->region != NULL ? n->region->body->first : NULL; i != NULL; i = i->next)
+			nodes++;
+		ck_assert_uint_le(nodes, LONGEST);
+		regions += n->region != NULL;
+	}
+	ck_assert_uint_gt(regions, CHAIN / LONGEST);
+	free(source);
+}
+END_TEST
+
 Suite *exec_suite(void)
 {
 	Suite *suite = suite_create("exec");
@@ -375,6 +433,8 @@ Suite *exec_suite(void)
 	tcase_add_test(c, outputs_that_no_kernel_writes);
 	tcase_add_test(c, indices_of_a_pool);
 	tcase_add_test(c, tables_stay_codes);
+	tcase_add_loop_test(c, plans_long_operators, 0, 2);
+	tcase_add_test(c, ends_long_operators);
 	suite_add_tcase(suite, c);
 	return suite;
 }
