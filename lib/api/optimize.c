@@ -82,8 +82,10 @@ qdq_status qdq_optimize(qdq_model *m, const qdq_optimize_options *options)
 
 	if (options != NULL && options->version == 1) /* shorter: what came later stays as by default */
 		memcpy(&o.options, options, offsetof(qdq_optimize_options, precisions));
-	else if (options != NULL)
+	else if (options != NULL && options->version == QDQ_OPTIMIZE_OPTIONS_VERSION)
 		o.options = *options;
+	else if (options != NULL) /* it may be shorter: nothing behind the version is looked at */
+		o.options.version = options->version;
 	return qdq_change(m, optimize, &o);
 }
 

@@ -91,8 +91,10 @@ static qdq_status run(qdq_model *m, struct save *s, const qdq_save_options *opti
 	s->options.version = QDQ_SAVE_OPTIONS_VERSION;
 	if (options != NULL && options->version == 1) /* shorter: what came later stays as by default */
 		memcpy(&s->options, options, offsetof(qdq_save_options, exact));
-	else if (options != NULL)
+	else if (options != NULL && options->version == QDQ_SAVE_OPTIONS_VERSION)
 		s->options = *options;
+	else if (options != NULL) /* it may be shorter: nothing behind the version is looked at */
+		s->options.version = options->version;
 	return qdq_change(m, save, s);
 }
 

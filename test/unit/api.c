@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "qdqopt.h"
+#include "qdqopt_exec.h"
 #include "suites.h"
 
 static qdq_ctx *ctx;
@@ -153,6 +153,30 @@ START_TEST(takes_old_and_new_options)
 	refused(qdq_optimize(m, &o), "version 0");
 	o.version = QDQ_OPTIMIZE_OPTIONS_VERSION + 1;
 	refused(qdq_optimize(m, &o), "this library knows 1 to");
+}
+END_TEST
+
+/* Options of a version that the library does not know: behind the version there may be nothing. */
+START_TEST(reads_no_more_than_the_version)
+{
+	static const uint32_t versions[] = {0, 1000};
+	uint32_t *version = malloc(sizeof *version);
+	const void *options = version;
+	qdq_session *session;
+	qdq_ctx *other;
+
+	ck_assert_ptr_nonnull(version);
+	for (size_t i = 0; i < 2; i++) {
+		*version = versions[i];
+		ck_assert_int_eq(qdq_optimize(m, options), QDQ_EUSAGE);
+		ck_assert_int_eq(qdq_save_file(m, "/dev/null", options), QDQ_EUSAGE);
+		ck_assert_int_eq(qdq_add_qdq(NULL, m, x, options, NULL, 0), QDQ_EUSAGE);
+		ck_assert_int_eq(qdq_add_quantize(NULL, m, x, options), QDQ_EUSAGE);
+		ck_assert_int_eq(qdq_add_dequantize(NULL, m, x, options), QDQ_EUSAGE);
+		ck_assert_int_eq(qdq_ctx_new(&other, options), QDQ_EUSAGE);
+		ck_assert_int_eq(qdq_session_new(&session, m, options), QDQ_EUSAGE);
+	}
+	free(version);
 }
 END_TEST
 
@@ -371,6 +395,7 @@ Suite *api_suite(void)
 	tcase_add_test(t, walks_what_was_built);
 	tcase_add_test(t, inserts_moves_and_removes_pairs);
 	tcase_add_test(t, takes_old_and_new_options);
+	tcase_add_test(t, reads_no_more_than_the_version);
 	tcase_add_test(t, refuses_wrong_uses);
 	tcase_add_test(t, takes_null);
 	tcase_add_test(t, saving_leaves_the_model_as_it_is);
