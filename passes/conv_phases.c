@@ -59,6 +59,12 @@ static int64_t listed(const qdq_node *n, const char *name, size_t i, int64_t abs
 	return i < count ? list[i] : absent;
 }
 
+/* Padding as inference takes it: none beyond 31 bits. */
+static bool is_padding(int64_t n)
+{
+	return n >= 0 && n <= INT32_MAX;
+}
+
 static bool automatic(const qdq_node *n)
 {
 	qdq_bytes mode = qdq_attr_string(n, "auto_pad", "NOTSET");
@@ -70,6 +76,7 @@ static bool automatic(const qdq_node *n)
 static bool measure(phases *p)
 {
 	const qdq_node *n = p->n;
+	int64_t behind, more;
 
 	p->stride = listed(n, "strides", 0, 1);
 	if (qdq_attr_int(n, "group", 1) != 1 || !all_are(n, "dilations", 1) || !all_are(n, "strides", p->stride) ||
@@ -79,9 +86,12 @@ static bool measure(phases *p)
 		p->kernel[i] = p->weight->dims[2 + i];
 		p->taps[i] = (p->kernel[i] + p->stride - 1) / p->stride;
 		p->before[i] = listed(n, "pads", i, 0);
-		p->behind[i] = p->stride * p->taps[i] - p->kernel[i] + listed(n, "pads", 2 + i, 0) -
-			       listed(n, "output_padding", i, 0);
-		if (p->before[i] < 0 || p->behind[i] < 0)
+		behind = listed(n, "pads", 2 + i, 0);
+		more = listed(n, "output_padding", i, 0);
+		if (!is_padding(p->before[i]) || !is_padding(behind) || !is_padding(more))
+			return false;
+		p->behind[i] = p->stride * p->taps[i] - p->kernel[i] + behind - more;
+		if (p->behind[i] < 0)
 			return false;
 	}
 	return true;

@@ -356,7 +356,7 @@ void say(text *t, const char *format, ...)
 	va_end(args);
 }
 
-static void say_codes(text *t, bool is_signed, uint32_t count)
+void say_codes(text *t, bool is_signed, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		int extreme = draw(4) == 0, v = (int)draw(256) - (is_signed ? 128 : 0);
@@ -628,22 +628,6 @@ static void float_in_front(void)
 	text_free(&t);
 }
 
-/* Strides that would leave 32 bits in a kernel of a GPU: such a convolution runs on the CPU. */
-static void wide_strides(void)
-{
-	text t = {0};
-
-	state = 6;
-	say(&t, "<ir_version: 8, opset_import: [\"\" : 17]>\ng (float[1,3,4,4] x) => (float[1,4,4,1] y)\n<\n"
-		"  float s = {0.02}, int8 z = {0}, float u = {0.5},\n  int8[4,3,3,3] w = {");
-	say_codes(&t, true, 4 * 3 * 3 * 3);
-	say(&t, "}\n>\n{\n  xq = QuantizeLinear(x, s, z)\n  xd = DequantizeLinear(xq, s, z)\n"
-		"  wd = DequantizeLinear(w, s, z)\n  v = Conv<pads = [1, 1, 1, 1], strides = [1, 286331154]>(xd, wd)\n"
-		"  q = QuantizeLinear(v, u, z)\n  y = DequantizeLinear(q, u, z)\n}\n");
-	run_text(t.data, t.size, "strides beyond 32 bits", 1, true);
-	text_free(&t);
-}
-
 /* ---- memory that runs out ---- */
 
 typedef struct budget {
@@ -766,7 +750,7 @@ int main(int argc, char **argv)
 	keep_device();
 	shared_codes();
 	float_in_front();
-	wide_strides();
+	wide_geometries();
 	codes_given();
 	not_numbers();
 	random_convs(few ? 12 : device != NULL ? 150 : 300);

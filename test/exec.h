@@ -21,6 +21,7 @@ float draw_float(float low, float high);
 /* ---- text of a model ---- */
 
 void say(text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void say_codes(text *t, bool is_signed, uint32_t count); /* many of them extremes */
 
 typedef struct geometry {
 	uint32_t n, c, h, w, k, kh, kw, sh, sw, dh, dw, pads[4], groups;
@@ -55,6 +56,8 @@ void random_regions(unsigned count);
 void spread_over_results(void);
 void random_products(unsigned count);
 void random_transposed(unsigned count);
+/* exec_wide.c: windows and groups beyond what kernels of a GPU count with */
+void wide_geometries(void);
 /* exec_nan.c: floats that are no numbers, against the evaluator */
 void not_numbers(void);
 /* exec_products.c: random contractions of floats */

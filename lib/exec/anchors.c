@@ -34,9 +34,20 @@ static int64_t int_at(const qdq_node *n, const char *name, size_t axis, int64_t 
 	return values != NULL && axis < count ? values[axis] : absent;
 }
 
+/* What inference takes. Where the file states the result's shape, nobody has looked at the attributes yet. */
+static bool is_size(int64_t n)
+{
+	return n >= 1 && n <= INT32_MAX;
+}
+
+static bool is_padding(int64_t n)
+{
+	return n >= -INT32_MAX && n <= INT32_MAX;
+}
+
 /* The window of a node with one or two spatial axes, kernel sizes given; one axis is a row of height 1. y NULL: one
- * window, which is the whole image. */
-static void window_of(const qdq_node *n, const qdq_shape *x, const qdq_shape *y, const int64_t *kernel, qdq_window *out)
+ * window, which is the whole image. False: it cannot be counted with. */
+static bool window_of(const qdq_node *n, const qdq_shape *x, const qdq_shape *y, const int64_t *kernel, qdq_window *out)
 {
 	size_t axes = (size_t)x->rank - 2;
 	int64_t in[2] = {1, 1}, to[2] = {1, 1}, k[2] = {1, 1}, stride[2] = {1, 1}, dilation[2] = {1, 1},
@@ -50,6 +61,9 @@ static void window_of(const qdq_node *n, const qdq_shape *x, const qdq_shape *y,
 		k[at] = kernel[i];
 		stride[at] = int_at(n, "strides", i, 1);
 		dilation[at] = int_at(n, "dilations", i, 1);
+		if (!is_size(in[at]) || !is_size(to[at]) || !is_size(k[at]) || !is_size(stride[at]) ||
+		    !is_size(dilation[at]))
+			return false;
 		pad[at] = pad_before(n, i, axes, in[at], to[at], (k[at] - 1) * dilation[at] + 1, stride[at]);
 	}
 	*out = (qdq_window){.n = x->dim[0],
@@ -65,6 +79,7 @@ static void window_of(const qdq_node *n, const qdq_shape *x, const qdq_shape *y,
 			    .dw = dilation[1],
 			    .top = pad[0],
 			    .left = pad[1]};
+	return is_padding(out->top) && is_padding(out->left);
 }
 
 /* The padding that a transposed convolution takes away in front: what its output lacks of all that it could have. */
@@ -83,12 +98,16 @@ static int64_t transposed_pad(const qdq_node *n, size_t axis, size_t axes, int64
 	return mode.size >= 10 && memcmp(mode.data, "SAME_UPPER", 10) == 0 ? total / 2 : total - total / 2;
 }
 
-void qdq_conv_window(const qdq_node *n, const qdq_shape *x, const qdq_shape *y, const int64_t *kernel, qdq_conv *g)
+bool qdq_conv_window(const qdq_node *n, const qdq_shape *x, const qdq_shape *y, const int64_t *kernel, qdq_conv *g)
 {
 	size_t axes = (size_t)x->rank - 2;
 	qdq_window w;
 
-	window_of(n, x, y, kernel, &w);
+	if (!window_of(n, x, y, kernel, &w))
+		return false;
+	for (size_t i = 0; i < axes; i++)
+		if (!is_padding(int_at(n, "output_padding", i, 0)))
+			return false;
 	if (qdq_is(n, QDQ_OP_ConvTranspose)) {
 		w.top = axes == 2 ? transposed_pad(n, 0, axes, w.h, w.oh, (w.kh - 1) * w.dh + 1, w.sh) : 0;
 		w.left = transposed_pad(n, axes - 1, axes, w.w, w.ow, (w.kw - 1) * w.dw + 1, w.sw);
@@ -106,6 +125,7 @@ void qdq_conv_window(const qdq_node *n, const qdq_shape *x, const qdq_shape *y, 
 			.dw = w.dw,
 			.top = w.top,
 			.left = w.left};
+	return true;
 }
 
 static bool image(const qdq_value *v)
@@ -133,7 +153,8 @@ static bool conv_geometry(lowering *l, const qdq_node *n, const qdq_value *x, co
 		return false;
 	for (int32_t i = 2; i < w->rank; i++)
 		kernel[i - 2] = w->dims[i];
-	qdq_conv_window(n, x->shape, y->shape, kernel, g);
+	if (!qdq_conv_window(n, x->shape, y->shape, kernel, g))
+		return false;
 	g->c = x->shape->dim[1];
 	g->k = w->dims[0];
 	g->groups = qdq_attr_int(n, "group", 1);
@@ -196,9 +217,8 @@ static bool transposed_geometry(lowering *l, const qdq_node *n, const qdq_value 
 		return false;
 	for (int32_t i = 2; i < w->rank; i++)
 		kernel[i - 2] = w->dims[i];
-	qdq_conv_window(n, x->shape, v->shape, kernel, &whole);
-	if (whole.dh != 1 || whole.dw != 1 || whole.oh < whole.sh || whole.ow < whole.sw || whole.top < 0 ||
-	    whole.left < 0)
+	if (!qdq_conv_window(n, x->shape, v->shape, kernel, &whole) || whole.dh != 1 || whole.dw != 1 ||
+	    whole.oh < whole.sh || whole.ow < whole.sw || whole.top < 0 || whole.left < 0)
 		return false;
 	l->parts = (uint32_t)(whole.sh * whole.sw);
 	place[0] = l->part / whole.sw;
@@ -395,8 +415,8 @@ bool qdq_lower_pool(lowering *l, qdq_node *n)
 		return false;
 	for (int32_t i = 2; i < x->shape->rank; i++)
 		kernel[i - 2] = global ? x->shape->dim[i] : int_at(n, "kernel_shape", (size_t)i - 2, 1);
-	window_of(n, x->shape, global ? NULL : n->outputs[0]->shape, kernel, &l->k.window);
-	if ((double)l->k.window.kh * (double)l->k.window.kw * 255 > 16777216)
+	if (!window_of(n, x->shape, global ? NULL : n->outputs[0]->shape, kernel, &l->k.window) ||
+	    (double)l->k.window.kh * (double)l->k.window.kw * 255 > 16777216)
 		return false; /* a sum must be exact as a float */
 	l->k.window.count_pads = qdq_attr_int(n, "count_include_pad", 0) != 0;
 	l->main = (known){.v = qdq_in(n, 0), .kind = KNOWN_SOURCE, .outer = x, .quant = q};

@@ -85,8 +85,9 @@ bool qdq_load_table(lowering *l, known *k, uint32_t *out); /* k becomes what the
 bool qdq_lower_contraction(lowering *l, qdq_node *n);
 bool qdq_lower_pool(lowering *l, qdq_node *n);
 bool qdq_lower_concat(lowering *l, qdq_node *n);
-/* Images and window of a (transposed) convolution with one or two spatial axes; one axis is a row of height 1. */
-void qdq_conv_window(const qdq_node *n, const qdq_shape *x, const qdq_shape *y, const int64_t *kernel, qdq_conv *g);
+/* Images and window of a (transposed) convolution with one or two spatial axes; one axis is a row of height 1. False: its
+ * attributes are none that can be. */
+bool qdq_conv_window(const qdq_node *n, const qdq_shape *x, const qdq_shape *y, const int64_t *kernel, qdq_conv *g);
 
 /* units.c: settles units, computes multipliers, appends the kernel. */
 bool qdq_lower_finish(lowering *l);

@@ -105,7 +105,8 @@ static bool conv(const qdq_node *n, qdq_product *out)
 	    (qdq_in(n, 2) != NULL && qdq_shape_count(qdq_in(n, 2)->shape, NULL) != y->dim[1]))
 		return false;
 	*out = (qdq_product){.kind = transposed ? QDQ_PRODUCT_TRANSPOSED : QDQ_PRODUCT_CONV};
-	qdq_conv_window(n, x, y, w->dim + 2, g);
+	if (!qdq_conv_window(n, x, y, w->dim + 2, g))
+		return false;
 	g->c = x->dim[1];
 	g->k = y->dim[1];
 	g->groups = groups;

@@ -201,6 +201,38 @@ START_TEST(test_selection)
 }
 END_TEST
 
+/* Padding that no length holds: the transposed convolution stays as it is. */
+START_TEST(test_enormous_padding)
+{
+	static const char source[] =
+	    "<ir_version: 8, opset_import: [\"\" : 17]>\ng (uint8[1,2,3,2] q) => (uint8[1,3,6,4] y)\n"
+	    "<float s = {0.02}, uint8 z = {120}, int8[2,3,2,2] w = {-8, -6, 10, -6, -8, 4, 7, 1, 9, 8, -2, 2, -3, 6, "
+	    "6, "
+	    "-3, 2, -2, 8, 9, 1, 7, 4, -8}, float t = {0.01}, int8 u = {0}>\n{\n  x = DequantizeLinear(q, s, z)\n"
+	    "  f = DequantizeLinear(w, t, u)\n  c = ConvTranspose<strides = [2, 2], pads = [0, 0, %s, %s], "
+	    "output_padding = [%s, 0]>(x, f)\n  y = QuantizeLinear(c, s, z)\n}\n";
+	static const char *const numbers[][2] = {{"9223372036854775807", "0"},
+						 {"9223372036854775807", "-1"},
+						 {"0", "9223372036854775807"},
+						 {"0", "-9223372036854775807"}};
+	qdq_optimize_options options = {
+	    .version = QDQ_OPTIMIZE_OPTIONS_VERSION, .passes = "conv_phases", .target = "ort-cpu"};
+	char text[1024];
+	qdq_ctx *ctx;
+	qdq_model *m;
+	bool found = false;
+
+	snprintf(text, sizeof text, source, numbers[_i][0], numbers[_i][0], numbers[_i][1]);
+	ck_assert_int_eq(qdq_ctx_new(&ctx, NULL), QDQ_OK);
+	ck_assert_int_eq(qdq_load_memory(&m, ctx, text, strlen(text), "padding.onnxtxt"), QDQ_OK);
+	ck_assert_int_eq(qdq_optimize(m, &options), QDQ_OK);
+	for (const qdq_node *n = m->graph->first; n != NULL; n = n->next)
+		found = found || qdq_is(n, QDQ_OP_ConvTranspose);
+	ck_assert(found);
+	qdq_ctx_free(ctx);
+}
+END_TEST
+
 START_TEST(test_refusals)
 {
 	ck_assert_int_eq(run("fuse,nothing", NULL), QDQ_EUSAGE);
@@ -224,6 +256,7 @@ Suite *passes_suite(void)
 	tcase_add_loop_test(c, test_rules, 0, (int)qdq_n_passes);
 	tcase_add_test(c, test_rules_listed);
 	tcase_add_test(c, test_selection);
+	tcase_add_loop_test(c, test_enormous_padding, 0, 4);
 	tcase_add_test(c, test_refusals);
 	suite_add_tcase(s, c);
 	return s;

@@ -106,16 +106,36 @@ static qdq_contraction contraction_of(const qdq_cuda_contract *p, qdq_cuda_endin
 	    p->pixels, p->channels, p->depth, p->group_inputs != 0, p->steps.fetched >= 0, ending != QDQ_ENDING_ANY};
 }
 
-/* Kernels count in 32 bits: bytes of an image, and of what a window covers; outputs; rows and columns, also of the padding. */
+static const double MOST = 2147483647.0 - QDQ_CUDA_SLACK; /* kernels count in 32 bits */
+
+/* One axis of a window: where the first tap of any output is, and how far the last one is from there. */
+static bool axis_fits(int64_t out, int64_t stride, int64_t pad, int64_t kernel, int64_t dilation, int64_t length)
+{
+	double reach = (double)kernel * (double)dilation;
+
+	return (double)out * (double)stride + fabs((double)pad) + reach < MOST && (double)length + reach < MOST;
+}
+
+/* Bytes of an image and of what a window covers; weights; outputs; rows and columns, those of the window in 16 bits. */
 static bool fits(const qdq_conv *g)
 {
-	double line = (double)g->w * (double)g->pitch, most = 2147483647.0, side = 32768;
+	double line = (double)g->w * (double)g->pitch, side = 32768;
+	double down = (double)g->kh * (double)g->dh, right = (double)g->kw * (double)g->dw;
 
-	return (double)g->h * line < most && (double)g->kh * (double)g->dh * line < most &&
-	       (double)g->n * (double)g->oh * (double)g->ow < most && (double)g->kh * (double)g->dh < side &&
-	       (double)g->kw * (double)g->dw < side && (double)g->kw * (double)g->dw * (double)g->pitch < most &&
-	       (double)g->sh < side && (double)g->sw < side && (double)g->top < side && (double)g->left < side &&
-	       g->h < 1 << 24 && g->w < 1 << 24;
+	return axis_fits(g->oh, g->sh, g->top, g->kh, g->dh, g->h) &&
+	       axis_fits(g->ow, g->sw, g->left, g->kw, g->dw, g->w) && (double)g->h * line < MOST &&
+	       down * line + right * (double)g->pitch < MOST &&
+	       (double)g->kh * (double)g->kw * (double)g->pitch * 4 < MOST &&
+	       (double)g->n * (double)g->oh * (double)g->ow < MOST && down < side && right < side &&
+	       (double)g->sh < side && (double)g->sw < side && fabs((double)g->top) < side &&
+	       fabs((double)g->left) < side && g->h < 1 << 24 && g->w < 1 << 24;
+}
+
+/* The same of a pool, whose offsets in memory have 64 bits. */
+static bool window_fits(const qdq_window *w)
+{
+	return axis_fits(w->oh, w->sh, w->top, w->kh, w->dh, w->h) &&
+	       axis_fits(w->ow, w->sw, w->left, w->kw, w->dw, w->w) && (double)w->oh * (double)w->ow < MOST;
 }
 
 /* The zero point of the input in each byte. */
@@ -352,45 +372,65 @@ static uint64_t choose_pool(const qdq_cuda_rows *p, qdq_launch *l)
 	return 0;
 }
 
-static bool prepare_rows(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel *k, qdq_launch *l)
+static bool is_pool(const qdq_kernel *k)
+{
+	return k->anchor == QDQ_ANCHOR_MAX || k->anchor == QDQ_ANCHOR_MEAN;
+}
+
+/* All but the steps. */
+static qdq_cuda_rows rows_of(const qdq_kernel *k)
 {
 	static const int anchors[] = {[QDQ_ANCHOR_LOAD] = QDQ_CUDA_LOAD,
 				      [QDQ_ANCHOR_MUL] = QDQ_CUDA_MUL,
 				      [QDQ_ANCHOR_MAX] = QDQ_CUDA_MAX,
 				      [QDQ_ANCHOR_MEAN] = QDQ_CUDA_MEAN};
-	qdq_cuda_rows *p = qdq_new(d->base.arena, qdq_cuda_rows);
 	const qdq_window *w = &k->window;
-	uint64_t threads = (uint64_t)k->pixels * (uint64_t)((k->channels + 3) / 4);
-	bool many = threads > (uint64_t)d->multiprocessors * 8192 && k->anchor != QDQ_ANCHOR_MAX &&
-		    k->anchor != QDQ_ANCHOR_MEAN;
 
-	*p = (qdq_cuda_rows){.anchor = anchors[k->anchor],
-			     .pixels = (int32_t)k->pixels,
-			     .channels = (int32_t)k->channels,
-			     .ratio0 = k->in[0].ratio,
-			     .divisor = k->in[0].divisor,
-			     .ratio = k->ratio,
-			     .h = (int32_t)w->h,
-			     .w = (int32_t)w->w,
-			     .oh = (int32_t)w->oh,
-			     .ow = (int32_t)w->ow,
-			     .kh = (int32_t)w->kh,
-			     .kw = (int32_t)w->kw,
-			     .sh = (int32_t)w->sh,
-			     .sw = (int32_t)w->sw,
-			     .dh = (int32_t)w->dh,
-			     .dw = (int32_t)w->dw,
-			     .top = (int32_t)w->top,
-			     .left = (int32_t)w->left,
-			     .count_pads = w->count_pads};
+	return (qdq_cuda_rows){.anchor = anchors[k->anchor],
+			       .pixels = (int32_t)k->pixels,
+			       .channels = (int32_t)k->channels,
+			       .ratio0 = k->in[0].ratio,
+			       .divisor = k->in[0].divisor,
+			       .ratio = k->ratio,
+			       .h = (int32_t)w->h,
+			       .w = (int32_t)w->w,
+			       .oh = (int32_t)w->oh,
+			       .ow = (int32_t)w->ow,
+			       .kh = (int32_t)w->kh,
+			       .kw = (int32_t)w->kw,
+			       .sh = (int32_t)w->sh,
+			       .sw = (int32_t)w->sw,
+			       .dh = (int32_t)w->dh,
+			       .dw = (int32_t)w->dw,
+			       .top = (int32_t)w->top,
+			       .left = (int32_t)w->left,
+			       .count_pads = w->count_pads};
+}
+
+/* Do adjacent threads have adjacent pixels? Those of planes are. */
+static bool takes_pixels_first(const qdq_cuda_rows *p, const qdq_kernel *k)
+{
+	bool planes = p->in[0].pitch == 0;
+
+	for (int32_t i = 0; i < p->steps.count; i++)
+		planes = planes || (p->steps.step[i].kind >= QDQ_CUDA_STORE && p->steps.step[i].place.pitch == 0);
+	return planes && k->spatial > 1;
+}
+
+static bool prepare_rows(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel *k, qdq_launch *l)
+{
+	qdq_cuda_rows *p = qdq_new(d->base.arena, qdq_cuda_rows);
+	uint64_t words = (uint64_t)((k->channels + 3) / 4), threads = (uint64_t)k->pixels * words, blocks;
+	bool many = threads > (uint64_t)d->multiprocessors * 8192 && !is_pool(k);
+
 	if (many)
-		threads = (uint64_t)(k->pixels + 3) / 4 * (uint64_t)((k->channels + 3) / 4);
+		threads = (uint64_t)(k->pixels + 3) / 4 * words;
+	if (threads >= UINT32_MAX - 128 || (is_pool(k) && !window_fits(&k->window)))
+		return false;
+	*p = rows_of(k);
 	qdq_cuda_set_place(c, &p->in[0], &k->in[0], k);
 	if (k->anchor == QDQ_ANCHOR_MUL)
 		qdq_cuda_set_place(c, &p->in[1], &k->in[1], k);
-	p->pixels_first = k->spatial > 1 && p->in[0].pitch == 0;
-	if (threads >= UINT32_MAX - 128)
-		return false;
 	*l = (qdq_launch){.k = k,
 			  .function = many ? QDQ_ROWS_4 : QDQ_ROWS,
 			  .grid = {(uint32_t)((threads + 127) / 128), 1},
@@ -398,12 +438,10 @@ static bool prepare_rows(qdq_cuda_device *d, qdq_cuda_plan *c, const qdq_kernel 
 			  .params = p};
 	if (!qdq_cuda_flatten(c, k, &p->steps))
 		return false;
-	for (int32_t i = 0; i < p->steps.count; i++)
-		if (p->steps.step[i].kind >= QDQ_CUDA_STORE && p->steps.step[i].place.pitch == 0 && k->spatial > 1)
-			p->pixels_first = 1;
-	threads = choose_pool(p, l);
-	if (threads != 0)
-		l->grid[0] = (uint32_t)threads;
+	p->pixels_first = takes_pixels_first(p, k);
+	blocks = choose_pool(p, l);
+	if (blocks != 0)
+		l->grid[0] = (uint32_t)blocks;
 	return true;
 }
 
