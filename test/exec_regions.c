@@ -201,20 +201,32 @@ static void say_region(text *t, region *r)
 	text_free(&r->body);
 }
 
-void random_regions(unsigned count)
+/* So many networks, each of its own seed. */
+static void run_random(unsigned count, unsigned seed, const char *name, void (*say_one)(text *t))
 {
 	for (unsigned i = 0; i < count; i++) {
-		region r;
 		text t = {0};
 		char what[48];
 
-		state = 90000 + i;
-		say_region(&t, &r);
-		snprintf(what, sizeof what, "random fused operator %u", i);
+		state = seed + i;
+		say_one(&t);
+		snprintf(what, sizeof what, "%s %u", name, i);
 		run_text(t.data, t.size, what, 1, true);
 		show_failed(&t);
 		text_free(&t);
 	}
+}
+
+static void say_any_region(text *t)
+{
+	region r;
+
+	say_region(t, &r);
+}
+
+void random_regions(unsigned count)
+{
+	run_random(count, 90000, "random fused operator", say_any_region);
 }
 
 /* What the first node gives is smaller than the result: it is spread over it by a later one. */
@@ -279,17 +291,7 @@ static void say_products(text *t)
 
 void random_products(unsigned count)
 {
-	for (unsigned i = 0; i < count; i++) {
-		text t = {0};
-		char what[48];
-
-		state = 70000 + i;
-		say_products(&t);
-		snprintf(what, sizeof what, "product of three dimensions %u", i);
-		run_text(t.data, t.size, what, 1, true);
-		show_failed(&t);
-		text_free(&t);
-	}
+	run_random(count, 70000, "product of three dimensions", say_products);
 }
 
 /* ---- transposed convolutions ---- */
@@ -330,15 +332,5 @@ static void say_transposed(text *t)
 
 void random_transposed(unsigned count)
 {
-	for (unsigned i = 0; i < count; i++) {
-		text t = {0};
-		char what[48];
-
-		state = 50000 + i;
-		say_transposed(&t);
-		snprintf(what, sizeof what, "transposed convolution %u", i);
-		run_text(t.data, t.size, what, 1, true);
-		show_failed(&t);
-		text_free(&t);
-	}
+	run_random(count, 50000, "transposed convolution", say_transposed);
 }

@@ -52,6 +52,21 @@ static size_t as_it_is(qdq_type type)
 											      : 0;
 }
 
+/* Types of less than a byte. */
+static void load_packed(qdq_chunk *to, qdq_type type, const void *data, int64_t first, int64_t stride, size_t n)
+{
+	const qdq_type_info *info = qdq_type_get(type);
+
+	for (size_t k = 0; k < n; k++) {
+		uint8_t code = packed_get(data, info->bits, first + (int64_t)k * stride);
+
+		if (info->is_float)
+			to->f[k] = qdq_f8_to_f32(type, code);
+		else
+			to->i[k] = info->is_signed ? sign_extend(code, info->bits) : code;
+	}
+}
+
 #define LOAD(T, field, expression)                                                                            \
 	for (size_t k = 0; k < n; k++) {                                                                      \
 		T x;                                                                                          \
@@ -63,7 +78,6 @@ static size_t as_it_is(qdq_type type)
 void qdq_load(qdq_chunk *to, qdq_type type, const void *data, int64_t first, int64_t stride, size_t n)
 {
 	size_t whole = stride == 1 ? as_it_is(type) : 0;
-	int bits = qdq_type_get(type)->bits;
 
 	if (whole != 0) {
 		memcpy(to, (const char *)data + (size_t)first * whole, n * whole);
@@ -84,10 +98,6 @@ void qdq_load(qdq_chunk *to, qdq_type type, const void *data, int64_t first, int
 	case QDQ_TYPE_FLOAT8E5M2FNUZ:
 	case QDQ_TYPE_FLOAT8E8M0:
 		LOAD(uint8_t, f, qdq_f8_to_f32(type, x));
-	case QDQ_TYPE_FLOAT4E2M1:
-		for (size_t k = 0; k < n; k++)
-			to->f[k] = qdq_f8_to_f32(type, packed_get(data, bits, first + (int64_t)k * stride));
-		break;
 	case QDQ_TYPE_BOOL:
 	case QDQ_TYPE_UINT8:
 		LOAD(uint8_t, i, x);
@@ -104,17 +114,9 @@ void qdq_load(qdq_chunk *to, qdq_type type, const void *data, int64_t first, int
 	case QDQ_TYPE_UINT64:
 	case QDQ_TYPE_INT64:
 		LOAD(int64_t, i, x);
-	case QDQ_TYPE_UINT4:
-	case QDQ_TYPE_UINT2:
-		for (size_t k = 0; k < n; k++)
-			to->i[k] = packed_get(data, bits, first + (int64_t)k * stride);
-		break;
-	case QDQ_TYPE_INT4:
-	case QDQ_TYPE_INT2:
-		for (size_t k = 0; k < n; k++)
-			to->i[k] = sign_extend(packed_get(data, bits, first + (int64_t)k * stride), bits);
-		break;
 	default:
+		if (qdq_type_get(type)->bits > 0 && qdq_type_get(type)->bits < 8)
+			load_packed(to, type, data, first, stride, n);
 		break;
 	}
 }

@@ -7,6 +7,55 @@
  */
 #include "lower.h"
 
+/* ---- steps that give what n does ---- */
+
+static qdq_step *add_step(lowering *l, const qdq_node *n, int kind, uint32_t from)
+{
+	qdq_step *s = qdq_add_step(l, kind, from);
+
+	qdq_result(l, n, s->to);
+	return s;
+}
+
+static bool affine(lowering *l, const qdq_node *n, uint32_t from, const float *multiplier, const float *addend)
+{
+	qdq_step *s = add_step(l, n, QDQ_STEP_AFFINE, from);
+
+	s->multiplier = multiplier;
+	s->addend = addend;
+	return true;
+}
+
+static bool function(lowering *l, const qdq_node *n, uint32_t from, qdq_function_id f)
+{
+	add_step(l, n, QDQ_STEP_FUNCTION, from)->function = f;
+	return true;
+}
+
+static bool clamp(lowering *l, const qdq_node *n, uint32_t from, float low, float high)
+{
+	qdq_step *s = add_step(l, n, QDQ_STEP_CLAMP, from);
+
+	s->low = low;
+	s->high = high;
+	return true;
+}
+
+static bool leaky(lowering *l, const qdq_node *n, uint32_t from, const float *slopes)
+{
+	add_step(l, n, QDQ_STEP_LEAKY, from)->multiplier = slopes;
+	return true;
+}
+
+static bool binary(lowering *l, const qdq_node *n, qdq_binary op, uint32_t a, uint32_t b)
+{
+	qdq_step *s = add_step(l, n, QDQ_STEP_BINARY, a);
+
+	s->second = b;
+	s->binary = op;
+	return true;
+}
+
 /* ---- clamps ---- */
 
 static bool bound(const lowering *l, const qdq_node *n, uint32_t i, const char *attr, double absent, float *out)
@@ -26,19 +75,16 @@ static bool lower_clamp(lowering *l, const qdq_node *n)
 {
 	float low = 0, high = INFINITY;
 	uint32_t from;
-	qdq_step *s;
 
 	if (n->outputs[0]->type != QDQ_TYPE_FLOAT || !qdq_register_of(l, qdq_in(n, 0), &from))
 		return false;
 	if (qdq_is(n, QDQ_OP_Clip) &&
 	    (!bound(l, n, 1, "min", -INFINITY, &low) || !bound(l, n, 2, "max", INFINITY, &high)))
 		return false;
-	s = qdq_add_step(l, QDQ_STEP_CLAMP, from);
-	s->low = low;
-	s->high = high;
-	qdq_result(l, n, s->to);
-	return true;
+	return clamp(l, n, from, low, high);
 }
+
+/* ---- operands ---- */
 
 /* Does a constant that is broadcast into y differ along the axis of the channels only? */
 static bool along_channels(const lowering *l, const qdq_tensor *t, const qdq_value *y)
@@ -77,16 +123,6 @@ static float *filled(const lowering *l, float value)
 	for (int64_t c = 0; c < l->k.channels; c++)
 		out[c] = value;
 	return out;
-}
-
-static bool affine(lowering *l, const qdq_node *n, uint32_t from, const float *multiplier, const float *addend)
-{
-	qdq_step *s = qdq_add_step(l, QDQ_STEP_AFFINE, from);
-
-	s->multiplier = multiplier;
-	s->addend = addend;
-	qdq_result(l, n, s->to);
-	return true;
 }
 
 static bool same_shape(const qdq_value *a, const qdq_value *b)
@@ -146,44 +182,6 @@ static float inverse(float x)
 	return 1 / x;
 }
 
-static bool function(lowering *l, const qdq_node *n, uint32_t from, qdq_function_id f)
-{
-	qdq_step *s = qdq_add_step(l, QDQ_STEP_FUNCTION, from);
-
-	s->function = f;
-	qdq_result(l, n, s->to);
-	return true;
-}
-
-static bool clamp(lowering *l, const qdq_node *n, uint32_t from, float low, float high)
-{
-	qdq_step *s = qdq_add_step(l, QDQ_STEP_CLAMP, from);
-
-	s->low = low;
-	s->high = high;
-	qdq_result(l, n, s->to);
-	return true;
-}
-
-static bool leaky(lowering *l, const qdq_node *n, uint32_t from, const float *slopes)
-{
-	qdq_step *s = qdq_add_step(l, QDQ_STEP_LEAKY, from);
-
-	s->multiplier = slopes;
-	qdq_result(l, n, s->to);
-	return true;
-}
-
-static bool binary(lowering *l, const qdq_node *n, qdq_binary op, uint32_t a, uint32_t b)
-{
-	qdq_step *s = qdq_add_step(l, QDQ_STEP_BINARY, a);
-
-	s->second = b;
-	s->binary = op;
-	qdq_result(l, n, s->to);
-	return true;
-}
-
 /* The register of what was computed last. */
 static uint32_t last(const lowering *l)
 {
@@ -226,8 +224,8 @@ static bool with_numbers(lowering *l, const qdq_node *n, uint32_t v, const float
 		return !left && power(l, n, v, numbers);
 	case QDQ_OP_Max:
 	case QDQ_OP_Min:
-		for (int64_t c = 1; c < l->k.channels; c++)
-			if (!(numbers[c] == numbers[0]))
+		for (int64_t c = 0; c < l->k.channels; c++)
+			if (!(numbers[c] == numbers[0])) /* nor is NaN a bound */
 				return false;
 		return qdq_is(n, QDQ_OP_Max) ? clamp(l, n, v, numbers[0], INFINITY)
 					     : clamp(l, n, v, -INFINITY, numbers[0]);

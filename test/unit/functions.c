@@ -9,59 +9,14 @@
 #include "../../lib/exec/functions.h"
 #include "suites.h"
 
-static float exp_(float v)
-{
-	return qdq_exp(v);
-}
-
-static double exact_exp(double v)
-{
-	return exp(v);
-}
-
-static float sigmoid(float v)
-{
-	return qdq_sigmoid(v);
-}
-
 static double exact_sigmoid(double v)
 {
 	return 1 / (1 + exp(-v));
 }
 
-static float tanh_(float v)
-{
-	return qdq_tanh(v);
-}
-
-static double exact_tanh(double v)
-{
-	return tanh(v);
-}
-
-static float erf_(float v)
-{
-	return qdq_erf(v);
-}
-
-static double exact_erf(double v)
-{
-	return erf(v);
-}
-
-static float softplus(float v)
-{
-	return qdq_softplus(v);
-}
-
 static double exact_softplus(double v)
 {
 	return v > 0 ? v + log1p(exp(-v)) : log1p(exp(v));
-}
-
-static float mish(float v)
-{
-	return qdq_mish(v);
 }
 
 static double exact_mish(double v)
@@ -75,12 +30,12 @@ static const struct {
 	double most; /* units in the last place */
 	uint64_t sum;
 } functions[] = {
-    {exp_, exact_exp, 0.8, UINT64_C(0x4e07ef2e0a8e0f2c)},
-    {sigmoid, exact_sigmoid, 1.9, UINT64_C(0x65b4487afc17576)},
-    {tanh_, exact_tanh, 1.4, UINT64_C(0xd3548ce2556e8052)},
-    {erf_, exact_erf, 1.1, UINT64_C(0x889d0920f8cae470)},
-    {softplus, exact_softplus, 2, UINT64_C(0xf972e73bf7202f3c)},
-    {mish, exact_mish, 3.5, UINT64_C(0xa8616f66e34b8d67)},
+    {qdq_exp, exp, 0.8, UINT64_C(0x4e07ef2e0a8e0f2c)},
+    {qdq_sigmoid, exact_sigmoid, 1.9, UINT64_C(0x65b4487afc17576)},
+    {qdq_tanh, tanh, 1.4, UINT64_C(0xd3548ce2556e8052)},
+    {qdq_erf, erf, 1.1, UINT64_C(0x889d0920f8cae470)},
+    {qdq_softplus, exact_softplus, 2, UINT64_C(0xf972e73bf7202f3c)},
+    {qdq_mish, exact_mish, 3.5, UINT64_C(0xa8616f66e34b8d67)},
 };
 
 /* Below 2^-120 the last place of a product is that of what it was made of. */
