@@ -222,6 +222,21 @@ def check_broadcast(folder):
         check(got is not None and np.array_equal(got["y"], x + b if "Add" in nodes else x * b), "%s: %s" % (nodes, wrong))
 
 
+def check_nan(folder):
+    """What compares and clamps hands NaN on, as ONNX Runtime and NumPy do."""
+    model = os.path.join(folder, "nan.onnxtxt")
+    odd = [np.nan, np.inf, -np.inf, -0.0, 0, -1, 2, 9]
+    x, w = (a.astype(np.float32).ravel() for a in np.meshgrid(odd, odd))
+    for node, expected in (("Relu(x)", np.maximum(x, 0)), ("Clip(x, low, high)", np.clip(x, -0.5, 3)), ("Max(x, w)", np.maximum(x, w)),
+                           ("Min(x, w)", np.minimum(x, w)), ("Max(low, x)", np.maximum(x, -0.5)), ("Min(x, high)", np.minimum(x, 3)),
+                           ("Max(x, none)", np.maximum(x, np.nan)), ("Min(none, x)", np.minimum(x, np.nan))):
+        with open(model, "w") as f:
+            f.write('<ir_version: 8, opset_import: ["" : 17]>\ng (float[64,1] x, float[64,1] w) => (float[64,1] y)\n'
+                    "<float low = {-0.5}, float high = {3}, float none = {nan}> { y = %s }\n" % node)
+        got, wrong = run(model, {"x": x.reshape(64, 1), "w": w.reshape(64, 1)}, folder)
+        check(got is not None and np.array_equal(got["y"].ravel(), expected, equal_nan=True), "NaN in %s: %s" % (node, wrong))
+
+
 # ---- qdqopt compare ----
 
 
@@ -485,6 +500,7 @@ def main():
         check_digits(folder)
         check_arrays(folder)
         check_broadcast(folder)
+        check_nan(folder)
         check_bad(folder)
         check_places(folder)
         check_layers(folder)
