@@ -125,7 +125,9 @@ static int compare_places(const void *a, const void *b)
 {
 	const qdq_node *first = *(qdq_node *const *)a, *second = *(qdq_node *const *)b;
 
-	return (first->place > second->place) - (first->place < second->place);
+	if (first->place != second->place)
+		return first->place < second->place ? -1 : 1;
+	return (first->id > second->id) - (first->id < second->id); /* made since: as they were made */
 }
 
 /* In the order of the graph. */
