@@ -165,6 +165,23 @@ char *qdq_copy(qdq_arena *a, const char *s, size_t length)
 	return copy;
 }
 
+char *qdq_numbered(qdq_arena *a, const char *first, const char *second, uint64_t number)
+{
+	size_t one = strlen(first), two = strlen(second), digits = 1;
+	char *s, *at;
+
+	for (uint64_t rest = number; rest >= 10; rest /= 10)
+		digits++;
+	s = qdq_alloc(a, one + two + digits + 1);
+	memcpy(s, first, one);
+	memcpy(s + one, second, two);
+	at = s + one + two + digits;
+	do
+		*--at = (char)('0' + number % 10);
+	while ((number /= 10) != 0);
+	return s;
+}
+
 char *qdq_vformat(qdq_arena *a, const char *format, va_list args)
 {
 	char shortly[256];

@@ -56,6 +56,8 @@ void *qdq_alloc_array(qdq_arena *a, size_t count, size_t size); /* checks the pr
 char *qdq_copy(qdq_arena *a, const char *s, size_t length);	/* with a NUL behind */
 char *qdq_format(qdq_arena *a, const char *format, ...) QDQ_PRINTF(2, 3);
 char *qdq_vformat(qdq_arena *a, const char *format, va_list args);
+/* The same of "%s%s%u", in a tenth of the time. */
+char *qdq_numbered(qdq_arena *a, const char *first, const char *second, uint64_t number);
 /* release(object) when the arena is reset or freed. If this throws, release has been called. */
 void qdq_arena_defer(qdq_arena *a, void (*release)(void *object), void *object);
 

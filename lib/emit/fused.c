@@ -49,7 +49,7 @@ static bool domain_is_called(const qdq_model *m)
  * without renaming. Where no name of the model looks like that (`clear`), they need not be interned. */
 static qdq_name port_name(qdq_model *m, bool clear, qdq_name region, const char *side, size_t i)
 {
-	const char *base = qdq_format(&m->arena, "%s.%s%zu", region, side, i);
+	const char *base = qdq_numbered(&m->arena, region, side, i);
 
 	return clear ? base : qdq_unique_name(&m->names, base);
 }
@@ -65,9 +65,9 @@ static void name_ports(qdq_model *m, bool clear, const qdq_node *n)
 	const qdq_graph *body = n->region->body;
 
 	for (size_t i = 0; i < body->inputs.count; i++)
-		name_port(m, clear, body->inputs.items[i], n->name, "in", i);
+		name_port(m, clear, body->inputs.items[i], n->name, ".in", i);
 	for (size_t i = 0; i < body->outputs.count; i++)
-		name_port(m, clear, body->outputs.items[i], n->name, "out", i);
+		name_port(m, clear, body->outputs.items[i], n->name, ".out", i);
 }
 
 /* ---- writing ---- */

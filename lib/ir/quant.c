@@ -103,15 +103,25 @@ int64_t qdq_params_zero(const qdq_params *p, uint64_t c)
 	return t == NULL ? 0 : zero_at(t, c);
 }
 
+/* As most zero points are. */
+static bool all_zeros(const qdq_tensor *t)
+{
+	const char *bytes = t->data;
+
+	return t->size != 0 && *bytes == 0 && memcmp(bytes, bytes + 1, (size_t)t->size - 1) == 0;
+}
+
 qdq_extent qdq_tensor_extent(const qdq_tensor *t)
 {
 	qdq_tensor *known = (qdq_tensor *)(uintptr_t)t;
 	bool real = qdq_type_get(t->type)->is_float;
 	qdq_extent e = {0, 0};
+	uint64_t count;
 
 	if (t->measured)
 		return t->extent;
-	for (uint64_t c = 0; c < t->count; c++) {
+	count = !real && all_zeros(t) ? 0 : t->count;
+	for (uint64_t c = 0; c < count; c++) {
 		double x = real ? qdq_scale_at(t, c) : (double)zero_at(t, c);
 
 		if (isnan(x)) {

@@ -164,8 +164,13 @@ static size_t decode(reader *r, const qdq_field *f, char *out, unsigned width)
 	end = at + f->size;
 	while (at != end) {
 		uint64_t value;
-		size_t used = qdq_wire_varint(at, end, &value);
+		size_t used;
 
+		if (width == 1 && *at < 0x80) { /* as most zero points are */
+			out[done++] = (char)*at++;
+			continue;
+		}
+		used = qdq_wire_varint(at, end, &value);
 		if (used == 0)
 			FAIL(r, "tensor '%s' has a malformed number", r->label);
 		store(r, out + done, value, width);

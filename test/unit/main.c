@@ -9,10 +9,10 @@
 int main(void)
 {
 	Suite *(*const suites[])(void) = {
-	    api_suite,	      contract_suite, dims_suite,	 eval_suite,	    eval_hostile_suite, exec_suite,
-	    functions_suite,  infer_suite,    infer_rules_suite, npz_suite,	    numbers_suite,	onnx_file_suite,
-	    onnx_graph_suite, onnx_io_suite,  onnx_save_suite,	 ops_suite,	    origins_suite,	passes_suite,
-	    rules_suite,      report_suite,   text_suite,	 text_errors_suite, verify_suite,
+	    api_suite,	      contract_suite, dims_suite,	 eval_suite, eval_hostile_suite, exec_suite,
+	    functions_suite,  infer_suite,    infer_rules_suite, npz_suite,  numbers_suite,	 onnx_file_suite,
+	    onnx_graph_suite, onnx_io_suite,  onnx_save_suite,	 ops_suite,  origins_suite,	 passes_suite,
+	    quant_suite,      rules_suite,    report_suite,	 text_suite, text_errors_suite,	 verify_suite,
 	};
 	SRunner *runner = srunner_create(NULL);
 	int failed;

@@ -25,6 +25,7 @@ Suite *onnx_save_suite(void);
 Suite *ops_suite(void);
 Suite *origins_suite(void);
 Suite *passes_suite(void);
+Suite *quant_suite(void);
 Suite *rules_suite(void);
 Suite *report_suite(void);
 Suite *text_suite(void);
