@@ -331,6 +331,7 @@ static const struct {
     {"constant_codes.", "constant behind its DQ", "constants behind their DQ"},
     {"to_u8.", "tensor as uint8", "tensors as uint8"},
     {"weights_s8.", "weight as int8", "weights as int8"},
+    {"channel_scales.", "tensor with one scale", "tensors with one scale"},
     {"clamp_codes.", "Relu or Clip on codes", "Relu and Clip on codes"},
     {"conv_phases.", "ConvTranspose as Conv", "ConvTranspose as Conv"},
     {"bias_codes.", "bias as int32", "biases as int32"},

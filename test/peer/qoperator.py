@@ -26,6 +26,9 @@ FLOORS = {
     "unet.s8": (14, 14),  # an AveragePool is one
     "bert_tiny.trt": (16, 16),
     "vit_tiny.trt": (33, 33),
+    "digits_qat_relu": (7, 7),
+    "mbv3.nncf": (27, 54),
+    "res_tiny.modelopt": (12, 12),
     "res_tiny.pt2e": (12, 12),
     "res_tiny.qoperator": (12, 12),
     "res_tiny.modelopt_fp16": (12, 12),
