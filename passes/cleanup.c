@@ -7,7 +7,8 @@
  *   x -- DQ -- (nobody)              =>   x
  *
  *   When    no reader and no graph output; or the same deterministic operator, inputs and attributes
- *   Keeps   DQs apart (each belongs to its reader), operators that the table does not know, names of graph outputs
+ *   Keeps   DQs apart (each belongs to its reader), operators that the table does not know, names of graph outputs; what
+ *           the user wants in one precision apart from its equals
  *   Exact   EXACT
  *   Needs   nothing                         Breaks  nothing
  *   After   fuse                            Before  explain
@@ -142,7 +143,7 @@ void qdq_merge_equal(qdq_run *r)
 		key = (const void *)(uintptr_t)(hash_node(n) | 1);
 		first = qdq_map_get(&seen, key);
 		for (s = first, patience = 16; s != NULL && patience > 0; s = s->next, patience--)
-			if (same_node(s->node, n))
+			if (same_node(s->node, n) && qdq_wanted_alike(r, s->node, n))
 				break;
 		if (s != NULL && patience > 0) {
 			merge(r, n, s->node);

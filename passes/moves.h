@@ -69,6 +69,8 @@ qdq_node *qdq_dequantized(const qdq_value *v, qdq_params *p);
 /* May n run in INT8 for this target, with the codes that it reads and those that Qs make of its result? True where the
  * table has no row for it. What it asks of floats is nothing. (passes/precision.c) */
 bool qdq_precision_int8(const qdq_node *n, qdq_target target, qdq_reason *why);
+/* Does the user want the same of both, by their names? (passes/precision.c) */
+bool qdq_wanted_alike(const qdq_run *r, const qdq_node *a, const qdq_node *b);
 /* Has the table a row for n? Else it has no INT8 form of its own. */
 bool qdq_precision_listed(const qdq_node *n, qdq_target target);
 

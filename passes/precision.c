@@ -168,6 +168,15 @@ static bool is_known(const qdq_model *m, const char *glob)
 	return false;
 }
 
+bool qdq_wanted_alike(const qdq_run *r, const qdq_node *a, const qdq_node *b)
+{
+	for (size_t i = 0; i < r->options->n_overrides; i++)
+		if (may_be_marked(a) &&
+		    named(a, r->options->overrides[i].glob) != named(b, r->options->overrides[i].glob))
+			return false;
+	return a->wanted == b->wanted;
+}
+
 static void run(qdq_run *r)
 {
 	const qdq_pass_options *options = r->options;
