@@ -197,7 +197,7 @@ $(PYTHON):
 	python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet onnx onnxruntime numpy
 check-examples: all $(PYTHON) ## the examples, a C++ program, and Python's ctypes
-	$(COUNT) examples env BUILD=$(BUILD) CC=$(CC) PYTHON=$(PYTHON) test/examples.sh
+	$(COUNT) examples env BUILD=$(BUILD) CC="$(CC)" PYTHON=$(PYTHON) test/examples.sh
 check-peer: $(PEERS) ## against onnx and ONNX Runtime
 $(PEERS): peer-%: all $(BUILD)/test/tools/evalrun $(BUILD)/test/tools/dumpvalues $(PYTHON)
 	QDQOPT=$(BUILD)/qdqopt EVALRUN=$(BUILD)/test/tools/evalrun DUMPVALUES=$(BUILD)/test/tools/dumpvalues MODELS=$(or $(MODELS),test/models) \

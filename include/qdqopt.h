@@ -266,8 +266,9 @@ typedef enum qdq_verdict { QDQ_VERDICT_FLOAT, QDQ_VERDICT_INT8_FLOAT, QDQ_VERDIC
 
 typedef struct qdq_counts {
 	uint64_t weighted, int8_int8, int8_float,
-	    float_only;		    /* weighted operators; the last three add up to the first */
-	uint64_t macs, macs_int8;   /* multiply-accumulates; unknown dimensions count as 1 */
+	    float_only; /* weighted operators; the last three add up to the first */
+	/* of operators that are not computed at build, unused or quantization now; unknown dimensions count as 1 */
+	uint64_t macs, macs_int8;   /* multiply-accumulates */
 	uint64_t bytes, bytes_int8; /* of activations */
 	uint64_t nodes_before, nodes_after;
 	uint64_t q_before, dq_before, q_after, dq_after;

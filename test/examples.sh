@@ -247,6 +247,7 @@ results() { # what goes well
 	exits 2 "a float type that there is not" "$qdqopt" inspect "$cnn" --float-type bf16
 	exits 2 "exact and float16" "$qdqopt" inspect "$cnn" --float-type fp16 --exact
 	exits 2 "--io of another type" "$qdqopt" inspect "$cnn" --io float
+	exits 2 "inputs without a report" "$qdqopt" "$cnn" "$work/random.onnx" --random 1
 	exits 2 "--io and inputs" "$qdqopt" inspect "$cnn" --io int8 --random 1
 	exits 0 "--io" "$qdqopt" "$residual" "$work/io.onnx" --io int8 --report
 	says '^Input input is int8: scale [0-9.e-]+, zero point -?[0-9]+$'

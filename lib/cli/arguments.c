@@ -354,6 +354,10 @@ static bool check_words(arguments *a)
 		fprintf(stderr, "qdqopt: --io int8 changes the inputs that --input and --random are for\n");
 		return false;
 	}
+	if (a->command == COMMAND_OPTIMIZE && (a->n_inputs != 0 || a->random) && !a->report) {
+		fprintf(stderr, "qdqopt: --input and --random measure for the report: they want --report\n");
+		return false;
+	}
 	if (a->emit == QDQ_EMIT_QOPERATOR && a->target == NULL)
 		a->target = "ort-cpu";
 	if (a->emit == QDQ_EMIT_QOPERATOR && strcmp(a->target, "ort-cpu") != 0) {

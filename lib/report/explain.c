@@ -144,32 +144,58 @@ static void build_index(void *arg)
 
 /* ---- everything that matches ---- */
 
-static qdq_status put_matches(const struct index *x, const char *node, qdq_writer *w)
+static bool matches(const struct index *x, size_t i, const char *node)
 {
-	const qdq_report *r = x->r;
-	bool any = false;
+	const qdq_origin *o = x->r->m->origins.items[i];
 	char room[16];
 
-	for (size_t i = 0; i < x->n_origins; i++) {
-		const qdq_origin *o = r->m->origins.items[i];
-		const qdq_report_op *op;
+	return o != NULL && qdq_glob(node, qdq_origin_label(o, room));
+}
 
-		if (o == NULL || !qdq_glob(node, qdq_origin_label(o, room)))
-			continue;
-		op = i < r->n_origins && r->op_of[i] != 0 ? &r->ops[r->op_of[i] - 1] : NULL;
-		if (any)
-			qdq_put(w, "\n");
-		any = true;
-		if (op != NULL) {
-			put_op(w, x, op);
-		} else {
-			qdq_put(w, o->op_type);
-			put_quoted(w, " ", qdq_origin_label(o, room));
-			qdq_put(w, "   no compute operator: it has no verdict of its own\n");
-		}
-		put_events(w, x, i);
+static const qdq_report_op *operator_at(const struct index *x, size_t i)
+{
+	const qdq_report *r = x->r;
+
+	return i < r->n_origins && r->op_of[i] != 0 ? &r->ops[r->op_of[i] - 1] : NULL;
+}
+
+static void put_match(qdq_writer *w, const struct index *x, size_t i)
+{
+	const qdq_origin *o = x->r->m->origins.items[i];
+	const qdq_report_op *op = operator_at(x, i);
+	char room[16];
+
+	if (op != NULL) {
+		put_op(w, x, op);
+	} else {
+		qdq_put(w, o->op_type);
+		put_quoted(w, " ", qdq_origin_label(o, room));
+		qdq_put(w, "   no compute operator: it has no verdict of its own\n");
 	}
-	return any ? qdq_writer_end(w) : QDQ_EUSAGE;
+	put_events(w, x, i);
+}
+
+/* Of a glob the compute operators, where there are any: the Q and DQ between them are not what was meant. */
+static qdq_status put_matches(const struct index *x, const char *node, qdq_writer *w)
+{
+	size_t operators = 0, shown = 0, others = 0;
+
+	for (size_t i = 0; i < x->n_origins; i++)
+		operators += operator_at(x, i) != NULL && matches(x, i, node);
+	for (size_t i = 0; i < x->n_origins; i++) {
+		if (!matches(x, i, node))
+			continue;
+		if (operators != 0 && operator_at(x, i) == NULL) {
+			others++;
+			continue;
+		}
+		qdq_put(w, shown++ != 0 ? "\n" : "");
+		put_match(w, x, i);
+	}
+	if (others != 0)
+		qdq_putf(w, "\n%llu other node%s of that name: no compute operator%s, without a verdict\n",
+			 (unsigned long long)others, others == 1 ? "" : "s", others == 1 ? "" : "s");
+	return shown != 0 ? qdq_writer_end(w) : QDQ_EUSAGE;
 }
 
 qdq_status qdq_report_explain(const qdq_report *r, const char *node, qdq_write_fn *write, void *user)

@@ -212,6 +212,7 @@ static void find_reason(struct making *k, qdq_report_op *op, const qdq_base_op *
 		op->now = e->operand;
 		op->cause = e->cause;
 	} else if (p->by == STANDS_QUANT) {
+		op->gone = true;
 		set_reason(op, QDQ_REASON_QUANTIZATION, NULL);
 	} else if (p->in_function) {
 		set_reason(op, QDQ_REASON_IN_FUNCTION, NULL);
@@ -227,10 +228,12 @@ static void count_op(qdq_report *r, const qdq_report_op *op)
 	qdq_counts *c = &r->counts;
 	bool int8 = op->verdict != QDQ_VERDICT_FLOAT;
 
-	c->bytes += op->bytes;
-	c->bytes_int8 += int8 ? op->bytes : 0;
-	c->macs += op->macs;
-	c->macs_int8 += int8 ? op->macs : 0;
+	if (!op->gone) {
+		c->bytes += op->bytes;
+		c->bytes_int8 += int8 ? op->bytes : 0;
+		c->macs += op->macs;
+		c->macs_int8 += int8 ? op->macs : 0;
+	}
 	if (op->family != QDQ_FAMILY_WEIGHTED)
 		return;
 	c->weighted++;
@@ -272,6 +275,7 @@ static void add_op(struct making *k, const qdq_base_op *base, qdq_report_op *op)
 			      .macs = base->macs,
 			      .bytes = base->bytes,
 			      .fused_into = p->region};
+	op->gone = p->by == STANDS_NOWHERE;
 	if (op->verdict != QDQ_VERDICT_INT8_INT8)
 		find_reason(k, op, base, p);
 	if (p->region != NULL) {

@@ -21,6 +21,7 @@ typedef struct qdq_report_op {
 	size_t n_inputs, n_outputs;
 	uint64_t macs, bytes;	/* multiply-accumulates; bytes of data read and written */
 	const char *fused_into; /* name of the region, NULL */
+	bool gone;		/* it runs no more: computed at build, unused, or a Q or DQ now */
 	bool has_reason;
 	const char *code, *operand, *cause, *message, *fix;
 	const char *now; /* the operand by its name in the network as it is */

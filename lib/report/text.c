@@ -47,14 +47,21 @@ static void put_amount(qdq_writer *w, uint64_t amount, const char *unit)
 	qdq_putf(w, " %s%s", prefixes[i], unit);
 }
 
+/* "1 node", "2 nodes" */
+static void put_counted(qdq_writer *w, uint64_t count, const char *what)
+{
+	qdq_putf(w, "%llu %s%s", (unsigned long long)count, what, count == 1 ? "" : "s");
+}
+
 /* ---- the first two lines ---- */
 
 static void put_head(qdq_writer *w, const qdq_report *r, bool colour)
 {
 	const qdq_counts *c = &r->counts;
 
-	qdq_putf(w, "%sINT8: %llu of %llu weighted operators, ", bold(colour),
-		 (unsigned long long)(c->int8_int8 + c->int8_float), (unsigned long long)c->weighted);
+	qdq_putf(w, "%sINT8: %llu of ", bold(colour), (unsigned long long)(c->int8_int8 + c->int8_float));
+	put_counted(w, c->weighted, "weighted operator");
+	qdq_put(w, ", ");
 	put_share(w, c->macs_int8, c->macs);
 	qdq_put(w, " of ");
 	put_amount(w, c->macs, "MAC");
@@ -62,12 +69,15 @@ static void put_head(qdq_writer *w, const qdq_report *r, bool colour)
 	put_share(w, c->bytes_int8, c->bytes);
 	qdq_putf(w, " of activation bytes%s\n", plain(colour));
 	qdq_put(w, r->m->path != NULL ? qdq_base_name(r->m->path) : "(no file)");
-	qdq_putf(w, "   opset %d, %llu nodes  ->  ", r->m->opset, (unsigned long long)c->nodes_before);
+	qdq_putf(w, "   opset %d, ", r->m->opset);
+	put_counted(w, c->nodes_before, "node");
+	qdq_put(w, "  ->  ");
 	if (r->output != NULL) {
 		qdq_put(w, qdq_base_name(r->output));
 		qdq_put(w, "   ");
 	}
-	qdq_putf(w, "%llu nodes   target %s, ", (unsigned long long)c->nodes_after, r->target);
+	put_counted(w, c->nodes_after, "node");
+	qdq_putf(w, "   target %s, ", r->target);
 	qdq_put_real(w, r->milliseconds, r->milliseconds < 10 ? 1 : 0);
 	qdq_put(w, " ms\n\n");
 }
@@ -100,14 +110,6 @@ static void count_type(struct verdicts *v, qdq_verdict verdict, const char *op, 
 	types[i].count++;
 	types[i].clamps += clamps;
 	types[i].adds += adds;
-}
-
-/* Computed at build, unused, or a Q or DQ now: nothing that runs as what it was. */
-static bool is_gone(const qdq_report_op *op)
-{
-	return op->has_reason && (strcmp(op->code, qdq_reasons[QDQ_REASON_CONSTANT].code) == 0 ||
-				  strcmp(op->code, qdq_reasons[QDQ_REASON_REMOVED].code) == 0 ||
-				  strcmp(op->code, qdq_reasons[QDQ_REASON_QUANTIZATION].code) == 0);
 }
 
 static int more_first(const void *a, const void *b)
@@ -158,7 +160,7 @@ static void put_verdicts(qdq_writer *w, const qdq_report *r)
 			   region->clamps, region->adds);
 	}
 	for (size_t i = 0; i < r->n_ops; i++)
-		if (r->ops[i].fused_into == NULL && !is_gone(&r->ops[i]))
+		if (r->ops[i].fused_into == NULL && !r->ops[i].gone)
 			count_type(&v, r->ops[i].verdict, r->ops[i].op, false, false);
 	for (int i = QDQ_VERDICT_INT8_INT8; i >= QDQ_VERDICT_FLOAT; i--) {
 		qdq_putf(w, "  %-13s %5llu", qdq_verdict_names[i], (unsigned long long)v.totals[i]);
@@ -197,7 +199,7 @@ static size_t find_blockers(const qdq_report *r, struct blocker *out)
 		const qdq_report_op *op = &r->ops[i];
 		size_t k = 0;
 
-		if (!op->has_reason || is_gone(op))
+		if (!op->has_reason || op->gone)
 			continue;
 		while (k < count && out[k].code != op->code)
 			k++;
@@ -380,6 +382,7 @@ static void put_exactness(qdq_writer *w, const uint64_t *counts)
 
 static void put_rewrites(qdq_writer *w, const qdq_report *r)
 {
+	static const char *const nothing[] = {"none", "only constants and nodes without effect"};
 	uint64_t counts[QDQ_COUNTOF(rewrites)] = {0}, by_exactness[3] = {0};
 	bool any = false;
 
@@ -399,12 +402,15 @@ static void put_rewrites(qdq_writer *w, const qdq_report *r)
 			 counts[k] == 1 ? rewrites[k].one : rewrites[k].many);
 		any = true;
 	}
-	if (!any)
-		qdq_put(w, r->counts.nodes_after < r->counts.nodes_before ? "only constants and nodes without effect"
-									  : "none");
-	else
+	if (any)
 		put_exactness(w, by_exactness);
+	else
+		qdq_put(w, nothing[r->counts.nodes_after < r->counts.nodes_before]);
 	qdq_put(w, "\n");
+}
+
+static void put_end(qdq_writer *w, const qdq_report *r)
+{
 	put_io(w, r->m);
 	put_measured(w, r->m);
 	if (r->symbolic)
@@ -412,7 +418,7 @@ static void put_rewrites(qdq_writer *w, const qdq_report *r)
 	if (r->m->path == NULL)
 		return;
 	qdq_put(w, "Details: qdqopt explain ");
-	qdq_put(w, r->m->path != NULL ? qdq_base_name(r->m->path) : "(no file)");
+	qdq_put(w, qdq_base_name(r->m->path));
 	qdq_put(w, " NODE\n");
 }
 
@@ -424,5 +430,6 @@ qdq_status qdq_report_text(const qdq_report *r, qdq_write_fn *write, void *user,
 	put_verdicts(&w, r);
 	put_blockers(&w, r, colour);
 	put_rewrites(&w, r);
+	put_end(&w, r);
 	return qdq_writer_end(&w);
 }

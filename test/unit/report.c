@@ -129,6 +129,9 @@ START_TEST(test_macs)
 	qdq_report_get_counts(&c, t.r);
 	ck_assert_uint_eq(c.macs, 448);
 	ck_assert_uint_eq(c.macs_int8, 384);
+	/* 32 floats in and 32 out of conv, relu, act and plain, which reads what odd gives too; odd and lost do not run */
+	ck_assert_uint_eq(c.bytes, 4 * 2 * 32 * 4 + 2 * 4 + (32 + 3) * 4);
+	ck_assert_uint_eq(c.bytes_int8, 2 * 2 * 32 * 4 + (32 + 3) * 4);
 	ck_assert(qdq_report_coverage(t.r) > 85.71 && qdq_report_coverage(t.r) < 85.72);
 }
 END_TEST
@@ -410,6 +413,15 @@ static size_t count_of(const char *part)
 	return count;
 }
 
+START_TEST(test_one)
+{
+	load(HEAD "g (float[2] x) => (float[2] y) { y = Relu(x) }", NULL);
+	ck_assert_int_eq(qdq_report_print(t.r, QDQ_REPORT_TEXT, collect, NULL), QDQ_OK);
+	ck_assert_uint_eq(count_of("opset 17, 1 node  ->  out.onnx   1 node   target"), 1);
+	ck_assert_uint_eq(count_of("0 of 0 weighted operators"), 1);
+}
+END_TEST
+
 START_TEST(test_explain)
 {
 	load(network, NULL);
@@ -428,6 +440,8 @@ START_TEST(test_explain)
 	ck_assert_uint_eq(count_of("into 'conv.fused' (conv), with conv, relu\n"), 2);
 	ck_assert_uint_eq(count_of("into 'gemm.fused' (gemm), with gemm\n"), 1);
 	ck_assert_uint_eq(count_of("fuse.conv (exact)"), 1);
+	ck_assert_uint_eq(count_of("no verdict of its own"), 0);
+	ck_assert_uint_eq(count_of("\n7 other nodes of that name: no compute operators, without a verdict\n"), 1);
 	t.size = 0;
 	ck_assert_int_eq(qdq_report_explain_node(t.r, "fla?", collect, NULL), QDQ_OK);
 	ck_assert_ptr_nonnull(strstr(t.text, "no verdict of its own"));
@@ -657,6 +671,7 @@ Suite *report_suite(void)
 	tcase_add_test(c, test_rewrite_words);
 	tcase_add_test(c, test_own_rewrite);
 	tcase_add_test(c, test_float16);
+	tcase_add_test(c, test_one);
 	tcase_add_test(c, test_explain);
 	tcase_add_test(c, test_what_if);
 	tcase_add_test(c, test_what_if_memory);
