@@ -18,6 +18,7 @@
  *   Tests   test/golden/hoist_q/            Ref     TensorRT developer guide, "advance Q"
  */
 #include "moves.h"
+#include "tensorrt.h"
 
 /* Is what q reads read by Qs with its parameters only? */
 static bool alone(const qdq_node *q, const qdq_params *p)
@@ -100,9 +101,14 @@ static bool worthwhile(const qdq_node *n, const qdq_params *p, bool on_codes)
 	return on_codes || any_input(n, can_write_codes);
 }
 
-/* A pool whose neighbour cannot write codes is better off in float on ONNX Runtime. */
+/* A pool whose neighbour cannot write codes is better off in float on ONNX Runtime. TensorRT needs no more of those Qs that it
+ * does not take. */
 static bool suits_target(const qdq_run *r, const qdq_node *n, const qdq_params *p)
 {
+	qdq_reason why;
+
+	if (r->options->target == QDQ_TARGET_TENSORRT && !qdq_tensorrt_takes(p, false, &why))
+		return false;
 	return r->options->target != QDQ_TARGET_ORT_CPU || n->op->family != QDQ_FAMILY_POOL ||
 	       (!qdq_slow_pool(r, n, p) && any_input(n, can_write_codes));
 }
