@@ -199,13 +199,19 @@ $(PYTHON):
 check-examples: all $(PYTHON) ## the examples, a C++ program, and Python's ctypes
 	$(COUNT) examples env BUILD=$(BUILD) CC="$(CC)" PYTHON=$(PYTHON) test/examples.sh
 check-peer: $(PEERS) ## against onnx and ONNX Runtime
-$(PEERS): peer-%: all $(BUILD)/test/tools/evalrun $(BUILD)/test/tools/dumpvalues $(PYTHON)
-	QDQOPT=$(BUILD)/qdqopt EVALRUN=$(BUILD)/test/tools/evalrun DUMPVALUES=$(BUILD)/test/tools/dumpvalues MODELS=$(or $(MODELS),test/models) \
+RUNNERS  = $(patsubst %,$(BUILD)/test/tools/%,evalrun dumpvalues many)
+$(PEERS): peer-%: all $(RUNNERS) $(PYTHON)
+	QDQOPT=$(BUILD)/qdqopt MANY=$(BUILD)/test/tools/many EVALRUN=$(BUILD)/test/tools/evalrun DUMPVALUES=$(BUILD)/test/tools/dumpvalues MODELS=$(or $(MODELS),test/models) \
 		$(COUNT) $@ $(PYTHON) test/peer/$*.py
-check-random: all $(BUILD)/test/tools/evalrun $(PYTHON) ## SEED=1 GRAPHS=2000: random networks, optimized and not, in ONNX Runtime (check-peer has the same 2,000 each time)
-	QDQOPT=$(BUILD)/qdqopt EVALRUN=$(BUILD)/test/tools/evalrun $(COUNT) random $(PYTHON) test/peer/graphs.py $(if $(SEED),--seed $(SEED)) $(if $(GRAPHS),--graphs $(GRAPHS))
+check-random: $(RUNNERS) $(PYTHON) ## SEED=1 GRAPHS=2000: random networks, optimized and not, in ONNX Runtime (check-peer has the same 2,000 each time)
+	MANY=$(BUILD)/test/tools/many EVALRUN=$(BUILD)/test/tools/evalrun $(COUNT) random $(PYTHON) test/peer/graphs.py $(if $(SEED),--seed $(SEED)) $(if $(GRAPHS),--graphs $(GRAPHS))
 check-tensorrt: all ## NVIDIA's compiler, ahead of time and without a GPU, on what --target tensorrt writes; skipped where pip cannot get it
 	QDQOPT=$(BUILD)/qdqopt MODELS=$(or $(MODELS),test/models) $(COUNT) tensorrt test/tensorrt/run.sh build/venv-tensorrt
+$(BUILD)/test/tools/cli_main.o: $(BUILD)/lib/cli/main.o
+	@mkdir -p $(@D)
+	objcopy --redefine-sym main=qdqopt_main $< $@
+$(BUILD)/test/tools/many: $(BUILD)/test/tools/many.o $(BUILD)/test/tools/cli_main.o $(filter-out %/main.o,$(CLI_OBJ)) $(BUILD)/libqdqopt.a
+	$(CC) $(SAN) -o $@ $^ $(LDLIBS) $(shell pkg-config --libs libzip libcjson)
 $(BUILD)/test/tools/%: $(BUILD)/test/tools/%.o $(BUILD)/libqdqopt.a
 	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
 $(BUILD)/test/bench/%: $(BUILD)/test/bench/%.o $(BUILD)/libqdqopt.a

@@ -4,7 +4,7 @@
 #
 # A graph grows by one block at a time out of the values that it has so far, so forks and residual arms come by
 # themselves. Half of the scales are powers of two: then accumulators lie on ties, as often as not. Everything depends
-# on the seed alone. Tensors are tiny; the batch is 2, as a number or as a symbol.
+# on the seed alone. Tensors are tiny; the batch is 1 to 3, as a number or as a symbol.
 import random
 from dataclasses import dataclass, replace
 
@@ -14,9 +14,10 @@ import onnx.helper as oh
 from onnx import TensorProto, numpy_helper
 
 import random_blocks
+import random_odd
 
 MS = "com.microsoft"
-BATCH = 2
+BATCHES = [1, 2, 2, 2, 3]
 CODES = {"s8": TensorProto.INT8, "u8": TensorProto.UINT8, "s16": TensorProto.INT16, "u16": TensorProto.UINT16,
          "s4": TensorProto.INT4, "u4": TensorProto.UINT4, "s32": TensorProto.INT32}
 KINDS = dict(CODES, f=TensorProto.FLOAT, i64=TensorProto.INT64, b=TensorProto.BOOL)
@@ -25,7 +26,7 @@ NUMPY = {"s8": np.int8, "u8": np.uint8, "s16": np.int16, "u16": np.uint16, "s32"
 RANGE = {"s8": (-128, 127), "u8": (0, 255), "s16": (-32768, 32767), "u16": (0, 65535), "s4": (-8, 7), "u4": (0, 15),
          "s32": (-2**31, 2**31 - 1)}
 WIDE = ("s16", "u16")
-OPSETS = [10, 11, 12] + [13] * 3 + [14, 15, 16] + [17] * 4 + [18, 19, 20] + [21] * 4 + [22, 23]
+OPSETS = [10, 11, 12] + [13] * 3 + [14, 15, 16] + [17] * 4 + [18, 19, 20] + [21] * 4 + [22, 23, 24, 25]
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,16 @@ class Graph:
         self.numbers = np.random.default_rng(seed)
         self.opset = self.rng.choice(OPSETS)
         self.symbolic = self.rng.random() < 0.3
+        self.size = self.rng.choice(BATCHES)
+        self.fakes, self.halves = self.chance(0.08), self.chance(0.03)
         self.inner = None  # the nodes of a body that is being written
         self.nodes, self.initializers, self.inputs, self.outputs = [], [], [], []
-        self.values, self.functions, self.bits = [], [], {}
+        self.values, self.functions, self.bits, self.defaults = [], [], {}, {}
         self.domains = {""}
         self.forms = self.chance(0.15)
         self.named = self.chance(0.8)
         self.odd = 6 if self.chance(0.3) else 1  # how often what is rare comes
-        self.count = 0
+        self.count, self.last, self.taken = 0, [], set()
 
     # ---- chance ----
 
@@ -84,9 +87,16 @@ class Graph:
 
     def name(self, stem):
         self.count += 1
-        if self.chance(0.03):  # names that the library makes itself
-            stem = self.rng.choice(["fused", "QConv_1", "x.fused.in1", "y__2"])
-        return "%s%s%d" % (stem, self.rng.choice(["_", "/", "."]), self.count)
+        if self.last and self.chance(0.03 * self.odd):  # names that the library makes itself, mostly of another one
+            taken = self.rng.choice(["QConv_1", "QEltwise_1", "Requantize_2", "%s__2", "%s.fused", "%s.fused.in0", "%s.fused.out0", "%s_scale",
+                                     "%s_zero_point", "%s_QuantizeLinear", "%s_DequantizeLinear", "%s_code1", "%s_codes"])
+            taken = taken % self.rng.choice(self.last) if "%" in taken else taken
+            if taken not in self.taken:
+                self.taken.add(taken)
+                return taken
+        made = "%s%s%d" % (stem, self.rng.choice(["_", "/", "."]), self.count)
+        self.last.append(made)
+        return made
 
     def constant(self, array, stem="c", kind=None):
         """An initializer, a Constant node, or an initializer behind an Identity; or one that the caller may replace."""
@@ -100,6 +110,9 @@ class Graph:
         self.initializers.append(tensor)
         if way < 0.08 and kind is None:
             return self.node("Identity", [tensor.name])[0]
+        if way > 1 - 0.004 * self.odd and kind is None and self.inner is None and stem not in ("i", "scales"):
+            self.inputs.append(oh.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
+            self.defaults[tensor.name] = np.asarray(array)
         return tensor.name
 
     def input(self, shape, kind="f", batch=None, scale=None):
@@ -116,6 +129,8 @@ class Graph:
         while inputs and inputs[-1] == "":
             inputs = inputs[:-1]
         label = "/%s_%d" % (op, self.count) if self.named or self.chance(0.3) else ""
+        if label and self.chance(0.02 * self.odd):
+            label = self.name(label)
         made = oh.make_node(op, inputs, names, label, domain=domain, **attrs)
         (self.nodes if self.inner is None else self.inner).append(made)
         self.domains.add(domain)
@@ -188,8 +203,6 @@ class Graph:
             s = self.node("Abs", [self.constant(-np.abs(scale), "s")])[0] if np.all(scale > 0) else self.constant(scale, "s")
         else:
             s = self.constant(scale, "s")
-            if self.chance(0.01) and self.initializers and self.initializers[-1].name == s:  # an initializer that the caller may replace
-                self.inputs.append(oh.make_tensor_value_info(s, TensorProto.FLOAT, list(scale.shape)))
         absent = kind == "u8" and not zero.any() and self.chance(0.5)
         z = "" if absent else self.constant(zero if kind in ("s4", "u4") else zero.astype(NUMPY[kind]), "z",
                                             kind if kind in ("s4", "u4") else None)
@@ -285,10 +298,10 @@ class Graph:
         image = self.chance(0.65)
         for _ in range(self.rng.choice([1, 1, 2])):
             if image:
-                shape = (BATCH, self.rng.choice([1, 2, 3, 4, 6, 8]), *self.rng.choice([(4, 4), (5, 6), (7, 3), (8, 8)]))
+                shape = (self.size, self.rng.choice([1, 2, 3, 4, 6, 8]), *self.rng.choice([(4, 4), (5, 6), (7, 3), (8, 8)]))
             else:
-                shape = (BATCH, self.rng.choice([3, 4, 6, 8]), self.rng.choice([4, 6, 8])) if self.chance(0.6) else \
-                    (BATCH, self.rng.choice([4, 7, 12]))
+                shape = (self.size, self.rng.choice([3, 4, 6, 8]), self.rng.choice([4, 6, 8])) if self.chance(0.6) else \
+                    (self.size, self.rng.choice([4, 7, 12]))
             if self.chance(0.1):
                 kind = self.rng.choice(["s8", "u8"])
                 v = self.input(shape, kind)
@@ -302,7 +315,7 @@ class Graph:
                 if self.chance(0.6):
                     self.pair(v)
         for _ in range(self.rng.randint(2, 9)):
-            random_blocks.grow(self)
+            random_blocks.grow(self, random_odd.BLOCKS if self.chance(0.3) else random_blocks.BLOCKS)
 
     def finish(self):
         """Outputs: what nothing reads, and some taps in the middle."""
@@ -323,7 +336,7 @@ class Graph:
         self.domains.discard("")
         imports = [oh.make_opsetid("", self.opset)] + [oh.make_opsetid(d, 1) for d in sorted(self.domains)]
         graph = oh.make_graph(self.nodes, "random", self.inputs, self.outputs, self.initializers)
-        return oh.make_model(graph, opset_imports=imports, ir_version=8 if self.opset < 19 else 10,
+        return oh.make_model(graph, opset_imports=imports, ir_version=8 if self.opset < 19 else 10 if self.opset < 24 else 12,
                              functions=self.functions, producer_name="random_graphs")
 
     def feeds(self, number):
@@ -343,32 +356,40 @@ class Graph:
                 x = rng.integers(-40, 40, v.shape) * np.float32(2.0 ** -rng.integers(2, 9))
                 odd = np.array([0, -0.0, 0.5, 1000, -1000, 3e4, 1e-20], np.float32)
                 out[name] = np.where(rng.random(v.shape) < 0.15, odd[rng.integers(0, len(odd), v.shape)], x).astype(np.float32)
+        for name, array in self.defaults.items():  # an initializer that the caller replaces the second time
+            if number == 1:
+                out[name] = np.asarray(array * np.float32(2) if array.dtype == np.float32 else np.flip(array), array.dtype)
         return out
 
 
-def to_half(model):
-    """The same network in float16, scales and all; None: it holds what has no such form."""
+def to_half(model, kind):
+    """The same network in float16 (or bfloat16), scales and all; None: it holds what has no such form."""
     plain = {"Resize": (1, 2), "If": (), "Loop": ()}  # operands that stay float32
     kept = {n.input[i] for n in model.graph.node for i in plain.get(n.op_type, ()) if i < len(n.input)}
-    if any(n.op_type in ("If", "Loop") or n.op_type.startswith("QLinear") or n.domain == "my.blocks" or n.op_type == "QGemm" or
+    if is_mixed(model) or any(n.op_type in ("If", "Loop", "Scan") or n.domain not in ("", MS) or n.op_type.startswith("QLinear") or n.op_type == "QGemm" or
            n.op_type == "DynamicQuantizeLinear" for n in model.graph.node):
         return None
     half = onnx.ModelProto.FromString(model.SerializeToString())
     tensors = [t for t in half.graph.initializer if t.name not in kept]
     for n in half.graph.node:
         if n.op_type == "Cast":
-            n.attribute[0].i = TensorProto.FLOAT16
+            n.attribute[0].i = kind
         tensors += [a.t for a in n.attribute if a.name == "value" and n.output[0] not in kept]
     for t in tensors:
         if t.data_type == TensorProto.FLOAT:
-            t.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(t).astype(np.float16), t.name))
+            t.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(t).astype(oh.tensor_dtype_to_np_dtype(kind)), t.name))
     for v in [*half.graph.input, *half.graph.output]:
         if v.type.tensor_type.elem_type == TensorProto.FLOAT:
-            v.type.tensor_type.elem_type = TensorProto.FLOAT16
+            v.type.tensor_type.elem_type = kind
     for o in half.opset_import:
         o.version = max(o.version, 19) if o.domain == "" else o.version
     half.ir_version = max(half.ir_version, 9)
     return half
+
+
+def is_mixed(model):
+    """Does it hold float16 beside float32?"""
+    return any(n.op_type == "Cast" and n.attribute[0].i == TensorProto.FLOAT16 for n in model.graph.node)
 
 
 def make(seed):

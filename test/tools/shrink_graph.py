@@ -41,17 +41,6 @@ def prune(model):
     return model
 
 
-def above(made, name):
-    """The names of all that `name` is computed from; `made` gives the node that makes a name."""
-    seen, work = set(), list(reads(made[name]))
-    while work:
-        i = work.pop()
-        if i not in seen and i in made:
-            work += reads(made[i])
-        seen.add(i)
-    return seen
-
-
 def copy(model):
     return onnx.ModelProto.FromString(model.SerializeToString())
 
@@ -71,6 +60,42 @@ def cut(model, name, value):
             if o == name:
                 node.output[i] = name + "_was"
     small.graph.input.append(oh.make_tensor_value_info(name, oh.np_dtype_to_tensor_dtype(value.dtype), list(value.shape)))
+    return prune(small)
+
+
+def dequantized(model, name):
+    """What a DQ makes of a Q of this tensor; None: there is none."""
+    codes = {n.output[0] for n in model.graph.node if n.op_type == "QuantizeLinear" and n.input[0] == name}
+    return next((n.output[0] for n in model.graph.node if n.op_type == "DequantizeLinear" and n.input[0] in codes), None)
+
+
+def nearest(made, name, known):
+    """Of the tensors `known`, those that `name` is computed from without others of them in between."""
+    found, seen, work = set(), set(), list(reads(made[name]))
+    while work:
+        i = work.pop()
+        if i in seen:
+            continue
+        seen.add(i)
+        if i in known:
+            found.add(i)
+        elif i in made:
+            work += reads(made[i])
+    return found
+
+
+def fed(model, name, values):
+    """What computes `name` alone, with the tensors `values` as inputs."""
+    small = copy(model)
+    for node in small.graph.node:
+        for i, o in enumerate(node.output):
+            if o in values:
+                node.output[i] = o + "_was"
+    kept = [type(i).FromString(i.SerializeToString()) for i in small.graph.input if i.name not in values]
+    small.graph.input.clear()
+    small.graph.input.extend(kept + [oh.make_tensor_value_info(n, oh.np_dtype_to_tensor_dtype(v.dtype), list(v.shape)) for n, v in values.items()])
+    small.graph.output.clear()
+    small.graph.output.append(oh.make_empty_tensor_value_info(name))
     return prune(small)
 
 
