@@ -168,3 +168,15 @@ bool qdq_rounds_for_others(const qdq_run *r, const qdq_node *n, qdq_reason *why)
 	}
 	return false;
 }
+
+/* ONNX Runtime gives each reader a DQ of its own, behind all nodes that there are, and looks at nodes in this order. Mostly
+ * that is the same as a copy in front of the reader; but of several inputs of one kind, as Concat has them, it looks at
+ * the first alone, so there a DQ may learn of its reader what that did not ask of it. */
+bool qdq_rounds_by_order(const qdq_run *r, const qdq_node *dq, const qdq_node *reader)
+{
+	qdq_params p;
+
+	return r->options->exact && strchr(reader->op->inputs, '+') != NULL &&
+	       !qdq_only_quantized(reader->outputs[0]) && qdq_only_use(dq->outputs[0]) == NULL &&
+	       qdq_params_of(dq, &p) && qdq_rounds_in_place(r, &p);
+}
