@@ -331,8 +331,9 @@ class Judge:
                 now = {dq: values[t] for t, dq in quantized.items() if dq is not None and t in values}
                 now = {n: v for n, v in {**values, **now}.items() if n != target and (tensor in quantized or n != tensor)}
                 near = {n: now[n] for n in shrink_graph.nearest(made[1], target, set(now))}
-                if any(n in quantized and n != tensor for n in near):
-                    self.counts["bounds not looked at"] += 1  # a quantized one that is not found again
+                gone = (set(bounds) - there) & shrink_graph.nearest(made[0], tensor, set(values) | set(bounds) - {tensor})
+                if gone or any(n in quantized and n != tensor for n in near):
+                    self.counts["bounds not looked at"] += 1  # behind one that is not found again
                     continue
                 alone = shrink_graph.fed(behind, target, near)
                 wanted = {i.name for i in alone.graph.input}
