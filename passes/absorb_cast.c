@@ -23,14 +23,9 @@
 #include "../lib/eval/eval.h"
 #include "moves.h"
 
-static bool is_half(qdq_type t)
-{
-	return t == QDQ_TYPE_FLOAT16 || t == QDQ_TYPE_BFLOAT16;
-}
-
 static bool is_real(qdq_type t)
 {
-	return t == QDQ_TYPE_FLOAT || is_half(t);
+	return t == QDQ_TYPE_FLOAT || qdq_type_is_half(t);
 }
 
 static float in_type(qdq_type type, float x)
@@ -116,9 +111,9 @@ static bool dq_may_give(qdq_run *r, const qdq_match *match, qdq_reason *why)
 	if (!qdq_params_of(qdq_match_node(match, "dq"), &p) || !p.constant || p.block != 0 || r->model->opset < 19)
 		return false;
 	if (y->type == QDQ_TYPE_FLOAT)
-		return qdq_type_is_int8(p.codes) && is_half(p.real) && is_real(p.scale->type) &&
+		return qdq_type_is_int8(p.codes) && qdq_type_is_half(p.real) && is_real(p.scale->type) &&
 		       (rounds_nothing(&p) || refuse(r, why, &p));
-	if (!is_half(y->type) || p.real != QDQ_TYPE_FLOAT || p.scale->type != QDQ_TYPE_FLOAT ||
+	if (!qdq_type_is_half(y->type) || p.real != QDQ_TYPE_FLOAT || p.scale->type != QDQ_TYPE_FLOAT ||
 	    !(qdq_type_is_int8(p.codes) || p.codes == QDQ_TYPE_INT32))
 		return false;
 	return r->model->opset >= 23 || scales_are(&p, y->type) ||
@@ -158,8 +153,8 @@ static bool q_may_take(qdq_run *r, const qdq_match *match, qdq_reason *why)
 	const qdq_value *x = qdq_match_value(match, "x");
 	qdq_params p;
 
-	if (!is_half(x->type) || r->model->opset < 19 || !qdq_params_of(qdq_match_root(match), &p) || !p.constant ||
-	    p.block != 0 || p.real != QDQ_TYPE_FLOAT || p.scale->type != QDQ_TYPE_FLOAT ||
+	if (!qdq_type_is_half(x->type) || r->model->opset < 19 || !qdq_params_of(qdq_match_root(match), &p) ||
+	    !p.constant || p.block != 0 || p.real != QDQ_TYPE_FLOAT || p.scale->type != QDQ_TYPE_FLOAT ||
 	    p.precision != QDQ_TYPE_NONE || !qdq_type_is_int8(p.codes))
 		return false;
 	return r->model->opset >= 23 || scales_are(&p, x->type) || refuse(r, why, &p);
@@ -193,8 +188,8 @@ static bool there_and_back(qdq_run *r, const qdq_match *match, qdq_reason *why)
 
 	(void)r;
 	(void)why;
-	return is_half(x->type) && qdq_in(outer, 0)->type == QDQ_TYPE_FLOAT && outer->outputs[0]->type == x->type &&
-	       outer->outputs[0]->n_outputs == 0;
+	return qdq_type_is_half(x->type) && qdq_in(outer, 0)->type == QDQ_TYPE_FLOAT &&
+	       outer->outputs[0]->type == x->type && outer->outputs[0]->n_outputs == 0;
 }
 
 /* ---- a bias ---- */
@@ -208,7 +203,7 @@ static void fold_bias(qdq_run *r, qdq_node *cast)
 	const qdq_tensor *inputs[3] = {NULL}, *real = NULL, *bias = NULL;
 	qdq_params p;
 
-	if (dq == NULL || y == NULL || y->n_outputs != 0 || !is_half(y->type) || dq->n_inputs > 3 ||
+	if (dq == NULL || y == NULL || y->n_outputs != 0 || !qdq_type_is_half(y->type) || dq->n_inputs > 3 ||
 	    !qdq_params_of(dq, &p) || !p.constant || p.codes != QDQ_TYPE_INT32 ||
 	    qdq_value_constant(qdq_in(dq, 0)) == NULL)
 		return;
@@ -278,7 +273,7 @@ static void round_q(qdq_run *r, qdq_node *q)
 	const qdq_value *x = cast != NULL ? qdq_in(cast, 0) : NULL;
 	qdq_params p;
 
-	if (x == NULL || !is_half(x->type) || !qdq_params_of(q, &p) || !p.constant || p.block != 0 ||
+	if (x == NULL || !qdq_type_is_half(x->type) || !qdq_params_of(q, &p) || !p.constant || p.block != 0 ||
 	    p.real != QDQ_TYPE_FLOAT || p.scale->type != QDQ_TYPE_FLOAT || p.precision != QDQ_TYPE_NONE ||
 	    !qdq_type_is_int8(p.codes))
 		return;

@@ -254,20 +254,13 @@ static qdq_value *advance(qdq_builder *b, qdq_value *v)
 
 /* ---- the last frontier ---- */
 
-static qdq_node *reader(const qdq_builder *b, const qdq_value *v)
-{
-	const qdq_use *u = qdq_only_use(v);
-
-	return u != NULL && u->node->graph == b->graph ? u->node : NULL;
-}
-
 /* Codes that several read: whoever wants them requantized gets that as another output. */
 static void take_requantizers(qdq_builder *b, const qdq_value *codes)
 {
 	for (const qdq_use *u = oldest(codes); u != NULL; u = u->prev) {
 		qdq_node *dq = u->node;
 		qdq_node *q = qdq_is(dq, QDQ_OP_DequantizeLinear) && dq->graph == b->graph && qdq_is_rounding(dq)
-				  ? reader(b, dq->outputs[0])
+				  ? qdq_reader(dq->outputs[0])
 				  : NULL;
 
 		if (q != NULL && qdq_is(q, QDQ_OP_QuantizeLinear) && qdq_is_rounding(q)) {
@@ -292,7 +285,7 @@ void qdq_grow(qdq_builder *b, qdq_value *v)
 {
 	for (qdq_value *next = v; next != NULL; next = b->members.count < LONG ? advance(b, v) : NULL)
 		v = next;
-	if (reader(b, v) != NULL)
+	if (qdq_reader(v) != NULL)
 		return;
 	if (qdq_type_is_int8(v->type))
 		take_requantizers(b, v);

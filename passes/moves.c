@@ -10,6 +10,13 @@
 
 #include "moves.h"
 
+qdq_node *qdq_reader(const qdq_value *v)
+{
+	const qdq_use *u = qdq_only_use(v);
+
+	return u != NULL && u->node->graph == v->graph ? u->node : NULL;
+}
+
 bool qdq_is_clamp(const qdq_node *n)
 {
 	return n->op->cls == QDQ_CLASS_MONO && n->op->axis == QDQ_AXIS_SAME;

@@ -54,6 +54,9 @@ bool qdq_moves_nothing(qdq_run *r, const qdq_node *n);
 bool qdq_view_of_view(qdq_run *r, const qdq_node *n);
 void qdq_skip_view(qdq_node *n);
 
+/* The node that alone reads v, in v's graph; NULL: none, several, or v is a graph output. */
+qdq_node *qdq_reader(const qdq_value *v);
+
 /* Elementwise and of class MONO: Relu, Clip. */
 bool qdq_is_clamp(const qdq_node *n);
 

@@ -59,13 +59,6 @@ bool qdq_is_weight(const qdq_value *v)
 	return qdq_value_constant(v) != NULL;
 }
 
-qdq_node *qdq_reader(const qdq_value *v)
-{
-	const qdq_use *u = qdq_only_use(v);
-
-	return u != NULL && u->node->graph == v->graph ? u->node : NULL;
-}
-
 bool qdq_outline_take_dequantizer(qdq_outline *o, const qdq_value *v)
 {
 	qdq_params p;

@@ -44,7 +44,4 @@ bool qdq_is_rounding(const qdq_node *n);
 /* Is v a constant, or what a chain of Qs and DQs makes of one? */
 bool qdq_is_weight(const qdq_value *v);
 
-/* The node that alone reads v, in v's graph; NULL: none, several, or v is a graph output. */
-qdq_node *qdq_reader(const qdq_value *v);
-
 #endif

@@ -58,14 +58,6 @@ static bool is_conv(const reading *c)
 
 /* ---- what stands behind the sum ---- */
 
-/* The only reader of v; NULL: there is none, or there are others. */
-static qdq_node *reader(const reading *c, const qdq_value *v)
-{
-	const qdq_use *u = qdq_only_use(v);
-
-	return u != NULL && u->node->graph == c->n->graph ? u->node : NULL;
-}
-
 static const qdq_tensor *other_constant(const qdq_node *n, const qdq_value *v)
 {
 	return n->n_inputs == 2 ? qdq_value_constant(qdq_in(n, qdq_in(n, 0) == v ? 1 : 0)) : NULL;
@@ -101,7 +93,7 @@ static void find_factors(reading *c)
 	qdq_value *v = c->cast->outputs[0];
 
 	while (c->count < FACTORS) {
-		qdq_node *mul = reader(c, v);
+		qdq_node *mul = qdq_reader(v);
 		const qdq_tensor *t = qdq_is(mul, QDQ_OP_Mul) ? other_constant(mul, v) : NULL;
 
 		if (t == NULL || t->type != QDQ_TYPE_FLOAT || t->count == 0 || !along_channels(c, t))
@@ -116,7 +108,7 @@ static void find_factors(reading *c)
 static bool find_arithmetic(reading *c)
 {
 	qdq_value *v = c->n->outputs[0];
-	qdq_node *next = reader(c, v);
+	qdq_node *next = qdq_reader(v);
 
 	if (qdq_is(next, QDQ_OP_Add) && other_constant(next, v) != NULL) {
 		c->bias = other_constant(next, v);
@@ -125,7 +117,7 @@ static bool find_arithmetic(reading *c)
 			return refuse(c, QDQ_REASON_SCALE_ARITHMETIC, next->outputs[0], "an Add of another shape");
 		c->add = next;
 		v = next->outputs[0];
-		next = reader(c, v);
+		next = qdq_reader(v);
 	}
 	if (!qdq_is(next, QDQ_OP_Cast) || next->outputs[0]->type != QDQ_TYPE_FLOAT)
 		return refuse(c, QDQ_REASON_SCALE_ARITHMETIC, v, "no Cast to float that alone reads the sum");

@@ -28,7 +28,7 @@ struct widening {
 
 static bool is_half(const qdq_value *v)
 {
-	return v != NULL && !v->not_tensor && (v->type == QDQ_TYPE_FLOAT16 || v->type == QDQ_TYPE_BFLOAT16);
+	return v != NULL && !v->not_tensor && qdq_type_is_half(v->type);
 }
 
 static bool has_half(const qdq_node *n)

@@ -130,18 +130,11 @@ static bool is_real_bias(const qdq_node *n, const qdq_value *v)
 	       other->shape->dim[0] == v->shape->dim[v->shape->rank - 1];
 }
 
-static qdq_node *only_reader(const qdq_value *v)
-{
-	const qdq_use *u = qdq_only_use(v);
-
-	return u != NULL && u->node->graph == v->graph ? u->node : NULL;
-}
-
 /* What follows, as far as the form takes it. */
 static bool check_output(writing *c)
 {
 	const qdq_value *v = c->n->outputs[0];
-	qdq_node *next = only_reader(v);
+	qdq_node *next = qdq_reader(v);
 	double factor;
 	qdq_reason why;
 
@@ -150,7 +143,7 @@ static bool check_output(writing *c)
 		c->factor = factor;
 		c->mul = next;
 		v = next->outputs[0];
-		next = only_reader(v);
+		next = qdq_reader(v);
 	}
 	if (next != NULL && c->form->real_bias != QDQ_QLINEAR_NONE && is_real_bias(next, v)) {
 		c->add = next;

@@ -191,67 +191,84 @@ const qdq_tensor *qdq_value_constant(const qdq_value *v)
 	return v == NULL || v->is_input ? NULL : v->tensor;
 }
 
-/* One element of any real type. */
-static bool element(const qdq_tensor *t, uint64_t i, double *real, int64_t *integer)
-{
-	const char *p = t->data;
-	union {
-		float f;
-		double d;
-		int8_t i8;
-		uint8_t u8;
-		int16_t i16;
-		uint16_t u16;
-		int32_t i32;
-		uint32_t u32;
-		int64_t i64;
-	} u;
-	size_t size = qdq_type_get(t->type)->bits / 8u;
+/* One element of any size and type that is a number. */
+union number {
+	float f;
+	double d;
+	int8_t i8;
+	uint8_t u8;
+	int16_t i16;
+	uint16_t u16;
+	int32_t i32;
+	uint32_t u32;
+	int64_t i64;
+};
 
-	if (size == 0 || size > 8)
-		return false;
-	memcpy(&u, p + i * size, size);
-	*integer = 0;
-	switch (t->type) {
+static bool real_of(qdq_type type, const union number *u, double *real)
+{
+	switch (type) {
 	case QDQ_TYPE_FLOAT:
-		*real = (double)u.f;
+		*real = (double)u->f;
 		return true;
 	case QDQ_TYPE_DOUBLE:
-		*real = u.d;
+		*real = u->d;
 		return true;
 	case QDQ_TYPE_FLOAT16:
-		*real = (double)qdq_f16_to_f32(u.u16);
+		*real = (double)qdq_f16_to_f32(u->u16);
 		return true;
 	case QDQ_TYPE_BFLOAT16:
-		*real = (double)qdq_bf16_to_f32(u.u16);
+		*real = (double)qdq_bf16_to_f32(u->u16);
 		return true;
-	case QDQ_TYPE_INT8:
-		*integer = u.i8;
-		break;
-	case QDQ_TYPE_UINT8:
-		*integer = u.u8;
-		break;
-	case QDQ_TYPE_BOOL:
-		*integer = u.u8;
-		break;
-	case QDQ_TYPE_INT16:
-		*integer = u.i16;
-		break;
-	case QDQ_TYPE_UINT16:
-		*integer = u.u16;
-		break;
-	case QDQ_TYPE_INT32:
-		*integer = u.i32;
-		break;
-	case QDQ_TYPE_UINT32:
-		*integer = u.u32;
-		break;
-	case QDQ_TYPE_INT64:
-		*integer = u.i64;
-		break;
 	default:
 		return false;
 	}
+}
+
+static bool integer_of(qdq_type type, const union number *u, int64_t *integer)
+{
+	switch (type) {
+	case QDQ_TYPE_INT8:
+		*integer = u->i8;
+		return true;
+	case QDQ_TYPE_UINT8:
+	case QDQ_TYPE_BOOL:
+		*integer = u->u8;
+		return true;
+	case QDQ_TYPE_INT16:
+		*integer = u->i16;
+		return true;
+	case QDQ_TYPE_UINT16:
+		*integer = u->u16;
+		return true;
+	case QDQ_TYPE_INT32:
+		*integer = u->i32;
+		return true;
+	case QDQ_TYPE_UINT32:
+		*integer = u->u32;
+		return true;
+	case QDQ_TYPE_INT64:
+		*integer = u->i64;
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* *integer is 0 for a real number. */
+static bool element(const qdq_tensor *t, uint64_t i, double *real, int64_t *integer)
+{
+	size_t size = qdq_type_get(t->type)->bits / 8u;
+	const char *p = t->data;
+	union number u;
+
+	if (size == 0 || size > sizeof u)
+		return false;
+	memcpy(&u, p + i * size, size);
+	*integer = 0;
+	if (real_of(t->type, &u, real))
+		return true;
+	if (!integer_of(t->type, &u, integer))
+		return false;
 	*real = (double)*integer;
 	return true;
 }

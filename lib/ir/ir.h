@@ -694,6 +694,10 @@ static inline bool qdq_type_is_int8(qdq_type t)
 {
 	return t == QDQ_TYPE_INT8 || t == QDQ_TYPE_UINT8;
 }
+static inline bool qdq_type_is_half(qdq_type t)
+{
+	return t == QDQ_TYPE_FLOAT16 || t == QDQ_TYPE_BFLOAT16;
+}
 /* QuantizeLinear (DequantizeLinear) with the parameters of p, before `before`; its output is named after hint. An
  * explicit zero point of type p->codes is always written. */
 qdq_node *qdq_quantize_insert(qdq_graph *g, qdq_node *before, qdq_value *x, const qdq_params *p, const char *hint,

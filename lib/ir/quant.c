@@ -201,11 +201,6 @@ bool qdq_params_equal(const qdq_params *a, const qdq_params *b)
 	return true;
 }
 
-static bool is_half(qdq_type type)
-{
-	return type == QDQ_TYPE_FLOAT16 || type == QDQ_TYPE_BFLOAT16;
-}
-
 static float to_half(qdq_type real, float x)
 {
 	return real == QDQ_TYPE_FLOAT16 ? qdq_f16_to_f32(qdq_f32_to_f16(x)) : qdq_bf16_to_f32(qdq_f32_to_bf16(x));
@@ -217,7 +212,7 @@ static double real_of(const qdq_params *p, double scale, int64_t steps)
 
 	if (p->real == QDQ_TYPE_DOUBLE)
 		return (double)steps * scale;
-	return (double)(is_half(p->real) ? to_half(p->real, x) : x);
+	return (double)(qdq_type_is_half(p->real) ? to_half(p->real, x) : x);
 }
 
 static bool rounds_to(const qdq_params *p, double y, int64_t zero, int64_t q)
@@ -233,12 +228,12 @@ static bool gives(const qdq_params *p, double scale, int64_t zero, double x, int
 {
 	float y = (float)x / (float)scale;
 
-	if (is_half(p->precision) && p->precision != p->real)
+	if (qdq_type_is_half(p->precision) && p->precision != p->real)
 		return false; /* a rounding of x that nobody asks for */
 	if (p->real == QDQ_TYPE_DOUBLE)
 		return rounds_to(p, x / scale, zero, q);
 	return rounds_to(p, (double)y, zero, q) &&
-	       (!is_half(p->real) || rounds_to(p, (double)to_half(p->real, y), zero, q));
+	       (!qdq_type_is_half(p->real) || rounds_to(p, (double)to_half(p->real, y), zero, q));
 }
 
 double qdq_params_real(const qdq_params *p, uint64_t c, int64_t q)
@@ -256,7 +251,7 @@ static bool far_from_ties(const qdq_params *p)
 {
 	qdq_extent scales = qdq_params_scales(p);
 
-	return !is_half(p->real) && !is_half(p->precision) && scales.least >= (double)FLT_MIN &&
+	return !qdq_type_is_half(p->real) && !qdq_type_is_half(p->precision) && scales.least >= (double)FLT_MIN &&
 	       scales.greatest <= (double)FLT_MAX / 65536;
 }
 

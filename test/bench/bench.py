@@ -26,7 +26,7 @@ GENERATE = os.environ.get("GENERATE", "build/test/run_generate")
 MODELS = os.environ.get("MODELS") or "../shared/models"
 SEVEN = ("resnet50.trt", "mobilenet_v2.u8", "efficientnet_b0.s8", "yolo_n.trt", "unet.s8", "bert_tiny.trt", "vit_tiny.trt")
 SIZES = (10**4, 10**5, 10**6)
-KINDS = ("chain", "fork", "concat", "scales", "residual")
+KINDS = ("chain", "fork", "concat", "scales", "residual", "weights", "skips", "pairs", "ties", "integer", "functions", "ifs")
 MEGA = 1 << 20
 MEMORY = 8 << 30  # what a process may have
 
