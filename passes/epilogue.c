@@ -34,9 +34,8 @@ bool qdq_take_dequantizer(qdq_builder *b, qdq_use *u)
 
 	if (dq == NULL || dq->graph != b->graph || !qdq_keeps_type(dq))
 		return false;
-	if (qdq_rounds_by_order(b->run, dq, u->node)) {
-		qdq_declined(b->run, u->node->op->family == QDQ_FAMILY_CONCAT ? "fuse.concat" : "fuse.eltwise",
-			     u->node->origin,
+	if (qdq_rounds_by_order(b->run, dq)) {
+		qdq_declined(b->run, "fuse.concat", u->node->origin,
 			     &(qdq_reason){.code = QDQ_REASON_HALF_ROUNDING, .operand = u->value->name});
 		return false;
 	}

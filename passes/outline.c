@@ -64,7 +64,7 @@ bool qdq_outline_take_dequantizer(qdq_outline *o, const qdq_value *v)
 	qdq_params p;
 	qdq_node *dq = v != NULL ? qdq_dequantized(v, &p) : NULL;
 
-	if (dq == NULL || dq->graph != o->run->graph)
+	if (dq == NULL || dq->graph != o->run->graph || qdq_rounds_by_order(o->run, dq))
 		return false;
 	qdq_outline_take(o, dq);
 	return true;

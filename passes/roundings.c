@@ -169,14 +169,24 @@ bool qdq_rounds_for_others(const qdq_run *r, const qdq_node *n, qdq_reason *why)
 	return false;
 }
 
+/* Does an operator with a list of inputs, as Concat has it, read v, and its result something else than Qs? */
+static bool stands_in_list(const qdq_value *v)
+{
+	for (const qdq_use *u = v->uses; u != NULL; u = u->next)
+		if (u->node->region != NULL
+			? stands_in_list(u->node->region->body->inputs.items[qdq_use_index(u)])
+			: strchr(u->node->op->inputs, '+') != NULL && !qdq_only_quantized(u->node->outputs[0]))
+			return true;
+	return false;
+}
+
 /* ONNX Runtime gives each reader a DQ of its own, behind all nodes that there are, and looks at nodes in this order. Mostly
- * that is the same as a copy in front of the reader; but of several inputs of one kind, as Concat has them, it looks at
- * the first alone, so there a DQ may learn of its reader what that did not ask of it. */
-bool qdq_rounds_by_order(const qdq_run *r, const qdq_node *dq, const qdq_node *reader)
+ * that is the same as a copy in front of the reader; but of a list of inputs it looks at the first alone, so there a DQ may
+ * learn of its reader what that did not ask of it. */
+bool qdq_rounds_by_order(const qdq_run *r, const qdq_node *dq)
 {
 	qdq_params p;
 
-	return r->options->exact && strchr(reader->op->inputs, '+') != NULL &&
-	       !qdq_only_quantized(reader->outputs[0]) && qdq_only_use(dq->outputs[0]) == NULL &&
-	       qdq_params_of(dq, &p) && qdq_rounds_in_place(r, &p);
+	return r->options->exact && qdq_only_use(dq->outputs[0]) == NULL && qdq_params_of(dq, &p) &&
+	       qdq_rounds_in_place(r, &p) && stands_in_list(dq->outputs[0]);
 }
