@@ -96,7 +96,7 @@ $(BUILD)/test/run_unit: $(UNIT_OBJ) $(NPZ_OBJ) $(BUILD)/libqdqopt.a
 	$(CC) $(SAN) -o $@ $^ $(LDLIBS) $(shell pkg-config --libs check libcjson libzip)
 $(BUILD)/test/run_%: $(BUILD)/test/%.o $(BUILD)/test/fixture.o $(BUILD)/libqdqopt.a
 	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
-EXEC_OBJ := $(patsubst %,$(BUILD)/test/%.o,exec exec_regions exec_products exec_nan exec_wide fixture)
+EXEC_OBJ := $(patsubst %,$(BUILD)/test/%.o,exec exec_regions exec_products exec_nan exec_ties exec_wide fixture)
 $(BUILD)/test/run_exec: $(EXEC_OBJ) $(BUILD)/libqdqopt.a
 	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
 $(BUILD)/test/replay_%: $(BUILD)/test/fuzz/fuzz_%.o $(BUILD)/test/fuzz/standalone.o $(BUILD)/libqdqopt.a

@@ -103,8 +103,7 @@ static void add_output(text *out, const qdq_binding *y)
 }
 
 /* One run; the outputs' bytes go to `out`. */
-static qdq_status run_with_options(qdq_model *m, const qdq_binding *in, size_t n, const qdq_session_options *o,
-				   text *out)
+qdq_status run_with_options(qdq_model *m, const qdq_binding *in, size_t n, const qdq_session_options *o, text *out)
 {
 	qdq_binding y[16] = {{0}};
 	size_t outputs = qdq_output_count(m);
@@ -548,69 +547,6 @@ static void codes_given(void)
 	text_free(&t);
 }
 
-/* ---- ties ---- */
-
-typedef struct ties {
-	unsigned differences, wrong;
-	unsigned early; /* caused by the first of two roundings */
-} ties;
-
-/* The accumulator and what follows from it are those of this element. */
-static void judge_tie(void *user, const qdq_difference *d)
-{
-	ties *t = user;
-	double value = d->value - 0.5 * d->accumulator, step = d->rounding_got - d->rounding_expected;
-
-	t->differences++;
-	if (d->rounding == NULL || !d->has_accumulator || !(value < 1e-4 && value > -1e-4) ||
-	    (step != 1 && step != -1) || !(d->tie >= 0 && d->tie <= 1e-5))
-		t->wrong++;
-	else
-		t->early += strcmp(d->rounding, d->tensor) != 0;
-}
-
-/* A product whose accumulators are halves of a step: x -- Q -- DQ -- MatMul (-- Q -- DQ) -- Q -- DQ -- y */
-static void product_of_ties(bool pair)
-{
-	enum { ROWS = 64, DEPTH = 12, COLUMNS = 24 };
-	text t = {0}, out = {0};
-	float x[ROWS * DEPTH];
-	qdq_binding in = {
-	    .name = "x", .type = QDQ_TYPE_FLOAT, .rank = 2, .dims = {ROWS, DEPTH}, .data = x, .size = sizeof x};
-	ties found = {0};
-	qdq_session_options o = {.version = QDQ_SESSION_OPTIONS_VERSION, .check = judge_tie, .user = &found};
-	qdq_ctx *ctx;
-	qdq_model *m;
-
-	state = 3;
-	say(&t,
-	    "<ir_version: 8, opset_import: [\"\" : 17]>\ng (float[%d,%d] x) => (float[%d,%d] y)\n<\n"
-	    "  float x_s = {0.1}, int8 x_z = {3}, float w_s = {0.3}, int8 w_z = {0}, float p_s = {0.06}, int8 p_z = "
-	    "{-7},\n"
-	    "  float q_s = {%s}, uint8 q_z = {120}, int8[%d,%d] w = {",
-	    ROWS, DEPTH, ROWS, COLUMNS, pair ? "0.05" : "0.06", DEPTH, COLUMNS);
-	for (int i = 0; i < DEPTH * COLUMNS; i++)
-		say(&t, "%s%d", i == 0 ? "" : ", ", (int)draw(7) - 3);
-	say(&t,
-	    "}\n>\n{\n  xq = QuantizeLinear(x, x_s, x_z)\n  xd = DequantizeLinear(xq, x_s, x_z)\n"
-	    "  wd = DequantizeLinear(w, w_s, w_z)\n  v = MatMul(xd, wd)\n%s"
-	    "  q = QuantizeLinear(%s, q_s, q_z)\n  y = DequantizeLinear(q, q_s, q_z)\n}\n",
-	    pair ? "  p = QuantizeLinear(v, p_s, p_z)\n  pd = DequantizeLinear(p, p_s, p_z)\n" : "", pair ? "pd" : "v");
-	for (int i = 0; i < ROWS * DEPTH; i++)
-		x[i] = 0.1f * (float)((int)draw(11) - 5);
-	if (qdq_ctx_new(&ctx, NULL) != QDQ_OK)
-		return;
-	verdict(qdq_load_memory(&m, ctx, t.data, t.size, "ties.onnxtxt") == QDQ_OK && qdq_optimize(m, NULL) == QDQ_OK &&
-		    run_with_options(m, &in, 1, &o, &out) == QDQ_OK,
-		"ties", "it does not run");
-	verdict(found.differences != 0 && found.wrong == 0, "ties",
-		"none differs, or one for another reason than its accumulator");
-	verdict(pair ? found.early != 0 : found.early == 0, "ties", "another rounding is named");
-	qdq_ctx_free(ctx);
-	text_free(&t);
-	text_free(&out);
-}
-
 /* The first layer behind a float that the network makes: nothing may be stored over it before all of it is read. */
 static void float_in_front(void)
 {
@@ -761,6 +697,7 @@ int main(int argc, char **argv)
 	if (device == NULL) {
 		product_of_ties(false);
 		product_of_ties(true);
+		cancelled_bias();
 		run_out_of_memory();
 		products_of_floats(few ? 20 : 200);
 	}

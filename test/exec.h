@@ -41,6 +41,8 @@ typedef struct check {
 /* One run; the outputs' bytes go to `out`. */
 qdq_status run_once(qdq_model *m, const qdq_binding *in, size_t n, const char *instructions, int threads, check *c,
 		    text *out);
+/* The same with other options. */
+qdq_status run_with_options(qdq_model *m, const qdq_binding *in, size_t n, const qdq_session_options *o, text *out);
 /* All instruction sets and numbers of threads give the bytes of `first`. */
 void compare_ways(qdq_model *m, const qdq_binding *in, size_t n, const text *first, const char *what);
 /* The same; where there is another device beside the CPU, that device instead. */
@@ -60,6 +62,9 @@ void random_transposed(unsigned count);
 void wide_geometries(void);
 /* exec_nan.c: floats that are no numbers, against the evaluator */
 void not_numbers(void);
+/* exec_ties.c: with two roundings, or one */
+void product_of_ties(bool pair);
+void cancelled_bias(void);
 /* exec_products.c: random contractions of floats */
 void products_of_floats(unsigned count);
 

@@ -323,11 +323,18 @@ static bool lower_bias(lowering *l, const qdq_node *n)
 	return true;
 }
 
-/* No sum may leave int32: the largest that the window's length allows, and the bias. */
+double qdq_lower_most(const lowering *l)
+{
+	const qdq_conv *g = &l->k.conv;
+
+	return 255.0 * 255.0 * (double)(g->c / g->groups) * (double)g->kh * (double)g->kw;
+}
+
+/* No sum may leave int32, with its bias. */
 static bool sums_fit(const lowering *l)
 {
 	const qdq_conv *g = &l->k.conv;
-	double most = 255.0 * 255.0 * (double)(g->c / g->groups) * (double)g->kh * (double)g->kw;
+	double most = qdq_lower_most(l);
 
 	for (int64_t c = 0; l->k.bias != NULL && c < g->k; c++)
 		if (most + fabs((double)l->k.bias[c]) > (double)INT32_MAX)

@@ -239,6 +239,8 @@ static void follow(const checking *c, const origin *o)
 
 	memset(trails, 0, o->k->n_registers * sizeof *trails);
 	trails[0].largest = fabs((double)at_register(c, o, 0));
+	if (o->k->anchor == QDQ_ANCHOR_CONTRACT)
+		trails[0].largest = fmax(trails[0].largest, fabs((double)o->k->addend[o->channel]));
 	for (uint32_t i = 0; i < o->k->n_steps; i++) {
 		const qdq_step *s = &o->k->steps[i];
 		trail *t = &trails[s->to];
@@ -271,22 +273,21 @@ static double rounded(double v, double low, double high)
 	return nearbyint(v < low ? low : v > high ? high : v);
 }
 
-/* What a rounding's Q rounds by its meaning, from the codes before it on; `computed` where that is not known. */
-static double exact_of(checking *c, const qdq_step *rounding, uint64_t index, double computed)
+/* What a rounding's Q rounds by its meaning, from the codes before it on; false: that is not known. */
+static bool exact_of(checking *c, const qdq_step *rounding, uint64_t index, double *steps)
 {
-	double steps;
-
 	if (c->exact == NULL) {
 		c->exact = qdq_array(c->arena, const qdq_tensor *, c->p->m->n_values);
 		qdq_exact_values(c->p->m, c->arena, c->p->kernels.items[c->kernel].node->region->body, c->values,
 				 c->exact);
 	}
-	return qdq_exact_steps(rounding->value, c->values, c->exact, index, &steps) ? steps : computed;
+	return qdq_exact_steps(rounding->value, c->values, c->exact, index, steps);
 }
 
 static void explain(checking *c, const qdq_value *v, qdq_difference *d)
 {
 	const qdq_step *s;
+	bool known;
 	int64_t got = 0, expected = 0;
 	origin o;
 
@@ -304,9 +305,11 @@ static void explain(checking *c, const qdq_value *v, qdq_difference *d)
 	d->rounding_got = (double)got;
 	d->rounding_expected = (double)expected;
 	d->value = (double)(at_register(c, &o, s->from) * s->before);
-	d->exact = exact_of(c, s, o.index, d->value);
+	known = exact_of(c, s, o.index, &d->exact);
+	if (!known)
+		d->exact = d->value;
 	d->tie = from_tie(d->exact, (double)s->low, (double)s->high);
-	d->is_exact = rounded(d->exact, (double)s->low, (double)s->high) == (double)at_register(c, &o, s->to);
+	d->is_exact = known && rounded(d->exact, (double)s->low, (double)s->high) == (double)at_register(c, &o, s->to);
 	d->tolerance = fmax(TIE, c->trails[s->from].largest * fabs((double)s->before) * 0x1p-22);
 }
 

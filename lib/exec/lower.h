@@ -83,6 +83,8 @@ bool qdq_load_table(lowering *l, known *k, uint32_t *out); /* k becomes what the
 
 /* anchors.c */
 bool qdq_lower_contraction(lowering *l, qdq_node *n);
+/* The largest sum of a contraction, whatever its codes. */
+double qdq_lower_most(const lowering *l);
 bool qdq_lower_pool(lowering *l, qdq_node *n);
 bool qdq_lower_concat(lowering *l, qdq_node *n);
 /* Images and window of a (transposed) convolution with one or two spatial axes; one axis is a row of height 1. False: its

@@ -8,6 +8,8 @@
  */
 #include "lower.h"
 
+#define LARGE_BIAS 256.0 /* steps */
+
 /* The steps that a register's unit depends on, counted from 1; 0: there is none. */
 typedef struct concern {
 	uint32_t giver;	       /* writes it */
@@ -93,6 +95,26 @@ static qdq_operand operand(lowering *l, const known *k, double unit)
 	return o;
 }
 
+/* Float32 rounds to the size of a bias, also where the sum nearly cancels it. What is larger than LARGE_BIAS steps goes
+ * into the accumulator, which is exact, but for the rest of one of its units. */
+static void move_large_biases(lowering *l, double unit, float *addend)
+{
+	qdq_kernel *k = &l->k;
+	int32_t *codes = NULL;
+
+	for (int64_t c = 0; l->bias != NULL && c < k->channels; c++) {
+		double step = qdq_quant_scale(&l->main.quant, 0) * qdq_quant_scale(&l->weight, (uint64_t)c);
+		double code = nearbyint(l->bias[c] / step);
+
+		if (!(fabs((double)addend[c]) > LARGE_BIAS) || !(fabs(code) + qdq_lower_most(l) <= (double)INT32_MAX))
+			continue;
+		if (codes == NULL)
+			k->bias = codes = qdq_array(l->p->arena, int32_t, (uint64_t)k->channels);
+		codes[c] = (int32_t)code;
+		addend[c] = (float)((l->bias[c] - code * step) / unit);
+	}
+}
+
 static void finish_anchor(lowering *l, double unit)
 {
 	qdq_kernel *k = &l->k;
@@ -125,6 +147,7 @@ static void finish_anchor(lowering *l, double unit)
 		rest[c] = isfinite(multiplier[c]) ? (float)(exact - (double)multiplier[c]) : 0;
 		addend[c] = l->bias == NULL ? 0 : (float)(l->bias[c] / unit);
 	}
+	move_large_biases(l, unit, addend);
 	k->multiplier = multiplier;
 	k->rest = rest;
 	k->addend = addend;

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * exec_ties.c -- numbers at and near ties: on which side they are rounded, and what is said about it
+ */
+#include "exec.h"
+
+typedef struct ties {
+	unsigned differences, wrong;
+	unsigned early; /* caused by the first of two roundings */
+} ties;
+
+/* The accumulator and what follows from it are those of this element. */
+static void judge_tie(void *user, const qdq_difference *d)
+{
+	ties *t = user;
+	double value = d->value - 0.5 * d->accumulator, step = d->rounding_got - d->rounding_expected;
+
+	t->differences++;
+	if (d->rounding == NULL || !d->has_accumulator || !(value < 1e-4 && value > -1e-4) ||
+	    (step != 1 && step != -1) || !(d->tie >= 0 && d->tie <= 1e-5))
+		t->wrong++;
+	else
+		t->early += strcmp(d->rounding, d->tensor) != 0;
+}
+
+/* A product whose accumulators are halves of a step: x -- Q -- DQ -- MatMul (-- Q -- DQ) -- Q -- DQ -- y */
+void product_of_ties(bool pair)
+{
+	enum { ROWS = 64, DEPTH = 12, COLUMNS = 24 };
+	text t = {0}, out = {0};
+	float x[ROWS * DEPTH];
+	qdq_binding in = {
+	    .name = "x", .type = QDQ_TYPE_FLOAT, .rank = 2, .dims = {ROWS, DEPTH}, .data = x, .size = sizeof x};
+	ties found = {0};
+	qdq_session_options o = {.version = QDQ_SESSION_OPTIONS_VERSION, .check = judge_tie, .user = &found};
+	qdq_ctx *ctx;
+	qdq_model *m;
+
+	state = 3;
+	say(&t,
+	    "<ir_version: 8, opset_import: [\"\" : 17]>\ng (float[%d,%d] x) => (float[%d,%d] y)\n<\n"
+	    "  float x_s = {0.1}, int8 x_z = {3}, float w_s = {0.3}, int8 w_z = {0}, float p_s = {0.06}, int8 p_z = "
+	    "{-7},\n"
+	    "  float q_s = {%s}, uint8 q_z = {120}, int8[%d,%d] w = {",
+	    ROWS, DEPTH, ROWS, COLUMNS, pair ? "0.05" : "0.06", DEPTH, COLUMNS);
+	for (int i = 0; i < DEPTH * COLUMNS; i++)
+		say(&t, "%s%d", i == 0 ? "" : ", ", (int)draw(7) - 3);
+	say(&t,
+	    "}\n>\n{\n  xq = QuantizeLinear(x, x_s, x_z)\n  xd = DequantizeLinear(xq, x_s, x_z)\n"
+	    "  wd = DequantizeLinear(w, w_s, w_z)\n  v = MatMul(xd, wd)\n%s"
+	    "  q = QuantizeLinear(%s, q_s, q_z)\n  y = DequantizeLinear(q, q_s, q_z)\n}\n",
+	    pair ? "  p = QuantizeLinear(v, p_s, p_z)\n  pd = DequantizeLinear(p, p_s, p_z)\n" : "", pair ? "pd" : "v");
+	for (int i = 0; i < ROWS * DEPTH; i++)
+		x[i] = 0.1f * (float)((int)draw(11) - 5);
+	if (qdq_ctx_new(&ctx, NULL) != QDQ_OK)
+		return;
+	verdict(qdq_load_memory(&m, ctx, t.data, t.size, "ties.onnxtxt") == QDQ_OK && qdq_optimize(m, NULL) == QDQ_OK &&
+		    run_with_options(m, &in, 1, &o, &out) == QDQ_OK,
+		"ties", "it does not run");
+	verdict(found.differences != 0 && found.wrong == 0, "ties",
+		"none differs, or one for another reason than its accumulator");
+	verdict(pair ? found.early != 0 : found.early == 0, "ties", "another rounding is named");
+	qdq_ctx_free(ctx);
+	text_free(&t);
+	text_free(&out);
+}
+
+/* ---- a bias of 9,000 steps that the sums cancel ---- */
+
+static void judge_cancelled(void *user, const qdq_difference *d)
+{
+	ties *t = user;
+
+	t->differences++;
+	t->wrong += !(d->rounding != NULL && (d->is_exact || d->tie <= 1e-5));
+}
+
+/* x -- Q -- DQ -- Gemm(b) -- Q -- DQ -- y, where b is half a step and what float32 makes of it from a tie */
+void cancelled_bias(void)
+{
+	enum { ROWS = 64, DEPTH = 12, COLUMNS = 24 };
+	text t = {0}, out = {0};
+	float x[ROWS * DEPTH];
+	qdq_binding in = {
+	    .name = "x", .type = QDQ_TYPE_FLOAT, .rank = 2, .dims = {ROWS, DEPTH}, .data = x, .size = sizeof x};
+	const double cancelled = 120 * 127 * (double)0.1f * (double)0.3f;
+	ties found = {0};
+	qdq_session_options o = {.version = QDQ_SESSION_OPTIONS_VERSION, .check = judge_cancelled, .user = &found};
+	qdq_ctx *ctx;
+	qdq_model *m;
+
+	state = 4;
+	say(&t,
+	    "<ir_version: 8, opset_import: [\"\" : 17]>\ng (float[%d,%d] x) => (float[%d,%d] y)\n<\n"
+	    "  float x_s = {0.1}, int8 x_z = {0}, float w_s = {0.3}, int8 w_z = {0}, float q_s = {0.05}, uint8 q_z = "
+	    "{120},\n  float[%d] b = {",
+	    ROWS, DEPTH, ROWS, COLUMNS, COLUMNS);
+	for (int i = 0; i < COLUMNS; i++)
+		say(&t, "%s%.9g", i == 0 ? "" : ", ", (double)(float)((0.5 + i) * (double)0.05f - cancelled));
+	say(&t, "},\n  int8[%d,%d] w = {", DEPTH, COLUMNS);
+	for (int i = 0; i < DEPTH * COLUMNS; i++)
+		say(&t, "%s%d", i == 0 ? "" : ", ", i < COLUMNS ? 127 : (int)draw(7) - 3);
+	say(&t, "}\n>\n{\n  xq = QuantizeLinear(x, x_s, x_z)\n  xd = DequantizeLinear(xq, x_s, x_z)\n"
+		"  wd = DequantizeLinear(w, w_s, w_z)\n  v = Gemm(xd, wd, b)\n"
+		"  q = QuantizeLinear(v, q_s, q_z)\n  y = DequantizeLinear(q, q_s, q_z)\n}\n");
+	for (int i = 0; i < ROWS * DEPTH; i++)
+		x[i] = i % DEPTH == 0 ? 12.0f : 0.1f * (float)((int)draw(11) - 5);
+	if (qdq_ctx_new(&ctx, NULL) != QDQ_OK)
+		return;
+	verdict(qdq_load_memory(&m, ctx, t.data, t.size, "cancelled.onnxtxt") == QDQ_OK &&
+		    qdq_optimize(m, NULL) == QDQ_OK && run_with_options(m, &in, 1, &o, &out) == QDQ_OK,
+		"a cancelled bias", "it does not run");
+	verdict(found.wrong == 0, "a cancelled bias", "it is rounded by its own size");
+	qdq_ctx_free(ctx);
+	text_free(&t);
+	text_free(&out);
+}
