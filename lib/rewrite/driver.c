@@ -74,35 +74,44 @@ static uint64_t run_on_graph(qdq_run *r, const qdq_pass *pass)
 	return r->changes;
 }
 
-/* The same on the bodies of If, Loop and Scan. */
-static uint64_t run_on_nested(qdq_run *r, const qdq_pass *pass, qdq_arena *lists)
+/* Memory for the bodies of If, Loop and Scan while a pass runs: what there are, and what one of them captures. */
+struct nested_memory {
+	qdq_arena graphs, ports;
+};
+
+/* The same on those bodies. */
+static uint64_t run_on_nested(qdq_run *r, const qdq_pass *pass, struct nested_memory *memory)
 {
 	qdq_graph *main_graph = r->graph;
 	qdq_graphs graphs = {0};
-	qdq_ports ports = {0};
 	uint64_t changes = 0;
 
-	qdq_nested_graphs(r->model, lists, &graphs);
+	qdq_nested_graphs(r->model, &memory->graphs, &graphs);
 	for (size_t i = 0; i < graphs.count; i++) {
+		qdq_ports ports = {0};
+
 		r->graph = graphs.items[i];
-		qdq_nested_hide(r->graph, lists, &ports);
+		qdq_nested_hide(r->graph, &memory->ports, &ports);
 		changes += run_on_graph(r, pass);
 		qdq_nested_show(r->graph, &ports);
+		qdq_arena_reset(&memory->ports);
 	}
+	qdq_arena_reset(&memory->graphs);
 	r->graph = main_graph;
 	return changes;
 }
 
-/* lists: memory for the nested graphs; NULL: they stay as they are. */
-static uint64_t run_pass(qdq_run *r, const qdq_pass *pass, const qdq_driver_options *options, qdq_arena *lists)
+/* nested NULL: bodies stay as they are. */
+static uint64_t run_pass(qdq_run *r, const qdq_pass *pass, const qdq_driver_options *options,
+			 struct nested_memory *nested)
 {
 	uint64_t changes;
 	qdq_status status;
 
 	r->kept = NULL;
 	changes = run_on_graph(r, pass);
-	if (lists != NULL)
-		changes += run_on_nested(r, pass, lists);
+	if (nested != NULL)
+		changes += run_on_nested(r, pass, nested);
 	qdq_arena_reset(&r->memory);
 	if (options->verify || ALWAYS_VERIFY)
 		verify(r);
@@ -167,6 +176,7 @@ static void choose(qdq_model *m, qdq_arena *arena, const char *text, pass_list *
 struct running {
 	qdq_run run;
 	qdq_arena lists;
+	struct nested_memory nested;
 	const qdq_pass *one; /* NULL: what options->passes says */
 	const qdq_driver_options *options;
 	uint64_t changes;
@@ -211,7 +221,7 @@ static void run_all(void *arg)
 	if (list.count != 0 && w->run.model->n_mute != 0)
 		drop_all_mute(w);
 	for (size_t i = 0; i < list.count; i++)
-		w->changes += run_pass(&w->run, list.items[i], w->options, w->one == NULL ? &w->lists : NULL);
+		w->changes += run_pass(&w->run, list.items[i], w->options, w->one == NULL ? &w->nested : NULL);
 }
 
 static uint64_t run_guarded(qdq_model *m, qdq_graph *g, const qdq_pass *one, const qdq_driver_options *options)
@@ -223,10 +233,14 @@ static uint64_t run_guarded(qdq_model *m, qdq_graph *g, const qdq_pass *one, con
 	qdq_arena_init(&w.run.scratch, m->ctx);
 	qdq_arena_init(&w.run.memory, m->ctx);
 	qdq_arena_init(&w.lists, m->ctx);
+	qdq_arena_init(&w.nested.graphs, m->ctx);
+	qdq_arena_init(&w.nested.ports, m->ctx);
 	status = qdq_guard(m->ctx, run_all, &w);
 	qdq_arena_free(&w.run.scratch);
 	qdq_arena_free(&w.run.memory);
 	qdq_arena_free(&w.lists);
+	qdq_arena_free(&w.nested.graphs);
+	qdq_arena_free(&w.nested.ports);
 	if (status != QDQ_OK)
 		qdq_throw(m->ctx, status);
 	return w.changes;
