@@ -155,18 +155,16 @@ static qdq_node *pair_of(const qdq_value *x, qdq_params *p)
 /* The Q of the furthest pair that clamp n can stand in front of, with all between; NULL where there is none. */
 static qdq_node *furthest_pair(const qdq_node *n)
 {
-	const qdq_value *scale = NULL, *zero = NULL;
 	qdq_node *q, *furthest = NULL;
 	const qdq_value *x = qdq_in(n, 0);
-	qdq_params p, out;
+	qdq_params p, before, out;
 	qdq_reason why;
 
 	for (int i = 0; i < PAIRS && (q = pair_of(x, &p)) != NULL; i++) {
-		if ((scale != p.scale || zero != p.zero) &&
+		if ((furthest == NULL || !qdq_params_equal(&before, &p)) &&
 		    (!qdq_passes_operator(n, &p, true, &out, &why) || !qdq_params_round_trip(&p)))
 			break;
-		scale = p.scale;
-		zero = p.zero;
+		before = p;
 		furthest = q;
 		x = qdq_in(q, 0);
 	}
