@@ -211,14 +211,16 @@ static void change(channels *c)
 	qdq_tensor *one = qdq_tensor_new(c->r->model, QDQ_TYPE_FLOAT, 0, NULL);
 	qdq_tensor *z = qdq_tensor_new(c->r->model, c->p.codes, 0, NULL);
 	qdq_value *scale, *zero;
+	const qdq_use *next;
 
 	qdq_tensor_set_real(one, 0, 1);
 	*(uint8_t *)(void *)(uintptr_t)z->data = (uint8_t)(c->p.zero != NULL ? qdq_params_zero(&c->p, 0) : 0);
 	scale = constant(c, c->p.scale, one);
 	zero = constant(c, c->p.zero != NULL ? c->p.zero : c->p.scale, z);
-	for (const qdq_use *u = c->q->outputs[0]->uses; u != NULL; u = u->next) {
+	for (const qdq_use *u = c->q->outputs[0]->uses; u != NULL; u = next) {
 		qdq_node *dq = u->node;
 
+		next = u->next; /* one_scale may move the inputs of dq, and u is one */
 		for (qdq_use *v = dq->outputs[0]->uses; v != NULL; v = v->next)
 			move_scales(c, v->node, 1, (uint64_t)filters_of(v->node), 1);
 		one_scale(dq, scale, zero);
