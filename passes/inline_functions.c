@@ -23,6 +23,7 @@ struct inlining {
 	const qdq_node *call;
 	const char *prefix; /* of names */
 	qdq_map values;	    /* of the function -> of the graph */
+	uint64_t copied;    /* nodes, with those of nested graphs */
 };
 
 /* ---- which functions ---- */
@@ -76,17 +77,23 @@ static void note_calls(struct functions *all, qdq_arena *arena, struct function 
 	}
 }
 
-static void measure(const struct functions *all, struct function *f)
+/* Nested graphs come in with the body. */
+static void measure(const struct functions *all, struct function *f, const qdq_graph *g, int depth)
 {
-	const qdq_graph *body = f->function->body;
-
-	for (const qdq_node *n = body != NULL ? body->first : NULL; n != NULL; n = qdq_after(n)) {
+	for (const qdq_node *n = g->first; n != NULL; n = qdq_after(n)) {
 		const struct function *callee = known(all, n);
 
 		f->holds = f->holds || (callee != NULL && callee->holds) || n->op->family == QDQ_FAMILY_WEIGHTED ||
 			   n->op->cls == QDQ_CLASS_QUANT || n->op->cls == QDQ_CLASS_QFORM;
 		f->size += 1 + (callee != NULL ? callee->size : 0);
 		f->size = f->size > UINT32_MAX ? UINT32_MAX : f->size;
+		for (uint32_t i = 0; i < n->n_attrs && depth < DEPTH; i++) {
+			qdq_graph *const *graphs;
+			size_t count = qdq_attr_graphs(&n->attrs[i], &graphs);
+
+			for (size_t j = 0; j < count; j++)
+				measure(all, f, graphs[j], depth + 1);
+		}
 	}
 }
 
@@ -116,7 +123,8 @@ static void find_functions(qdq_run *r, struct functions *all)
 	for (size_t i = 0; i < all->ready.count; i++) {
 		struct function *f = all->ready.items[i];
 
-		measure(all, f);
+		if (f->function->body != NULL)
+			measure(all, f, f->function->body, 0);
 		for (const struct call *c = f->calls; c != NULL; c = c->next)
 			if (--c->caller->waits == 0)
 				*qdq_push(arena, &all->ready) = c->caller;
@@ -279,6 +287,7 @@ static void copy_body(struct inlining *in, const qdq_graph *from, qdq_graph *to,
 			outputs[i] = copy_value(in, to, n->outputs[i]);
 		copy = qdq_node_create(to, before, n->domain, n->op_type, inner_name(in, n->name), n->n_inputs, inputs,
 				       n->n_outputs, outputs);
+		in->copied++;
 		copy->overload = n->overload;
 		copy->function = n->function;
 		copy->origin = n->origin != NULL ? n->origin : in->call->origin;
@@ -310,7 +319,8 @@ static void connect_output(struct inlining *in, qdq_map *done, qdq_node *call, q
 	qdq_value_redefine(y, qdq_node_insert(call->graph, call, QDQ_OP_Identity, y->name, 1, &v, 1, call->origin), 0);
 }
 
-static void inline_call(qdq_run *r, qdq_node *call)
+/* How many nodes came in. */
+static uint64_t inline_call(qdq_run *r, qdq_node *call)
 {
 	const qdq_function *f = call->function;
 	struct inlining in = {.run = r, .call = call, .prefix = *call->name != '\0' ? call->name : f->name};
@@ -328,6 +338,7 @@ static void inline_call(qdq_run *r, qdq_node *call)
 			connect_output(&in, &done, call, call->outputs[i], f->body->outputs.items[i]);
 	qdq_applied(r, "inline_functions.call", QDQ_EXACT, 0, call->origin);
 	qdq_node_remove(call);
+	return in.copied;
 }
 
 /* ---- functions that nobody calls any more ---- */
@@ -387,6 +398,7 @@ static bool may_come_in(qdq_run *r, const struct functions *all, const qdq_node 
 static bool inline_calls(qdq_run *r, struct functions *all, qdq_graph *g)
 {
 	bool any = false;
+	uint64_t copied;
 	qdq_node *next;
 
 	for (qdq_node *n = g->first; n != NULL; n = next) {
@@ -395,15 +407,30 @@ static bool inline_calls(qdq_run *r, struct functions *all, qdq_graph *g)
 		next = qdq_after(n);
 		if (!may_come_in(r, all, n))
 			continue;
-		all->budget -= n->function->body->n_nodes; /* what that calls has its turn */
-		inline_call(r, n);
+		copied = inline_call(r, n); /* what that calls has its turn */
+		all->budget -= copied < all->budget ? copied : all->budget;
 		any = true;
 		next = previous != NULL ? previous->next : g->first; /* what came in may be calls too */
 	}
 	return any;
 }
 
-/* The turn of the main graph is that of its nested graphs too: functions are looked at once. */
+/* The graphs that nodes of g hold, and that passes enter, are yet to be looked at. */
+static void push_held(qdq_arena *arena, const qdq_graph *g, qdq_graphs *list)
+{
+	for (const qdq_node *n = g->first; n != NULL; n = qdq_after(n)) {
+		for (uint32_t i = 0; qdq_enters(n) && i < n->n_attrs; i++) {
+			qdq_graph *const *graphs;
+			size_t count = qdq_attr_graphs(&n->attrs[i], &graphs);
+
+			for (size_t j = 0; j < count; j++)
+				*qdq_push(arena, list) = graphs[j];
+		}
+	}
+}
+
+/* The turn of the main graph is that of its nested graphs too: functions are looked at once. Nested graphs may come in
+ * with a call, so each graph's are found when its own calls are done. */
 static void run(qdq_run *r)
 {
 	struct functions all;
@@ -416,9 +443,13 @@ static void run(qdq_run *r)
 	find_functions(r, &all);
 	any = inline_calls(r, &all, r->graph);
 	if (r->graph == r->model->graph)
-		qdq_nested_graphs(r->model, &r->scratch, &nested);
-	for (size_t i = 0; i < nested.count; i++)
-		any = inline_calls(r, &all, nested.items[i]) || any;
+		push_held(&r->scratch, r->graph, &nested);
+	for (size_t i = 0; i < nested.count; i++) {
+		qdq_graph *g = nested.items[i];
+
+		any = inline_calls(r, &all, g) || any;
+		push_held(&r->scratch, g, &nested);
+	}
 	if (any)
 		drop_uncalled(r->model, &all);
 }
