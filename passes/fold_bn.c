@@ -8,7 +8,7 @@
  *   When    every a[c] is a power of two, mean and beta are 0, and the Conv, ConvTranspose or Gemm has no bias: then
  *           all that happens to its sums is an exact scaling, which may as well happen to the weights' scales. For
  *           the target ort-cpu, whose integer kernels take nothing between the product and its Q: any a[c] that is not
- *           0, any constant bias
+ *           0, any constant bias, which is at most 8192 steps of the Q behind
  *   Keeps   every other BatchNormalization: it becomes a per-channel step of the epilogue (fuse), in its own arithmetic
  *   Exact   EXACT (but for the sign of a zero, which no quantization sees); STEP1 for the second
  *   Needs   constants                       Breaks  nothing
@@ -102,6 +102,8 @@ static qdq_value *scaled(qdq_run *r, const qdq_node *dq, const qdq_node *n, cons
 
 /* ---- any factors (ort-cpu) ---- */
 
+#define MOST_STEPS 8192.0 /* of an offset: 24 bits of a float leave 1/2048 of a step */
+
 /* What a BatchNormalization does to a channel: sum * factor + offset. */
 typedef struct affine {
 	uint64_t channels;
@@ -121,7 +123,6 @@ static bool add_bias(const qdq_node *n, affine *out)
 	if (v == NULL)
 		return true;
 	if (t == NULL || t->rank != 1 || t->count != out->channels || v->type != QDQ_TYPE_FLOAT ||
-	    qdq_attr_float(n, "beta", 1) != 1 ||
 	    (dq != NULL && (!qdq_is_dequantizer(dq) || !qdq_params_of(dq, &p) || !p.constant || p.block != 0 ||
 			    (p.count != 1 && p.count != t->count))))
 		return false;
@@ -134,6 +135,37 @@ static bool add_bias(const qdq_node *n, affine *out)
 			real = (double)(code - (p.zero != NULL ? qdq_params_zero(&p, k) : 0)) * qdq_params_scale(&p, k);
 		out->offset[c] += real * out->factor[c];
 	}
+	return true;
+}
+
+/* The Q behind bn, over clamps and sums; NULL: there is none. */
+static const qdq_node *quantizer_behind(const qdq_node *bn)
+{
+	const qdq_value *v = bn->outputs[0];
+	const qdq_use *u = qdq_only_use(v);
+
+	while (u != NULL && (qdq_is_clamp(u->node) || u->node->op->id == QDQ_OP_Add)) {
+		v = qdq_out(u->node, 0);
+		u = v != NULL ? qdq_only_use(v) : NULL;
+	}
+	for (u = v != NULL ? v->uses : NULL; u != NULL; u = u->next)
+		if (qdq_is_quantizer(u->node) && qdq_use_index(u) == 0)
+			return u->node;
+	return NULL;
+}
+
+/* Does a float carry the offsets to a small part of a step of the Q behind, if there is one? */
+static bool offsets_fit(const qdq_node *bn, const affine *a)
+{
+	const qdq_node *q = quantizer_behind(bn);
+	qdq_params p;
+
+	if (q == NULL || !qdq_params_of(q, &p) || !p.constant)
+		return true;
+	for (uint64_t k = 0; k < p.count; k++)
+		for (uint64_t c = 0; c < a->channels; c++)
+			if (fabs(a->offset[c]) > MOST_STEPS * qdq_params_scale(&p, p.per_tensor ? 0 : k))
+				return false;
 	return true;
 }
 
@@ -235,8 +267,10 @@ static bool take_any(qdq_run *r, const qdq_node *bn, qdq_node *n, qdq_node *dq)
 	codes = turned(r, dq, &a);
 	if (codes == NULL)
 		return false;
-	if (!qdq_allowed(r, QDQ_STEP1)) {
-		const qdq_reason why = {.code = QDQ_REASON_NOT_EXACT, .operand = qdq_in(bn, 0)->name};
+	if (!qdq_allowed(r, QDQ_STEP1) || !offsets_fit(bn, &a)) {
+		const qdq_reason why = {.code =
+					    qdq_allowed(r, QDQ_STEP1) ? QDQ_REASON_BIAS_RANGE : QDQ_REASON_NOT_EXACT,
+					.operand = qdq_in(bn, 0)->name};
 
 		qdq_declined(r, "fold_bn.any", bn->origin, &why);
 		return false;
