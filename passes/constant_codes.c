@@ -9,7 +9,7 @@
  *
  *   When    an operator of class MOVE or MONO works on codes, and some of what it reads is constant; a DQ behind it (or
  *           behind moves) says what they mean: int8, zero point 0, one positive scale, as TensorRT takes them, and
- *           Q(DQ(q)) == q for every code. For every target but ort-cpu, whose kernels read such constants. fuse makes a
+ *           Q(DQ(q)) == q for every code; no Resize that interpolates. For every target but ort-cpu, whose kernels read such constants. fuse makes a
  *           region of it, and our own kernels put it on codes again (lib/exec/constants.c)
  *   Keeps   the name of y; bounds of Clip, which TensorRT reads as they are
  *   Exact   EXACT: elements are moved or chosen, never computed
@@ -68,6 +68,12 @@ static void quantize_output(qdq_node *n, uint32_t i, const qdq_params *p)
 	qdq_value_redefine(y, q, 0);
 }
 
+/* A Pad gets what its code means. */
+bool qdq_leaves_codes(const qdq_node *n, const qdq_params *p)
+{
+	return qdq_op_commutes(n, n->op->id == QDQ_OP_Pad ? 0 : qdq_params_zero(p, 0));
+}
+
 void qdq_off_codes(qdq_run *r, qdq_node *n, const qdq_params *p)
 {
 	give_pad_value(r, n, p);
@@ -98,10 +104,15 @@ static bool reads_constant_codes(const qdq_node *n)
 	return data && constant;
 }
 
+static bool gives_codes(const qdq_node *n)
+{
+	return (n->op->cls == QDQ_CLASS_MOVE || n->op->cls == QDQ_CLASS_MONO) && is_codes(qdq_out(n, 0));
+}
+
 /* An operator whose result has the codes of what it reads. */
 static bool hands_on(const qdq_node *n)
 {
-	return (n->op->cls == QDQ_CLASS_MOVE || n->op->cls == QDQ_CLASS_MONO) && is_codes(qdq_out(n, 0));
+	return gives_codes(n) && !qdq_op_interpolates(n);
 }
 
 /* What a DQ behind v, or behind operators that hand its codes on, says of its codes. */
@@ -110,7 +121,9 @@ static bool meaning(const qdq_value *v, int *visits, qdq_params *p)
 	for (const qdq_use *u = v->uses; u != NULL; u = u->next) {
 		const qdq_node *n = u->node;
 
-		if (n->graph != v->graph || (*visits)++ >= VISITS)
+		if ((*visits)++ >= VISITS)
+			return false;
+		if (n->graph != v->graph)
 			continue;
 		if (qdq_is_dequantizer(n)
 			? qdq_use_index(u) == 0 && qdq_params_of(n, p)
@@ -195,12 +208,16 @@ static void stand(qdq_run *r, qdq_node *n)
 	bool known;
 	qdq_params p;
 
+	if (!qdq_takes_nearest(n, &why)) { /* of codes it makes others than of what they mean */
+		qdq_declined(r, "constant_codes.pair", n->origin, &why);
+		return;
+	}
 	known = n->n_outputs == 1 && meaning(n->outputs[0], &visits, &p);
 	if (known && !qdq_tensorrt_takes(&p, false, &other))
 		return; /* it is no network for TensorRT */
 	if (known && !qdq_params_round_trip(&p))
 		why = (qdq_reason){.code = QDQ_REASON_ROUND_TRIP, .operand = p.scale->name};
-	else if (known && give_rank(r, n)) {
+	else if (known && qdq_leaves_codes(n, &p) && give_rank(r, n)) {
 		bool rounds = skip_quantizers(n, &p);
 
 		qdq_off_codes(r, n, &p);
@@ -240,7 +257,7 @@ static void run(qdq_run *r)
 		next = qdq_after(n);
 		if (t != NULL && t->rank == 0) {
 			fold_number(r, n);
-		} else if (hands_on(n) && n->op->id != QDQ_OP_Clip && reads_constant_codes(n)) {
+		} else if (gives_codes(n) && n->op->id != QDQ_OP_Clip && reads_constant_codes(n)) {
 			stand(r, n);
 			next = qdq_after(n); /* a DQ may have gone */
 		}

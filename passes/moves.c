@@ -419,13 +419,11 @@ static bool map_axis(const qdq_node *n, int64_t axis, bool toward_output, int64_
 
 /* ---- operators ---- */
 
-static bool takes_nearest(const qdq_node *n, qdq_reason *why)
+bool qdq_takes_nearest(const qdq_node *n, qdq_reason *why)
 {
 	qdq_bytes mode = qdq_attr_string(n, "mode", "nearest");
-	qdq_bytes where = qdq_attr_string(n, "coordinate_transformation_mode", "half_pixel");
 
-	if (mode.size == 7 && memcmp(mode.data, "nearest", 7) == 0 &&
-	    !(where.size == 18 && memcmp(where.data, "tf_crop_and_resize", 18) == 0))
+	if (!qdq_op_interpolates(n))
 		return true;
 	return refuse(why, QDQ_REASON_RESIZE_MODE, NULL, qdq_copy(&n->graph->model->arena, mode.data, mode.size));
 }
@@ -454,7 +452,7 @@ static bool constants_pass(const qdq_node *n, const qdq_params *p, qdq_reason *w
 	switch (n->op->id) {
 	case QDQ_OP_Resize:
 	case QDQ_OP_Upsample:
-		return takes_nearest(n, why);
+		return qdq_takes_nearest(n, why);
 	case QDQ_OP_Clip:
 		return clip_codes(n, p, &low, &high) ||
 		       refuse(why, QDQ_REASON_BOUND_VALUE, n->outputs[0]->name, "of Clip");

@@ -12,6 +12,9 @@
  * docs/design.md, "What commutes". */
 bool qdq_passes_operator(const qdq_node *n, const qdq_params *p, bool toward_output, qdq_params *out, qdq_reason *why);
 
+/* Does n copy elements, other than a Resize or Upsample that interpolates? Else why not. */
+bool qdq_takes_nearest(const qdq_node *n, qdq_reason *why);
+
 /* Can n itself run on codes with parameters p in this model, so that only its types change? Relu needs zero point 0,
  * Pad and Clip codes for their constants. */
 bool qdq_runs_on_codes(const qdq_node *n, const qdq_params *p);
@@ -40,7 +43,9 @@ bool qdq_slow_pool(const qdq_run *r, const qdq_node *n, const qdq_params *p);
  * data inputs have been set to codes. */
 void qdq_constants_to_codes(qdq_node *n, const qdq_params *p);
 
-/* n, which works on codes, works in float between DQs and Qs with parameters p; constants that
+/* Does n, which works on codes with parameters p, the same between DQs and Qs? (passes/constant_codes.c) */
+bool qdq_leaves_codes(const qdq_node *n, const qdq_params *p);
+/* n, for which that holds, works in float between DQs and Qs with parameters p; constants that
  * are no data (the value of Pad) become the floats that they mean. (passes/constant_codes.c) */
 void qdq_off_codes(qdq_run *r, qdq_node *n, const qdq_params *p);
 

@@ -8,7 +8,8 @@
  *           only DQs with equal parameters read, one scale > 0 with Q(DQ(q)) == q for every code. Bounds of Clip and the
  *           value of Pad become the floats that they mean. Once parameters are such as TensorRT takes, sink_dq puts the
  *           operator on codes again
- *   Keeps   names; a Relu on codes with a zero point, which is no Relu in float
+ *   Keeps   names; what is another function of codes than of what they mean: a Relu or CenterCropPad with a zero point,
+ *           a Resize that interpolates
  *   Exact   EXACT: elements are moved or chosen, never computed
  *   Needs   types                           Breaks  nothing
  *   After   canonicalize, read_qlinear, read_fake, read_integer, absorb_cast, precision, repair_pairs, repair_concat
@@ -76,7 +77,7 @@ static void lift(qdq_run *r, qdq_node *n)
 		return;
 	if (qdq_tensorrt_takes(&p, false, &why))
 		return;
-	if (n->op->id == QDQ_OP_Relu && qdq_params_zero(&p, 0) != 0)
+	if (!qdq_leaves_codes(n, &p))
 		return;
 	qdq_off_codes(r, n, &p);
 	qdq_applied(r, "tensorrt_lift.float", QDQ_EXACT, 0, n->origin);

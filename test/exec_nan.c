@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * exec_nan.c -- floats that are no numbers, in fused operators: each gives what the evaluator makes of its nodes
+ * exec_nan.c -- floats that are no numbers, and constant codes, in fused operators: each gives what the evaluator makes of its nodes
  *
- * NaN goes through everything that clamps and compares; a Q makes the lowest code of it.
+ * NaN goes through everything that clamps and compares; a Q makes the lowest code of it. Beside them, constant codes with a
+ * zero point that an operator moves, fills up or interpolates between DQ and Q.
  */
 #include <math.h>
 #include <stdio.h>
@@ -13,7 +14,11 @@
 
 enum { IMAGES = 2, CHANNELS = 20, SIDE = 5, COUNT = IMAGES * CHANNELS * SIDE * SIDE };
 
-/* Of x and w, floats, and codes c; the last one is a convolution with a residual. */
+#define OF_CONSTANTS(op)                         \
+	"d = DequantizeLinear(u, s, z)  a = " op \
+	"  b = QuantizeLinear(a, s, z)  e = DequantizeLinear(b, s, z)  v = Add(e, x)"
+
+/* Of x and w, floats, codes c and constant codes k and u. */
 static const char *const bodies[] = {
     "v = Relu(x)",
     "v = Clip(x, low, high)",
@@ -36,13 +41,18 @@ static const char *const bodies[] = {
     "d = DequantizeLinear(c, s, z)  e = DequantizeLinear(k, s, zero)  m = Conv(d, e)  a = Add(m, x)  v = Relu(a)",
     "d = DequantizeLinear(c, s, z)  e = DequantizeLinear(k, s, zero)  m = Conv(d, e)  a = Add(m, x)  v = Clip(a, low, "
     "high)",
+    OF_CONSTANTS("CenterCropPad(d, shape)"),
+    OF_CONSTANTS("Pad(d, pads)"),
+    OF_CONSTANTS("Pad<mode = \"edge\">(d, pads)"),
+    OF_CONSTANTS("Resize<mode = \"linear\">(d, , , shape)"),
+    OF_CONSTANTS("Resize<mode = \"nearest\">(d, , , shape)"),
 };
 
 /* A fused operator that gives floats, codes, or both. */
 static void say_network(text *t, const char *body, int outputs)
 {
 	static const char *const results[] = {"", "(y)", "(q)", "(y, q)"};
-	static const char ports[] = "x, w, c, k, s, z, zero, low, high, p, n";
+	static const char ports[] = "x, w, c, k, s, z, zero, low, high, p, n, u, shape, pads";
 	bool floats = outputs & 1, codes = outputs & 2;
 
 	say(t,
@@ -54,6 +64,11 @@ static void say_network(text *t, const char *body, int outputs)
 	    floats ? "float[A,B,C,D] y" : "", floats && codes ? ", " : "", codes ? "int8[A,B,C,D] q" : "", CHANNELS,
 	    CHANNELS);
 	for (int i = 0; i < CHANNELS * CHANNELS; i++)
+		say(t, "%s%d", i == 0 ? "" : ", ", (int)draw(256) - 128);
+	say(t,
+	    "},\n  int64[4] shape = {%d, %d, %d, %d}, int64[8] pads = {0, 0, 1, 1, 0, 0, 2, 2}, int8[%d,%d,2,2] u = {",
+	    IMAGES, CHANNELS, SIDE, SIDE, IMAGES, CHANNELS);
+	for (int i = 0; i < IMAGES * CHANNELS * 4; i++)
 		say(t, "%s%d", i == 0 ? "" : ", ", (int)draw(256) - 128);
 	say(t, "}\n>\n{\n  %s%s%s = qdqopt.QEltwise_1(%s)\n}\n", floats ? "y" : "", floats && codes ? ", " : "",
 	    codes ? "q" : "", ports);
@@ -143,7 +158,7 @@ static void compare(qdq_model *m, const qdq_binding *in, const char *what)
 	       e.result == QDQ_EVAL_OK;
 	verdict(good, what, "it does not run");
 	for (size_t i = 0; good && i < m->graph->outputs.count; i++) {
-		verdict(same_tensor(e.outputs[i], out.data + at), what, "what is no number gives something else");
+		verdict(same_tensor(e.outputs[i], out.data + at), what, "it gives something else than its nodes");
 		at += (size_t)e.outputs[i]->size;
 	}
 	if (good)

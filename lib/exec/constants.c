@@ -6,7 +6,8 @@
  *
  * Files have them between DQ and Q, for readers that take constant codes in front of a DQ alone (passes/constant_codes.c).
  * Here that would be a table of floats, four times as large, and a rounding that rounds nothing. It happens in the session's
- * own copy of the model, in a region that is about to be lowered. Elements are moved, so the codes are the same.
+ * own copy of the model, in a region that is about to be lowered. Elements are moved, so the codes are the same; what
+ * interpolates, or fills in a 0 that is another code, stays where it is.
  */
 #include "lower.h"
 
@@ -37,14 +38,16 @@ static bool reads_constants(const qdq_node *n, qdq_params *p)
 	return constant;
 }
 
-/* The Q that alone reads n's result and gives back every code; NULL: there is none. */
+/* The Q that alone reads n's result and gives back every code; NULL: there is none, or n does not commute with it. */
 static qdq_node *gives_back(const qdq_node *n, const qdq_params *p)
 {
 	const qdq_use *u = n->n_outputs == 1 && n->outputs[0] != NULL ? qdq_only_use(n->outputs[0]) : NULL;
 	qdq_params own;
 
-	return u != NULL && qdq_is_quantizer(u->node) && qdq_use_index(u) == 0 && u->node->graph == n->graph &&
-		       qdq_params_of(u->node, &own) && qdq_params_equal(p, &own) && qdq_params_round_trip(p)
+	return qdq_op_takes_codes(n->op, n->graph->model->opset, p->codes) &&
+		       qdq_op_commutes(n, qdq_params_zero(p, 0)) && u != NULL && qdq_is_quantizer(u->node) &&
+		       qdq_use_index(u) == 0 && u->node->graph == n->graph && qdq_params_of(u->node, &own) &&
+		       qdq_params_equal(p, &own) && qdq_params_round_trip(p)
 		   ? u->node
 		   : NULL;
 }

@@ -194,6 +194,11 @@ void qdq_op_arity(const qdq_op_info *op, int opset, bool outputs, int *least, in
 bool qdq_op_takes_codes(const qdq_op_info *op, int opset, qdq_type codes);
 /* Is input `index` data that a Q/DQ may move through (not an index, shape, bound or pad value)? Of MOVE and MONO. */
 bool qdq_op_data_input(const qdq_node *n, uint32_t index);
+/* Does n, a Resize or Upsample, compute new values, or fill in some of its own? False: it copies, or is none. */
+bool qdq_op_interpolates(const qdq_node *n);
+/* Does n, of class MOVE or MONO and as it stands, the same on codes with this zero point as on what they mean? Not where
+ * it interpolates, nor where it puts in a 0 (a Pad without value, the clamp of a Relu) that is another code. */
+bool qdq_op_commutes(const qdq_node *n, int64_t zero);
 
 /* ---- values, uses, nodes, graphs --------------------------------------------------------------------------------- */
 

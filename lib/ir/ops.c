@@ -236,3 +236,33 @@ bool qdq_op_data_input(const qdq_node *n, uint32_t index)
 		return index == 0;
 	}
 }
+
+static bool is_text(qdq_bytes b, const char *text)
+{
+	return b.size == strlen(text) && memcmp(b.data, text, b.size) == 0;
+}
+
+bool qdq_op_interpolates(const qdq_node *n)
+{
+	if (n->op->id != QDQ_OP_Resize && n->op->id != QDQ_OP_Upsample)
+		return false;
+	return !is_text(qdq_attr_string(n, "mode", "nearest"), "nearest") ||
+	       is_text(qdq_attr_string(n, "coordinate_transformation_mode", "half_pixel"), "tf_crop_and_resize");
+}
+
+bool qdq_op_commutes(const qdq_node *n, int64_t zero)
+{
+	switch (n->op->id) {
+	case QDQ_OP_Resize:
+	case QDQ_OP_Upsample:
+		return !qdq_op_interpolates(n);
+	case QDQ_OP_CenterCropPad:
+	case QDQ_OP_Relu:
+		return zero == 0;
+	case QDQ_OP_Pad:
+		return zero == 0 || qdq_in(n, 2) != NULL ||
+		       !is_text(qdq_attr_string(n, "mode", "constant"), "constant");
+	default:
+		return true;
+	}
+}
