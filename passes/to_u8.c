@@ -10,7 +10,7 @@
  *           Constants in it turn too, but weights stay int8. Fused operators of a file that was read are dissolved first,
  *           unless this has been done to them already
  *   Keeps   every name
- *   Exact   EXACT: all codes and zero points are 128 higher
+ *   Exact   EXACT: all codes and zero points are 128 higher; a Resize that interpolates rounds codes, and stays
  *   Needs   types                           Breaks  nothing
  *   After   cancel                          Before  fuse
  *   Tests   test/golden/to_u8/              Ref     ONNX Runtime, session.qdqisint8allowed; MLAS
@@ -105,7 +105,8 @@ static bool moves_u8(const qdq_node *n)
 
 	if (n->op->id == QDQ_OP_Relu) /* becomes Clip */
 		return qdq_op_takes_codes(&qdq_ops[QDQ_OP_Clip], opset, QDQ_TYPE_UINT8);
-	if (n->op->id == QDQ_OP_CenterCropPad || !qdq_op_takes_codes(n->op, opset, QDQ_TYPE_UINT8))
+	if (n->op->id == QDQ_OP_CenterCropPad || qdq_op_interpolates(n) ||
+	    !qdq_op_takes_codes(n->op, opset, QDQ_TYPE_UINT8))
 		return false;
 	if (n->op->id == QDQ_OP_Pad && opset < 11)
 		return false;
