@@ -109,8 +109,8 @@ $(BUILD)/test/small_arena.o: lib/base/arena.c
 $(BUILD)/test/run_oom: $(BUILD)/test/oom.o $(BUILD)/test/fixture.o $(BUILD)/test/small_arena.o $(BUILD)/libqdqopt.a
 	$(CC) $(SAN) -o $@ $^ $(LDLIBS)
 # The tool, counting what it does (see test/tools/work.c)
-build/work/lib/%.o build/work/passes/%.o: ALL_CFLAGS += -fsanitize-coverage=trace-pc
-build/work/test/run_work: $(CLI_OBJ) $(BUILD)/test/tools/work.o $(BUILD)/libqdqopt.a
+build/counted/lib/%.o build/counted/passes/%.o: ALL_CFLAGS += -fsanitize-coverage=trace-pc
+build/counted/test/run_work: $(CLI_OBJ) $(BUILD)/test/tools/work.o $(BUILD)/libqdqopt.a
 	$(CC) -Wl,--wrap=memset,--wrap=memcpy,--wrap=memmove -o $@ $^ $(LDLIBS) $(shell pkg-config --libs libcjson)
 # A CUDA driver without a GPU (test/fake), and programs whose kernels only it knows
 FAKE     = $(BUILD)/test/fake/libcuda.so.1 $(BUILD)/test/fake/old/libcuda.so.1
@@ -147,8 +147,8 @@ check-exec: $(BUILD)/test/run_exec ## random regions and the models, run in inte
 check-properties: $(BUILD)/test/run_properties ## idempotence, pass orders, load and save, print and parse
 	$(COUNT) properties $< $(ARGS_properties)
 check-growth: $(BUILD)/test/run_generate kernels ## work and stack in the size of graphs, counted, not timed
-	+@$(MAKE) BUILD=build/work WERROR= build/work/test/run_work
-	$(COUNT) growth env WORKING=build/work/test/run_work GENERATE=$(BUILD)/test/run_generate python3 test/growth.py
+	+@$(MAKE) BUILD=build/counted WERROR= build/counted/test/run_work
+	$(COUNT) growth env WORKING=build/counted/test/run_work GENERATE=$(BUILD)/test/run_generate python3 test/growth.py
 check-oom: $(BUILD)/test/run_oom ## every single allocation fails once
 	$(COUNT) oom $< $(ARGS_oom)
 check-cuda-host: cuda-exec cuda-host cuda-old asan-cuda-exec asan-cuda-host ## the CUDA back end without a GPU: a fake driver, kernels in C, failures; also under ASan

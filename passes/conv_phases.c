@@ -34,29 +34,9 @@ typedef struct phases {
 
 /* ---- does it apply? ---- */
 
-/* Are all of them `value`? Also where there are none. */
-static bool all_are(const qdq_node *n, const char *name, int64_t value)
-{
-	size_t count;
-	const int64_t *list = qdq_attr_ints(n, name, &count);
-
-	for (size_t i = 0; i < count; i++)
-		if (list[i] != value)
-			return false;
-	return true;
-}
-
 static bool is_given(const qdq_node *n, const char *name)
 {
 	return qdq_attr_find(n, name) != NULL;
-}
-
-static int64_t listed(const qdq_node *n, const char *name, size_t i, int64_t absent)
-{
-	size_t count;
-	const int64_t *list = qdq_attr_ints(n, name, &count);
-
-	return i < count ? list[i] : absent;
 }
 
 /* Padding as inference takes it: none beyond 31 bits. */
@@ -65,29 +45,23 @@ static bool is_padding(int64_t n)
 	return n >= 0 && n <= INT32_MAX;
 }
 
-static bool automatic(const qdq_node *n)
-{
-	qdq_bytes mode = qdq_attr_string(n, "auto_pad", "NOTSET");
-
-	return mode.size != 6 || memcmp(mode.data, "NOTSET", 6) != 0;
-}
-
 /* What the phases have too much at both ends goes: `behind` counts from the end. */
 static bool measure(phases *p)
 {
 	const qdq_node *n = p->n;
 	int64_t behind, more;
 
-	p->stride = listed(n, "strides", 0, 1);
-	if (qdq_attr_int(n, "group", 1) != 1 || !all_are(n, "dilations", 1) || !all_are(n, "strides", p->stride) ||
-	    p->stride < 2 || p->stride > MOST_STRIDE || automatic(n) || is_given(n, "output_shape"))
+	p->stride = qdq_attr_int_at(n, "strides", 0, 1);
+	if (qdq_attr_int(n, "group", 1) != 1 || !qdq_attr_all_are(n, "dilations", 1) ||
+	    !qdq_attr_all_are(n, "strides", p->stride) || p->stride < 2 || p->stride > MOST_STRIDE ||
+	    !qdq_attr_string_is(n, "auto_pad", "NOTSET", "NOTSET") || is_given(n, "output_shape"))
 		return false;
 	for (size_t i = 0; i < 2; i++) {
 		p->kernel[i] = p->weight->dims[2 + i];
 		p->taps[i] = (p->kernel[i] + p->stride - 1) / p->stride;
-		p->before[i] = listed(n, "pads", i, 0);
-		behind = listed(n, "pads", 2 + i, 0);
-		more = listed(n, "output_padding", i, 0);
+		p->before[i] = qdq_attr_int_at(n, "pads", i, 0);
+		behind = qdq_attr_int_at(n, "pads", 2 + i, 0);
+		more = qdq_attr_int_at(n, "output_padding", i, 0);
 		if (!is_padding(p->before[i]) || !is_padding(behind) || !is_padding(more))
 			return false;
 		p->behind[i] = p->stride * p->taps[i] - p->kernel[i] + behind - more;

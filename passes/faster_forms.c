@@ -143,29 +143,16 @@ static bool write_softmax(between *c)
 
 #define MOST_TAPS 64
 
-static bool all_are(const qdq_node *n, const char *name, int64_t wanted)
-{
-	size_t count;
-	const int64_t *values = qdq_attr_ints(n, name, &count);
-
-	for (size_t i = 0; i < count; i++)
-		if (values[i] != wanted)
-			return false;
-	return true;
-}
-
 /* The taps of a mean that always has as many; 0: it is none, or not one of uint8 codes and two axes. */
 static int64_t count_taps(const between *c)
 {
 	const qdq_shape *s = qdq_in(c->n, 0)->shape;
-	qdq_bytes automatic = qdq_attr_string(c->n, "auto_pad", "NOTSET");
 	size_t count;
 	const int64_t *kernel = qdq_attr_ints(c->n, "kernel_shape", &count);
 
 	if (count != 2 || s == NULL || s->rank != 4 || s->dim[1] < 1 || c->x.codes != QDQ_TYPE_UINT8 ||
-	    !(automatic.size == 6 && memcmp(automatic.data, "NOTSET", 6) == 0) ||
-	    qdq_attr_int(c->n, "ceil_mode", 0) != 0 ||
-	    (!all_are(c->n, "pads", 0) && qdq_attr_int(c->n, "count_include_pad", 0) == 0))
+	    !qdq_attr_string_is(c->n, "auto_pad", "NOTSET", "NOTSET") || qdq_attr_int(c->n, "ceil_mode", 0) != 0 ||
+	    (!qdq_attr_all_are(c->n, "pads", 0) && qdq_attr_int(c->n, "count_include_pad", 0) == 0))
 		return 0;
 	return kernel[0] > 0 && kernel[1] > 0 && kernel[0] <= MOST_TAPS && kernel[1] <= MOST_TAPS &&
 		       kernel[0] * kernel[1] <= MOST_TAPS
@@ -254,8 +241,7 @@ static bool write_depth_to_space(between *c)
 	qdq_value *x = qdq_in(n, 0);
 	const qdq_shape *s = x != NULL ? x->shape : NULL;
 	int64_t b = qdq_attr_int(n, "blocksize", 0), inner, height, width;
-	qdq_bytes mode = qdq_attr_string(n, "mode", "DCR");
-	bool columns_first = mode.size == 3 && memcmp(mode.data, "CRD", 3) == 0;
+	bool columns_first = qdq_attr_string_is(n, "mode", "DCR", "CRD");
 
 	if (s == NULL || s->rank != 4 || !qdq_type_is_int8(x->type) || b < 2 || b > INT16_MAX || s->dim[1] < b * b ||
 	    (s->dim[2] < 1 && s->dim[3] < 1) || s->dim[2] > INT32_MAX || s->dim[3] > INT32_MAX)

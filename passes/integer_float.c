@@ -175,17 +175,6 @@ static void write_conv(product *c)
 
 /* ---- Conv of one pixel ---- */
 
-static bool all_are(const qdq_node *n, const char *name, int64_t wanted)
-{
-	size_t count;
-	const int64_t *values = qdq_attr_ints(n, name, &count);
-
-	for (size_t i = 0; i < count; i++)
-		if (values[i] != wanted)
-			return false;
-	return true;
-}
-
 /* A product of matrices for each pixel. */
 static bool is_pointwise(const product *c)
 {
@@ -194,8 +183,8 @@ static bool is_pointwise(const product *c)
 	for (int32_t i = 2; i < w->rank; i++)
 		if (w->dim[i] != 1)
 			return false;
-	return c->x.codes == QDQ_TYPE_UINT8 && qdq_attr_int(c->n, "group", 1) == 1 && all_are(c->n, "strides", 1) &&
-	       all_are(c->n, "pads", 0);
+	return c->x.codes == QDQ_TYPE_UINT8 && qdq_attr_int(c->n, "group", 1) == 1 &&
+	       qdq_attr_all_are(c->n, "strides", 1) && qdq_attr_all_are(c->n, "pads", 0);
 }
 
 /* The weight as MatMul has it: a column for each output, of which it has the rows now. */

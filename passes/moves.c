@@ -137,11 +137,10 @@ static bool clip_codes(const qdq_node *n, const qdq_params *p, int64_t *low, int
 /* Padding other than by a constant copies elements. */
 static bool pad_code(const qdq_node *n, const qdq_params *p, int64_t *code)
 {
-	qdq_bytes mode = qdq_attr_string(n, "mode", "constant");
 	double real = 0;
 
 	*code = 0;
-	if (mode.size != 8 || memcmp(mode.data, "constant", 8) != 0)
+	if (!qdq_attr_string_is(n, "mode", "constant", "constant"))
 		return true;
 	if (n->graph->model->opset < 11)
 		real = (double)qdq_attr_float(n, "value", 0);

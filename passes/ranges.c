@@ -273,10 +273,8 @@ static bool range_of_clip(const qdq_node *n, qdq_range *out, struct limits *left
 /* Elements are picked, or weighted with numbers from 0 to 1 that add up to 1. */
 static bool picks(const qdq_node *n)
 {
-	qdq_bytes mode = qdq_attr_string(n, "mode", "nearest");
-
 	if (n->op->id == QDQ_OP_Resize || n->op->id == QDQ_OP_Upsample)
-		return mode.size != 5 || memcmp(mode.data, "cubic", 5) != 0;
+		return !qdq_attr_string_is(n, "mode", "nearest", "cubic");
 	return n->op->id != QDQ_OP_ArgMax && n->op->id != QDQ_OP_ArgMin;
 }
 

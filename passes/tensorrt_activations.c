@@ -60,10 +60,7 @@ static range clip_range(const qdq_node *n)
 /* Resize by cubic functions reaches beyond what it reads; what lies outside may be any number. */
 static bool interpolates(const qdq_node *n)
 {
-	qdq_bytes mode = qdq_attr_string(n, "mode", "nearest");
-
-	return (mode.size != 5 || memcmp(mode.data, "cubic", 5) != 0) &&
-	       qdq_attr_float(n, "extrapolation_value", 0) == 0;
+	return !qdq_attr_string_is(n, "mode", "nearest", "cubic") && qdq_attr_float(n, "extrapolation_value", 0) == 0;
 }
 
 /* One data input, whose elements come out again, or means of them and of zeros. */

@@ -27,20 +27,10 @@ typedef struct widening {
 	int64_t before;		     /* columns of padding */
 } widening;
 
-static int64_t listed(const qdq_node *n, const char *name, size_t i, int64_t absent)
-{
-	size_t count;
-	const int64_t *list = qdq_attr_ints(n, name, &count);
-
-	return i < count ? list[i] : absent;
-}
-
 static bool is_plain(const qdq_node *n)
 {
-	qdq_bytes mode = qdq_attr_string(n, "auto_pad", "NOTSET");
-
-	return mode.size == 6 && memcmp(mode.data, "NOTSET", 6) == 0 && qdq_attr_int(n, "group", 1) == 1 &&
-	       listed(n, "dilations", 0, 1) == 1 && listed(n, "dilations", 1, 1) == 1;
+	return qdq_attr_string_is(n, "auto_pad", "NOTSET", "NOTSET") && qdq_attr_int(n, "group", 1) == 1 &&
+	       qdq_attr_int_at(n, "dilations", 0, 1) == 1 && qdq_attr_int_at(n, "dilations", 1, 1) == 1;
 }
 
 static bool check(widening *c)
@@ -56,8 +46,8 @@ static bool check(widening *c)
 		return false;
 	c->width = x->dim[3];
 	c->result_width = y->dim[3];
-	c->stride = listed(n, "strides", 1, 1);
-	c->before = listed(n, "pads", 1, 0);
+	c->stride = qdq_attr_int_at(n, "strides", 1, 1);
+	c->before = qdq_attr_int_at(n, "pads", 1, 0);
 	if (c->stride < 1 || WIDE % c->stride != 0 || c->before < 0 || c->result_width * c->stride != c->width ||
 	    (x->dim[2] > 0 && x->dim[2] * c->width < LEAST_PIXELS))
 		return false;
@@ -149,8 +139,10 @@ bool qdq_wide_pixels(qdq_run *r, qdq_node *n)
 	repeat(&c, 8);
 	qdq_use_set(&n->inputs[0], regrouped(&c, n, qdq_in(n, 0), c.width / WIDE, WIDE * c.weight->dims[1], &last));
 	qdq_attr_set_ints(n, "kernel_shape", (int64_t[]){c.weight->dims[2], c.taps}, 2);
-	qdq_attr_set_ints(n, "pads", (int64_t[]){listed(n, "pads", 0, 0), c.left, listed(n, "pads", 2, 0), c.right}, 4);
-	qdq_attr_set_ints(n, "strides", (int64_t[]){listed(n, "strides", 0, 1), 1}, 2);
+	qdq_attr_set_ints(
+	    n, "pads", (int64_t[]){qdq_attr_int_at(n, "pads", 0, 0), c.left, qdq_attr_int_at(n, "pads", 2, 0), c.right},
+	    4);
+	qdq_attr_set_ints(n, "strides", (int64_t[]){qdq_attr_int_at(n, "strides", 0, 1), 1}, 2);
 	wide = qdq_value_create(r->graph, qdq_unique_name(&r->model->names, y->name));
 	qdq_value_set_type(wide, y->type, NULL);
 	n->outputs[0] = wide;

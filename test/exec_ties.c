@@ -4,10 +4,39 @@
  */
 #include "exec.h"
 
+enum { ROWS = 64, DEPTH = 12, COLUMNS = 24 }; /* of the products */
+
 typedef struct ties {
 	unsigned differences, wrong;
 	unsigned early; /* caused by the first of two roundings */
 } ties;
+
+/* The model t, whose input is x; t is freed. */
+static void run_judged(text *t, float *x, void (*judge)(void *user, const qdq_difference *d), ties *found,
+		       const char *what)
+{
+	qdq_binding in = {.name = "x",
+			  .type = QDQ_TYPE_FLOAT,
+			  .rank = 2,
+			  .dims = {ROWS, DEPTH},
+			  .data = x,
+			  .size = ROWS * DEPTH * sizeof *x};
+	qdq_session_options o = {.version = QDQ_SESSION_OPTIONS_VERSION, .check = judge, .user = found};
+	text out = {0};
+	qdq_ctx *ctx;
+	qdq_model *m;
+
+	if (qdq_ctx_new(&ctx, NULL) != QDQ_OK) {
+		verdict(false, what, "no context");
+		return;
+	}
+	verdict(qdq_load_memory(&m, ctx, t->data, t->size, "ties.onnxtxt") == QDQ_OK &&
+		    qdq_optimize(m, NULL) == QDQ_OK && run_with_options(m, &in, 1, &o, &out) == QDQ_OK,
+		what, "it does not run");
+	qdq_ctx_free(ctx);
+	text_free(t);
+	text_free(&out);
+}
 
 /* The accumulator and what follows from it are those of this element. */
 static void judge_tie(void *user, const qdq_difference *d)
@@ -26,15 +55,9 @@ static void judge_tie(void *user, const qdq_difference *d)
 /* A product whose accumulators are halves of a step: x -- Q -- DQ -- MatMul (-- Q -- DQ) -- Q -- DQ -- y */
 void product_of_ties(bool pair)
 {
-	enum { ROWS = 64, DEPTH = 12, COLUMNS = 24 };
-	text t = {0}, out = {0};
+	text t = {0};
 	float x[ROWS * DEPTH];
-	qdq_binding in = {
-	    .name = "x", .type = QDQ_TYPE_FLOAT, .rank = 2, .dims = {ROWS, DEPTH}, .data = x, .size = sizeof x};
 	ties found = {0};
-	qdq_session_options o = {.version = QDQ_SESSION_OPTIONS_VERSION, .check = judge_tie, .user = &found};
-	qdq_ctx *ctx;
-	qdq_model *m;
 
 	state = 3;
 	say(&t,
@@ -52,17 +75,10 @@ void product_of_ties(bool pair)
 	    pair ? "  p = QuantizeLinear(v, p_s, p_z)\n  pd = DequantizeLinear(p, p_s, p_z)\n" : "", pair ? "pd" : "v");
 	for (int i = 0; i < ROWS * DEPTH; i++)
 		x[i] = 0.1f * (float)((int)draw(11) - 5);
-	if (qdq_ctx_new(&ctx, NULL) != QDQ_OK)
-		return;
-	verdict(qdq_load_memory(&m, ctx, t.data, t.size, "ties.onnxtxt") == QDQ_OK && qdq_optimize(m, NULL) == QDQ_OK &&
-		    run_with_options(m, &in, 1, &o, &out) == QDQ_OK,
-		"ties", "it does not run");
+	run_judged(&t, x, judge_tie, &found, "ties");
 	verdict(found.differences != 0 && found.wrong == 0, "ties",
 		"none differs, or one for another reason than its accumulator");
 	verdict(pair ? found.early != 0 : found.early == 0, "ties", "another rounding is named");
-	qdq_ctx_free(ctx);
-	text_free(&t);
-	text_free(&out);
 }
 
 /* ---- a bias of 9,000 steps that the sums cancel ---- */
@@ -78,16 +94,10 @@ static void judge_cancelled(void *user, const qdq_difference *d)
 /* x -- Q -- DQ -- Gemm(b) -- Q -- DQ -- y, where b is half a step and what float32 makes of it from a tie */
 void cancelled_bias(void)
 {
-	enum { ROWS = 64, DEPTH = 12, COLUMNS = 24 };
-	text t = {0}, out = {0};
+	text t = {0};
 	float x[ROWS * DEPTH];
-	qdq_binding in = {
-	    .name = "x", .type = QDQ_TYPE_FLOAT, .rank = 2, .dims = {ROWS, DEPTH}, .data = x, .size = sizeof x};
 	const double cancelled = 120 * 127 * (double)0.1f * (double)0.3f;
 	ties found = {0};
-	qdq_session_options o = {.version = QDQ_SESSION_OPTIONS_VERSION, .check = judge_cancelled, .user = &found};
-	qdq_ctx *ctx;
-	qdq_model *m;
 
 	state = 4;
 	say(&t,
@@ -105,13 +115,6 @@ void cancelled_bias(void)
 		"  q = QuantizeLinear(v, q_s, q_z)\n  y = DequantizeLinear(q, q_s, q_z)\n}\n");
 	for (int i = 0; i < ROWS * DEPTH; i++)
 		x[i] = i % DEPTH == 0 ? 12.0f : 0.1f * (float)((int)draw(11) - 5);
-	if (qdq_ctx_new(&ctx, NULL) != QDQ_OK)
-		return;
-	verdict(qdq_load_memory(&m, ctx, t.data, t.size, "cancelled.onnxtxt") == QDQ_OK &&
-		    qdq_optimize(m, NULL) == QDQ_OK && run_with_options(m, &in, 1, &o, &out) == QDQ_OK,
-		"a cancelled bias", "it does not run");
+	run_judged(&t, x, judge_cancelled, &found, "a cancelled bias");
 	verdict(found.wrong == 0, "a cancelled bias", "it is rounded by its own size");
-	qdq_ctx_free(ctx);
-	text_free(&t);
-	text_free(&out);
 }

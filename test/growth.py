@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 
-TOOL = os.environ.get("WORKING", "build/work/test/run_work")
+TOOL = os.environ.get("WORKING", "build/counted/test/run_work")
 GENERATE = os.environ.get("GENERATE", "build/test/run_generate")
 SMALL, TIMES = 2000, 4
 MOST = 1.1 * TIMES  # hash tables double, and depend on where memory lies

@@ -151,7 +151,7 @@ static const binary_row *choose_row(const qdq_eval *e)
 {
 	if (e->op == QDQ_OP_Mod && qdq_attr_int(e->n, "fmod", 0) != 0)
 		return &fmod_row;
-	if (e->op == QDQ_OP_BitShift && qdq_eval_string_is(e->n, "direction", "", "RIGHT"))
+	if (e->op == QDQ_OP_BitShift && qdq_attr_string_is(e->n, "direction", "", "RIGHT"))
 		return &shift_right_row;
 	return &rows[e->op];
 }

@@ -355,8 +355,8 @@ static bool transpose_geometry(qdq_eval *e, qdq_window *w)
 	size_t n_extra, n_shape;
 	const int64_t *extra = qdq_attr_ints(e->n, "output_padding", &n_extra);
 	const int64_t *shape = qdq_attr_ints(e->n, "output_shape", &n_shape);
-	bool upper = qdq_eval_string_is(e->n, "auto_pad", "NOTSET", "SAME_UPPER");
-	bool lower = qdq_eval_string_is(e->n, "auto_pad", "NOTSET", "SAME_LOWER");
+	bool upper = qdq_attr_string_is(e->n, "auto_pad", "NOTSET", "SAME_UPPER");
+	bool lower = qdq_attr_string_is(e->n, "auto_pad", "NOTSET", "SAME_LOWER");
 
 	if (n_extra != 0 && n_extra != (size_t)w->rank)
 		return false;

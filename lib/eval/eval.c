@@ -300,13 +300,6 @@ bool qdq_eval_axes(qdq_eval *e, uint32_t index, int rank, bool *which, int *coun
 	return true;
 }
 
-bool qdq_eval_string_is(const qdq_node *n, const char *attr, const char *absent, const char *value)
-{
-	qdq_bytes s = qdq_attr_string(n, attr, absent);
-
-	return s.size == strlen(value) && memcmp(s.data, value, s.size) == 0;
-}
-
 const double *qdq_eval_doubles(qdq_eval *e, const qdq_tensor *t)
 {
 	if (t == NULL || qdq_wide_of(t->type) == QDQ_WIDE_NONE)

@@ -120,7 +120,7 @@ bool qdq_eval_quant(qdq_eval *e)
 	    bits != floor(bits))
 		return false; /* 1 bit is a sign, and a definition of its own */
 	for (size_t i = 0; i < QDQ_COUNTOF(modes); i++)
-		if (qdq_eval_string_is(e->n, "rounding_mode", "ROUND", modes[i].name))
+		if (qdq_attr_string_is(e->n, "rounding_mode", "ROUND", modes[i].name))
 			f.round = modes[i].round;
 	return f.round != NULL && each_element(e, 4, quant, &f);
 }

@@ -157,7 +157,7 @@ static reduction reduction_of(const qdq_node *n)
 	static const char *const names[] = {"none", "add", "mul", "max", "min"};
 	int i = 0;
 
-	while (i < REDUCE_UNKNOWN && !qdq_eval_string_is(n, "reduction", "none", names[i]))
+	while (i < REDUCE_UNKNOWN && !qdq_attr_string_is(n, "reduction", "none", names[i]))
 		i++;
 	return (reduction)i;
 }

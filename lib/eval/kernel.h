@@ -61,7 +61,6 @@ bool qdq_eval_scalar(const qdq_tensor *t, double *out);
 bool qdq_eval_axes(qdq_eval *e, uint32_t index, int rank, bool *which, int *count);
 /* A negative axis counts from the end; false where it is out of range. */
 bool qdq_eval_axis(int64_t axis, int rank, int *out);
-bool qdq_eval_string_is(const qdq_node *n, const char *attr, const char *absent, const char *value);
 /* Codes of the whole tensor as double, or the reverse: output i from doubles, rounded once. */
 const double *qdq_eval_doubles(qdq_eval *e, const qdq_tensor *t);
 /* Zeroed doubles for a result of these dimensions; NULL where the output itself would be refused. */

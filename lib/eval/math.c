@@ -207,11 +207,11 @@ static unary_fn *unary_choose(const qdq_eval *e, qdq_type type, double *p)
 	}
 	switch (qdq_wide_of(type)) {
 	case QDQ_WIDE_F32:
-		if (e->op == QDQ_OP_Gelu && qdq_eval_string_is(e->n, "approximate", "none", "tanh"))
+		if (e->op == QDQ_OP_Gelu && qdq_attr_string_is(e->n, "approximate", "none", "tanh"))
 			return gelu_tanh_f32;
 		return row->f32;
 	case QDQ_WIDE_F64:
-		if (e->op == QDQ_OP_Gelu && qdq_eval_string_is(e->n, "approximate", "none", "tanh"))
+		if (e->op == QDQ_OP_Gelu && qdq_attr_string_is(e->n, "approximate", "none", "tanh"))
 			return gelu_tanh_f64;
 		return row->f64;
 	case QDQ_WIDE_INT:
@@ -345,8 +345,8 @@ static uint8_t cast_e8m0(float f, bool saturate, bool nearest, bool down)
 
 static void store_float8(const qdq_eval *e, const qdq_chunk *c, qdq_type type, uint8_t *to, size_t n, bool saturate)
 {
-	bool nearest = qdq_eval_string_is(e->n, "round_mode", "up", "nearest");
-	bool down = qdq_eval_string_is(e->n, "round_mode", "up", "down");
+	bool nearest = qdq_attr_string_is(e->n, "round_mode", "up", "nearest");
+	bool down = qdq_attr_string_is(e->n, "round_mode", "up", "down");
 
 	for (size_t k = 0; k < n; k++)
 		to[k] = type == QDQ_TYPE_FLOAT8E8M0 ? cast_e8m0(c->f[k], saturate, nearest, down)

@@ -446,7 +446,7 @@ static bool block_shuffle(qdq_eval *e, bool to_space)
 {
 	const qdq_tensor *x = qdq_eval_in(e, 0);
 	int64_t b = qdq_attr_int(e->n, "blocksize", 0), dense[6];
-	bool crd = qdq_eval_string_is(e->n, "mode", "DCR", "CRD");
+	bool crd = qdq_attr_string_is(e->n, "mode", "DCR", "CRD");
 
 	if (x == NULL || x->rank != 4 || b <= 0 || b > INT32_MAX)
 		return false;
@@ -562,7 +562,7 @@ bool qdq_eval_pad(qdq_eval *e)
 	qdq_cells from, to, fill;
 	int mode = 0;
 
-	while (mode < 4 && !qdq_eval_string_is(e->n, "mode", "constant", modes[mode]))
+	while (mode < 4 && !qdq_attr_string_is(e->n, "mode", "constant", modes[mode]))
 		mode++;
 	if (x == NULL || mode == 4 || !pad_amounts(e, x->rank, before, after) || !pad_fill(e, x->type, &fill))
 		return false;

@@ -57,7 +57,7 @@ static float nearest(const qdq_eval *e, float x)
 	const char *absent = e->version < 11 ? "floor" : "round_prefer_floor";
 	int mode = 0;
 
-	while (mode < 3 && !qdq_eval_string_is(e->n, "nearest_mode", absent, names[mode]))
+	while (mode < 3 && !qdq_attr_string_is(e->n, "nearest_mode", absent, names[mode]))
 		mode++;
 	switch (mode) {
 	case 0:
@@ -115,8 +115,8 @@ static bool resize_scales(qdq_eval *e, const double **scales, int count)
 static bool keep_aspect(const qdq_eval *e, const axis_map *map, const int *axes, int count, const int64_t *sizes,
 			double *scale)
 {
-	bool larger = qdq_eval_string_is(e->n, "keep_aspect_ratio_policy", "stretch", "not_larger");
-	bool smaller = qdq_eval_string_is(e->n, "keep_aspect_ratio_policy", "stretch", "not_smaller");
+	bool larger = qdq_attr_string_is(e->n, "keep_aspect_ratio_policy", "stretch", "not_larger");
+	bool smaller = qdq_attr_string_is(e->n, "keep_aspect_ratio_policy", "stretch", "not_smaller");
 
 	*scale = larger ? INFINITY : 0;
 	for (int i = 0; i < count; i++) {
@@ -249,20 +249,20 @@ bool qdq_eval_resize(qdq_eval *e)
 {
 	const qdq_tensor *x = qdq_eval_in(e, 0);
 	bool simple = e->op == QDQ_OP_Upsample || e->version < 11;
-	bool linear = qdq_eval_string_is(e->n, "mode", "nearest", "linear") ||
-		      qdq_eval_string_is(e->n, "mode", "nearest", "bilinear");
+	bool linear = qdq_attr_string_is(e->n, "mode", "nearest", "linear") ||
+		      qdq_attr_string_is(e->n, "mode", "nearest", "bilinear");
 	int64_t dims[QDQ_EVAL_RANK];
 	axis_map map[QDQ_EVAL_RANK];
 	int how = 0;
 
 	if (x == NULL || qdq_attr_int(e->n, "antialias", 0) != 0 || (e->op == QDQ_OP_Upsample && e->version < 7) ||
-	    (!linear && !qdq_eval_string_is(e->n, "mode", "nearest", "nearest")))
+	    (!linear && !qdq_attr_string_is(e->n, "mode", "nearest", "nearest")))
 		return false;
 	if (simple)
 		how = ASYMMETRIC;
 	else
 		while (how < UNKNOWN &&
-		       !qdq_eval_string_is(e->n, "coordinate_transformation_mode", "half_pixel", coordinate_names[how]))
+		       !qdq_attr_string_is(e->n, "coordinate_transformation_mode", "half_pixel", coordinate_names[how]))
 			how++;
 	if (how == UNKNOWN || !resize_maps(e, x, (coordinates)how, map))
 		return false;

@@ -40,9 +40,9 @@ bool qdq_window_init(qdq_eval *e, qdq_window *w, int rank, const int64_t *in, co
 	const qdq_node *n = e->n;
 	int64_t pads[2 * QDQ_EVAL_RANK];
 	bool ceil_mode = qdq_attr_int(n, "ceil_mode", 0) != 0;
-	bool upper = qdq_eval_string_is(n, "auto_pad", "NOTSET", "SAME_UPPER");
-	bool lower = qdq_eval_string_is(n, "auto_pad", "NOTSET", "SAME_LOWER");
-	bool valid = qdq_eval_string_is(n, "auto_pad", "NOTSET", "VALID");
+	bool upper = qdq_attr_string_is(n, "auto_pad", "NOTSET", "SAME_UPPER");
+	bool lower = qdq_attr_string_is(n, "auto_pad", "NOTSET", "SAME_LOWER");
+	bool valid = qdq_attr_string_is(n, "auto_pad", "NOTSET", "VALID");
 
 	w->rank = rank;
 	if (!read_list(n, "strides", rank, 1, 1, w->stride) || !read_list(n, "dilations", rank, 1, 1, w->dilation) ||

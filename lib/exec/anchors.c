@@ -12,26 +12,17 @@ static int64_t pad_before(const qdq_node *n, size_t axis, size_t axes, int64_t i
 {
 	size_t count = 0;
 	const int64_t *pads = qdq_attr_ints(n, "pads", &count);
-	qdq_bytes mode = qdq_attr_string(n, "auto_pad", "NOTSET");
 	int64_t total = (out - 1) * stride + window - in;
 
 	if (total < 0)
 		total = 0;
-	if (mode.size >= 10 && memcmp(mode.data, "SAME_UPPER", 10) == 0)
+	if (qdq_attr_string_is(n, "auto_pad", "NOTSET", "SAME_UPPER"))
 		return total / 2;
-	if (mode.size >= 10 && memcmp(mode.data, "SAME_LOWER", 10) == 0)
+	if (qdq_attr_string_is(n, "auto_pad", "NOTSET", "SAME_LOWER"))
 		return (total + 1) / 2;
-	if (mode.size >= 5 && memcmp(mode.data, "VALID", 5) == 0)
+	if (qdq_attr_string_is(n, "auto_pad", "NOTSET", "VALID"))
 		return 0;
 	return pads != NULL && count == 2 * axes ? pads[axis] : 0;
-}
-
-static int64_t int_at(const qdq_node *n, const char *name, size_t axis, int64_t absent)
-{
-	size_t count = 0;
-	const int64_t *values = qdq_attr_ints(n, name, &count);
-
-	return values != NULL && axis < count ? values[axis] : absent;
 }
 
 /* What inference takes. Where the file states the result's shape, nobody has looked at the attributes yet. */
@@ -59,8 +50,8 @@ static bool window_of(const qdq_node *n, const qdq_shape *x, const qdq_shape *y,
 		in[at] = x->dim[2 + i];
 		to[at] = y != NULL ? y->dim[2 + i] : 1;
 		k[at] = kernel[i];
-		stride[at] = int_at(n, "strides", i, 1);
-		dilation[at] = int_at(n, "dilations", i, 1);
+		stride[at] = qdq_attr_int_at(n, "strides", i, 1);
+		dilation[at] = qdq_attr_int_at(n, "dilations", i, 1);
 		if (!is_size(in[at]) || !is_size(to[at]) || !is_size(k[at]) || !is_size(stride[at]) ||
 		    !is_size(dilation[at]))
 			return false;
@@ -87,15 +78,15 @@ static int64_t transposed_pad(const qdq_node *n, size_t axis, size_t axes, int64
 			      int64_t stride)
 {
 	size_t count = 0;
-	qdq_bytes mode = qdq_attr_string(n, "auto_pad", "NOTSET");
-	int64_t total = (in - 1) * stride + window + int_at(n, "output_padding", axis, 0) - out;
-	bool same = mode.size >= 4 && memcmp(mode.data, "SAME", 4) == 0;
+	bool upper = qdq_attr_string_is(n, "auto_pad", "NOTSET", "SAME_UPPER");
+	int64_t total = (in - 1) * stride + window + qdq_attr_int_at(n, "output_padding", axis, 0) - out;
+	bool same = upper || qdq_attr_string_is(n, "auto_pad", "NOTSET", "SAME_LOWER");
 
 	if (!same && (qdq_attr_ints(n, "output_shape", &count) == NULL || count == 0))
 		return pad_before(n, axis, axes, in, out, window, stride);
 	if (total < 0)
 		total = 0;
-	return mode.size >= 10 && memcmp(mode.data, "SAME_UPPER", 10) == 0 ? total / 2 : total - total / 2;
+	return upper ? total / 2 : total - total / 2;
 }
 
 bool qdq_conv_window(const qdq_node *n, const qdq_shape *x, const qdq_shape *y, const int64_t *kernel, qdq_conv *g)
@@ -106,7 +97,7 @@ bool qdq_conv_window(const qdq_node *n, const qdq_shape *x, const qdq_shape *y, 
 	if (!window_of(n, x, y, kernel, &w))
 		return false;
 	for (size_t i = 0; i < axes; i++)
-		if (!is_padding(int_at(n, "output_padding", i, 0)))
+		if (!is_padding(qdq_attr_int_at(n, "output_padding", i, 0)))
 			return false;
 	if (qdq_is(n, QDQ_OP_ConvTranspose)) {
 		w.top = axes == 2 ? transposed_pad(n, 0, axes, w.h, w.oh, (w.kh - 1) * w.dh + 1, w.sh) : 0;
@@ -421,7 +412,7 @@ bool qdq_lower_pool(lowering *l, qdq_node *n)
 	if ((mean && q.scale == NULL) || (q.scale != NULL && q.scale->count != 1))
 		return false;
 	for (int32_t i = 2; i < x->shape->rank; i++)
-		kernel[i - 2] = global ? x->shape->dim[i] : int_at(n, "kernel_shape", (size_t)i - 2, 1);
+		kernel[i - 2] = global ? x->shape->dim[i] : qdq_attr_int_at(n, "kernel_shape", (size_t)i - 2, 1);
 	if (!window_of(n, x->shape, global ? NULL : n->outputs[0]->shape, kernel, &l->k.window) ||
 	    (double)l->k.window.kh * (double)l->k.window.kw * 255 > 16777216)
 		return false; /* a sum must be exact as a float */

@@ -347,12 +347,11 @@ static bool function_of(const qdq_node *n, qdq_function_id *out)
 		   {QDQ_OP_Softplus, QDQ_FUNCTION_SOFTPLUS}, {QDQ_OP_Mish, QDQ_FUNCTION_MISH},
 		   {QDQ_OP_Softsign, QDQ_FUNCTION_SOFTSIGN}, {QDQ_OP_Abs, QDQ_FUNCTION_ABS},
 		   {QDQ_OP_Sqrt, QDQ_FUNCTION_SQRT},	     {QDQ_OP_Reciprocal, QDQ_FUNCTION_RECIPROCAL}};
-	qdq_bytes mode = qdq_attr_string(n, "approximate", "none");
 
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		if (qdq_is(n, all[i].op)) {
 			*out = all[i].function;
-			if (*out == QDQ_FUNCTION_GELU && mode.size == 4 && memcmp(mode.data, "tanh", 4) == 0)
+			if (*out == QDQ_FUNCTION_GELU && qdq_attr_string_is(n, "approximate", "none", "tanh"))
 				*out = QDQ_FUNCTION_GELU_TANH;
 			return true;
 		}

@@ -330,6 +330,25 @@ const int64_t *qdq_attr_ints(const qdq_node *n, const char *name, size_t *count)
 	return *count == 0 ? NULL : a->u.ints;
 }
 
+int64_t qdq_attr_int_at(const qdq_node *n, const char *name, size_t i, int64_t absent)
+{
+	size_t count;
+	const int64_t *ints = qdq_attr_ints(n, name, &count);
+
+	return i < count ? ints[i] : absent;
+}
+
+bool qdq_attr_all_are(const qdq_node *n, const char *name, int64_t wanted)
+{
+	size_t count;
+	const int64_t *ints = qdq_attr_ints(n, name, &count);
+
+	for (size_t i = 0; i < count; i++)
+		if (ints[i] != wanted)
+			return false;
+	return true;
+}
+
 qdq_bytes qdq_attr_string(const qdq_node *n, const char *name, const char *absent)
 {
 	const qdq_attr *a = qdq_attr_find(n, name);
@@ -337,6 +356,13 @@ qdq_bytes qdq_attr_string(const qdq_node *n, const char *name, const char *absen
 	if (a != NULL && a->type == QDQ_ATTR_STRING)
 		return a->u.s;
 	return (qdq_bytes){absent, absent == NULL ? 0 : strlen(absent)};
+}
+
+bool qdq_attr_string_is(const qdq_node *n, const char *name, const char *absent, const char *wanted)
+{
+	qdq_bytes s = qdq_attr_string(n, name, absent);
+
+	return s.size == strlen(wanted) && memcmp(s.data, wanted, s.size) == 0;
 }
 
 /* ---- for messages ---- */

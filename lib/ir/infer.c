@@ -216,13 +216,6 @@ qdq_known qdq_infer_axes(qdq_infer *c, const qdq_node *n, uint32_t i, const char
 	return known;
 }
 
-bool qdq_infer_attr_is(const qdq_node *n, const char *name, const char *absent, const char *wanted)
-{
-	qdq_bytes s = qdq_attr_string(n, name, absent);
-
-	return s.size == strlen(wanted) && memcmp(s.data, wanted, s.size) == 0;
-}
-
 /* ---- dimensions ---- */
 
 qdq_dim qdq_infer_binary(qdq_infer *c, qdq_dim_op op, qdq_dim a, qdq_dim b)

@@ -103,7 +103,6 @@ qdq_known qdq_infer_ints(qdq_infer *c, const qdq_node *n, uint32_t i, const char
 qdq_known qdq_infer_axes(qdq_infer *c, const qdq_node *n, uint32_t i, const char *name, int rank, uint32_t *mask);
 /* Counts a negative axis from the end; false where it is out of range. */
 bool qdq_infer_axis(int64_t axis, int rank, int *out);
-bool qdq_infer_attr_is(const qdq_node *n, const char *name, const char *absent, const char *wanted);
 
 /* Arithmetic in which an unknown operand gives an unknown result. */
 qdq_dim qdq_infer_binary(qdq_infer *c, qdq_dim_op op, qdq_dim a, qdq_dim b);

@@ -258,14 +258,6 @@ void qdq_infer_loop(qdq_infer *c, qdq_node *n)
 
 /* ---- Scan ---- */
 
-static int64_t listed(const qdq_node *n, const char *name, size_t i, int64_t absent)
-{
-	size_t count;
-	const int64_t *ints = qdq_attr_ints(n, name, &count);
-
-	return i < count ? ints[i] : absent;
-}
-
 /* An operand without one of its dimensions, which is stored in *length. */
 static void bind_slice(qdq_infer *c, qdq_node *n, qdq_value *to, const qdq_value *from, int64_t axis, qdq_dim *length)
 {
@@ -345,7 +337,7 @@ void qdq_infer_scan(qdq_infer *c, qdq_node *n)
 			qdq_infer_settle(c, n, port(body, false, i), qdq_infer_type(n, i), qdq_infer_shape(n, i));
 	for (uint32_t i = 0; i < scans; i++)
 		bind_slice(c, n, port(body, false, states + i), qdq_in(n, states + i),
-			   listed(n, "scan_input_axes", i, 0), &length);
+			   qdq_attr_int_at(n, "scan_input_axes", i, 0), &length);
 	walk_body(c, body);
 	for (uint32_t i = 0; i < n->n_outputs; i++) {
 		const qdq_value *v = port(body, true, i);
@@ -355,6 +347,6 @@ void qdq_infer_scan(qdq_infer *c, qdq_node *n)
 		if (i < states)
 			qdq_infer_put_shape(c, n, i, v->type, v->shape);
 		else
-			put_stacked(c, n, i, v, listed(n, "scan_output_axes", i - states, 0), length);
+			put_stacked(c, n, i, v, qdq_attr_int_at(n, "scan_output_axes", i - states, 0), length);
 	}
 }

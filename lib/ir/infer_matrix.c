@@ -351,7 +351,7 @@ static void recurrent(qdq_infer *c, qdq_node *n, uint32_t states)
 	const qdq_shape *x = qdq_infer_shape(n, 0), *recurrence = qdq_infer_shape(n, 2);
 	int64_t size = qdq_attr_int(n, "hidden_size", -1);
 	qdq_dim length = QDQ_DIM_ANY, batch = QDQ_DIM_ANY, hidden = size > 0 ? size : QDQ_DIM_ANY;
-	qdq_dim directions = qdq_infer_attr_is(n, "direction", "forward", "bidirectional") ? 2 : 1;
+	qdq_dim directions = qdq_attr_string_is(n, "direction", "forward", "bidirectional") ? 2 : 1;
 	qdq_dims y = {.rank = 4}, state = {.rank = 3};
 
 	if (x != NULL && x->rank == 3) {
@@ -407,7 +407,7 @@ void qdq_infer_negative_log_likelihood_loss(qdq_infer *c, qdq_node *n)
 {
 	qdq_dims scalar = {0};
 
-	if (qdq_infer_attr_is(n, "reduction", "mean", "none"))
+	if (qdq_attr_string_is(n, "reduction", "mean", "none"))
 		qdq_infer_put_shape(c, n, 0, qdq_infer_type(n, 0), qdq_infer_shape(n, 1));
 	else
 		qdq_infer_put(c, n, 0, qdq_infer_type(n, 0), &scalar);

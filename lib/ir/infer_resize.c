@@ -82,7 +82,7 @@ static qdq_dim scaled(qdq_infer *c, qdq_dim d, double scale)
 /* One scale for all axes, so that the sizes asked for are not passed (or not missed). */
 static void keep_aspect(qdq_infer *c, const qdq_node *n, qdq_dims *dims, const int *axis, const qdq_dims *sizes)
 {
-	bool larger = qdq_infer_attr_is(n, "keep_aspect_ratio_policy", "stretch", "not_smaller");
+	bool larger = qdq_attr_string_is(n, "keep_aspect_ratio_policy", "stretch", "not_smaller");
 	double scale = larger ? 0 : INFINITY;
 	bool known = true;
 	int64_t size;
@@ -132,7 +132,7 @@ void qdq_infer_resize(qdq_infer *c, qdq_node *n)
 			dims.d[axis[i]] = scaled(c, dims.d[axis[i]], scales[i]);
 	}
 	if (with_sizes && count == axes.count) {
-		bool keep = !qdq_infer_attr_is(n, "keep_aspect_ratio_policy", "stretch", "stretch");
+		bool keep = !qdq_attr_string_is(n, "keep_aspect_ratio_policy", "stretch", "stretch");
 
 		for (int i = 0; i < count && !keep; i++)
 			dims.d[axis[i]] = qdq_infer_size(c, sizes.d[i]);

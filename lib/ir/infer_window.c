@@ -43,8 +43,8 @@ static bool read_window(const qdq_node *n, int rank, const qdq_shape *weights, w
 	    (kernel == NULL && weights != NULL && weights->rank != rank + 2))
 		return false;
 	w->same =
-	    qdq_infer_attr_is(n, "auto_pad", "", "SAME_UPPER") || qdq_infer_attr_is(n, "auto_pad", "", "SAME_LOWER");
-	if (qdq_infer_attr_is(n, "auto_pad", "", "VALID"))
+	    qdq_attr_string_is(n, "auto_pad", "", "SAME_UPPER") || qdq_attr_string_is(n, "auto_pad", "", "SAME_LOWER");
+	if (qdq_attr_string_is(n, "auto_pad", "", "VALID"))
 		pads = NULL;
 	w->ceil = qdq_attr_int(n, "ceil_mode", 0) != 0;
 	for (int i = 0; i < rank; i++) {

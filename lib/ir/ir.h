@@ -545,7 +545,12 @@ int64_t qdq_attr_int(const qdq_node *n, const char *name, int64_t absent);
 float qdq_attr_float(const qdq_node *n, const char *name, float absent);
 /* Borrowed; count 0 and NULL where it is not given. */
 const int64_t *qdq_attr_ints(const qdq_node *n, const char *name, size_t *count);
+/* Element i of such a list; absent where it has none. */
+int64_t qdq_attr_int_at(const qdq_node *n, const char *name, size_t i, int64_t absent);
+/* Are all of them `wanted`? Also where there are none. */
+bool qdq_attr_all_are(const qdq_node *n, const char *name, int64_t wanted);
 qdq_bytes qdq_attr_string(const qdq_node *n, const char *name, const char *absent);
+bool qdq_attr_string_is(const qdq_node *n, const char *name, const char *absent, const char *wanted);
 
 /* The value of m that a foreign record means by v; NULL where a copy has none. */
 static inline qdq_value *qdq_value_here(const qdq_model *m, qdq_value *v)

@@ -237,17 +237,12 @@ bool qdq_op_data_input(const qdq_node *n, uint32_t index)
 	}
 }
 
-static bool is_text(qdq_bytes b, const char *text)
-{
-	return b.size == strlen(text) && memcmp(b.data, text, b.size) == 0;
-}
-
 bool qdq_op_interpolates(const qdq_node *n)
 {
 	if (n->op->id != QDQ_OP_Resize && n->op->id != QDQ_OP_Upsample)
 		return false;
-	return !is_text(qdq_attr_string(n, "mode", "nearest"), "nearest") ||
-	       is_text(qdq_attr_string(n, "coordinate_transformation_mode", "half_pixel"), "tf_crop_and_resize");
+	return !qdq_attr_string_is(n, "mode", "nearest", "nearest") ||
+	       qdq_attr_string_is(n, "coordinate_transformation_mode", "half_pixel", "tf_crop_and_resize");
 }
 
 bool qdq_op_commutes(const qdq_node *n, int64_t zero)
@@ -260,8 +255,7 @@ bool qdq_op_commutes(const qdq_node *n, int64_t zero)
 	case QDQ_OP_Relu:
 		return zero == 0;
 	case QDQ_OP_Pad:
-		return zero == 0 || qdq_in(n, 2) != NULL ||
-		       !is_text(qdq_attr_string(n, "mode", "constant"), "constant");
+		return zero == 0 || qdq_in(n, 2) != NULL || !qdq_attr_string_is(n, "mode", "constant", "constant");
 	default:
 		return true;
 	}
