@@ -71,11 +71,15 @@ static void evaluate(checking *c, const qdq_node *fused)
 		c->values[body->inputs.items[i]->id] = read_tensor(c, qdq_in(fused, i));
 	for (const qdq_node *n = body->first; n != NULL; n = n->next) {
 		const qdq_tensor **in = qdq_array(c->arena, const qdq_tensor *, n->n_inputs);
-		const qdq_tensor **out = qdq_array(c->arena, const qdq_tensor *, n->n_outputs);
+		const qdq_tensor **out = qdq_array(c->arena, const qdq_tensor *, n->n_outputs), *meant;
 
 		for (uint32_t i = 0; i < n->n_inputs; i++)
 			in[i] = evaluated(c, qdq_in(n, i));
-		if (qdq_eval_node(c->p->m, c->arena, n, in, out, 0) != QDQ_EVAL_OK)
+		if (!qdq_constants_meant(c->p, c->arena, n, in, &meant))
+			refuse(c, n);
+		if (meant != NULL)
+			out[0] = meant;
+		else if (qdq_eval_node(c->p->m, c->arena, n, in, out, 0) != QDQ_EVAL_OK)
 			refuse(c, n);
 		for (uint32_t i = 0; i < n->n_outputs; i++)
 			if (n->outputs[i] != NULL)
@@ -291,7 +295,7 @@ static void explain(checking *c, const qdq_value *v, qdq_difference *d)
 	int64_t got = 0, expected = 0;
 	origin o;
 
-	if (!find_origin(c, v, d->index, &o))
+	if (c->p->kernels.items[c->kernel].anchor == QDQ_ANCHOR_NODE || !find_origin(c, v, d->index, &o))
 		return;
 	run_alone(c, &o);
 	d->has_accumulator = o.k->anchor == QDQ_ANCHOR_CONTRACT;
@@ -340,6 +344,18 @@ static void compare(checking *c, const qdq_node *n, const qdq_value *v, const qd
 	}
 }
 
+/* An operator of constants that a region left behind when it was split. */
+static void check_moved(checking *c, const qdq_node *n)
+{
+	const qdq_tensor **in = qdq_array(c->arena, const qdq_tensor *, n->n_inputs + 1), *meant;
+
+	for (uint32_t i = 0; i < n->n_inputs; i++)
+		in[i] = qdq_in(n, i) != NULL ? read_tensor(c, qdq_in(n, i)) : NULL;
+	if (!qdq_constants_meant(c->p, c->arena, n, in, &meant))
+		refuse(c, n);
+	compare(c, n, n->outputs[0], qdq_plan_tensor(c->p, c->data, c->arena, n->outputs[0]), meant);
+}
+
 /* The kernel's inputs are still there. */
 static void check(void *arg, qdq_arena *a)
 {
@@ -347,6 +363,10 @@ static void check(void *arg, qdq_arena *a)
 	const qdq_node *n = c->p->kernels.items[c->kernel].node;
 
 	c->arena = a;
+	if (n->region == NULL) {
+		check_moved(c, n);
+		return;
+	}
 	evaluate(c, n);
 	for (uint32_t i = 0; i < n->n_outputs; i++)
 		if (n->outputs[i] != NULL)
@@ -374,6 +394,6 @@ void qdq_check_kernel(const qdq_plan *p, char *const *data, size_t i, const qdq_
 {
 	checking c = {.p = p, .data = data, .kernel = i, .call = call};
 
-	if (completes_region(p, i))
+	if (completes_region(p, i) || qdq_constants_has(p, p->kernels.items[i].node))
 		qdq_with_scratch(p->m->ctx, check, &c);
 }

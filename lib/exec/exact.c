@@ -99,7 +99,7 @@ static void evaluate_node(const evaluation *e, const qdq_node *n)
 	if (qdq_eval_node(e->m, e->arena, n, in, out, 0) != QDQ_EVAL_OK)
 		return;
 	for (uint32_t i = 0; i < n->n_outputs; i++)
-		if (n->outputs[i] != NULL)
+		if (n->outputs[i] != NULL && qdq_type_get(out[i]->type)->is_float) /* codes are those of `values` */
 			e->exact[n->outputs[i]->id] = out[i];
 }
 

@@ -144,6 +144,12 @@ typedef struct qdq_kernel {
 	uint32_t n_steps, n_registers;
 } qdq_kernel;
 
+/* An operator of constants that stood between DQ and Q (constants.c): what it gives, and the parameters of both. */
+typedef struct qdq_moved {
+	const qdq_value *y;
+	qdq_params params;
+} qdq_moved;
+
 typedef struct qdq_plan {
 	qdq_model *m;
 	qdq_arena *arena;
@@ -155,6 +161,7 @@ typedef struct qdq_plan {
 	size_t n_buffer_of;
 	QDQ_VEC(qdq_buffer) buffers;
 	QDQ_VEC(qdq_kernel) kernels;
+	QDQ_VEC(qdq_moved) moved;    /* onto codes */
 	uint64_t size, largest_live; /* of the arena, in bytes */
 } qdq_plan;
 
@@ -174,7 +181,12 @@ bool qdq_lower(qdq_plan *p, qdq_node *n);
 /* cut.c: contractions among the kernels from the nth on, whose steps the device has not, become two kernels. */
 void qdq_cut_kernels(qdq_plan *p, size_t n);
 /* constants.c: operators of constants that stand between DQ and Q in a region work on codes. */
-void qdq_constants_onto_codes(qdq_node *region);
+void qdq_constants_onto_codes(qdq_plan *p, qdq_node *region);
+/* Is n such an operator? NULL is none. */
+bool qdq_constants_has(const qdq_plan *p, const qdq_node *n);
+/* What such an operator meant: DQ, itself, Q. *meant is NULL where n is none; false: the evaluator refuses it. */
+bool qdq_constants_meant(const qdq_plan *p, qdq_arena *a, const qdq_node *n, const qdq_tensor *const *inputs,
+			 const qdq_tensor **meant);
 /* split.c: dissolves a region into smaller ones and nodes, in its place; the first of them. */
 qdq_node *qdq_split(qdq_plan *p, qdq_node *region);
 /* The DQ of a constant becomes a constant, if n is one that only nodes read. */

@@ -260,7 +260,7 @@ static void add_all(qdq_plan *p)
 		size_t kernels = p->kernels.count;
 
 		next = n->next;
-		qdq_constants_onto_codes(n);
+		qdq_constants_onto_codes(p, n);
 		if (!shapes_known(n) || n->n_outputs == 0)
 			refuse(p, n, refused++);
 		else if (refused != 0 || qdq_fold_weights(p, n) || qdq_lower(p, n))
