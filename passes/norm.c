@@ -483,7 +483,7 @@ static bool one_way_out(const struct norm *k)
 	for (size_t i = 0; i < k->out.nodes.count; i++) {
 		const qdq_node *n = k->out.nodes.items[i];
 
-		if (n != k->y->def && n->op->id != QDQ_OP_DequantizeLinear && !qdq_outline_holds_readers(&k->out, n))
+		if (n != k->y->def && !qdq_is_dequantizer(n) && !qdq_outline_holds_readers(&k->out, n))
 			return false;
 	}
 	return only_output(k->y->def);

@@ -27,7 +27,7 @@ static bool read_inside(const qdq_outline *o, const qdq_value *v)
 		return false;
 	for (const qdq_use *u = v->uses; u != NULL; u = u->next)
 		if (!qdq_outline_has(o, u->node) ||
-		    (u->node->op->id == QDQ_OP_DequantizeLinear && !read_inside(o, u->node->outputs[0])))
+		    (qdq_is_dequantizer(u->node) && !read_inside(o, u->node->outputs[0])))
 			return false;
 	return true;
 }
@@ -103,7 +103,7 @@ static qdq_node *own(const qdq_outline *o, qdq_node *n)
 	qdq_node *copy;
 	qdq_use *next;
 
-	if (n->op->id != QDQ_OP_DequantizeLinear || n->outputs[0]->n_uses == 0 || read_inside(o, n->outputs[0]))
+	if (!qdq_is_dequantizer(n) || n->outputs[0]->n_uses == 0 || read_inside(o, n->outputs[0]))
 		return n;
 	copy = qdq_node_clone(n, n->next);
 	for (qdq_use *u = n->outputs[0]->uses; u != NULL; u = next) {

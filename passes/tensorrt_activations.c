@@ -324,11 +324,12 @@ static void requantize(qdq_run *r, qdq_node *dq, const qdq_params *p, qdq_reason
 /* A scale of shape [1] is one for each channel to TensorRT, and what reads the tensor then runs in float. */
 static void make_scalar(qdq_run *r, qdq_node *n, const qdq_params *p)
 {
-	const qdq_symmetric s = {.scale = qdq_params_scale(p, 0)};
+	qdq_symmetric s = {0};
 	qdq_params made;
 
 	if (!p->per_tensor || !p->constant || p->codes != QDQ_TYPE_INT8 || qdq_value_constant(p->scale)->rank == 0)
 		return;
+	s.scale = qdq_params_scale(p, 0);
 	made = qdq_symmetric_params(r->graph, &s, p->scale->type, n->outputs[0]->name);
 	set_params(n, &made);
 	qdq_applied(r, "tensorrt_activations.scalar", QDQ_EXACT, 0, n->origin);

@@ -542,7 +542,7 @@ static void sort(void *arg, qdq_arena *scratch)
 
 	for (qdq_node *n = g->first; n != NULL; n = qdq_after(n))
 		n->place = 0;
-	for (qdq_node *n = g->first; n != NULL && !s->cyclic; n = placed->next) {
+	for (qdq_node *n = g->first; n != NULL && !s->cyclic; n = placed == NULL ? NULL : placed->next) {
 		/* Everything up to `placed` is in place; n is the first that is not. */
 		n->place = 1;
 		*qdq_push(scratch, &stack) = (struct frame){n, n, 0};

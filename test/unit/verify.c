@@ -464,6 +464,19 @@ START_TEST(takes_files)
 }
 END_TEST
 
+/* Whether the first node lies in the circle or waits for it. */
+START_TEST(sorts_no_circles)
+{
+	session s;
+	qdq_model *m = sound(&s);
+
+	ck_assert(qdq_graph_sort(m->graph));
+	qdq_use_set(&node(m, _i == 0 ? "a" : "b")->inputs[0], node(m, "d")->outputs[0]);
+	ck_assert(!qdq_graph_sort(m->graph));
+	finish(&s);
+}
+END_TEST
+
 /* What is good once is not looked at again; what only resembles it is. */
 START_TEST(looks_at_every_kind_of_node)
 {
@@ -498,6 +511,7 @@ Suite *verify_suite(void)
 	tcase_add_loop_test(c, finds_damaged_regions, 0, QDQ_COUNTOF(region_damages));
 	tcase_add_test(c, verifies_nested_graphs_alone);
 	tcase_add_test(c, says_no_more_than_anybody_reads);
+	tcase_add_loop_test(c, sorts_no_circles, 0, 2);
 	tcase_add_loop_test(d, refuses_files, 0, QDQ_COUNTOF(wrong_files));
 	tcase_add_loop_test(d, takes_files, 0, QDQ_COUNTOF(right_files));
 	tcase_add_test(d, looks_at_every_kind_of_node);
