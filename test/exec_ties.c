@@ -118,3 +118,33 @@ void cancelled_bias(void)
 	run_judged(&t, x, judge_cancelled, &found, "a cancelled bias");
 	verdict(found.wrong == 0, "a cancelled bias", "it is rounded by its own size");
 }
+
+/* ---- two Qs behind a Concat ---- */
+
+/* x -- Q -- DQ --.
+ * x -- Q -- DQ --+-- Concat --+-- Q -- DQ -- y     every other code of the second part is a tie for z, and the unit of the
+ *                             '-- Q -- DQ -- z     kernel is y's scale, so that float32 is off by a little there */
+void ties_of_concat(void)
+{
+	text t = {0};
+	float x[ROWS * DEPTH];
+	ties found = {0};
+
+	state = 5;
+	say(&t,
+	    "<ir_version: 8, opset_import: [\"\" : 17]>\n"
+	    "g (float[%d,%d] x) => (float[%d,%d] y, float[%d,%d] z)\n<\n"
+	    "  float a_s = {0.3}, int8 a_z = {5}, float b_s = {0.00390625}, int8 b_z = {0}, float y_s = {0.01676455},\n"
+	    "  uint8 y_z = {164}, float z_s = {0.0078125}, uint8 z_z = {100}\n>\n{\n",
+	    ROWS, DEPTH, ROWS, 2 * DEPTH, ROWS, 2 * DEPTH);
+	say(&t, "  aq = QuantizeLinear(x, a_s, a_z)\n  ad = DequantizeLinear(aq, a_s, a_z)\n"
+		"  bq = QuantizeLinear(x, b_s, b_z)\n  bd = DequantizeLinear(bq, b_s, b_z)\n"
+		"  v = Concat<axis = 1>(ad, bd)\n"
+		"  yq = QuantizeLinear(v, y_s, y_z)\n  y = DequantizeLinear(yq, y_s, y_z)\n"
+		"  zq = QuantizeLinear(v, z_s, z_z)\n  z = DequantizeLinear(zq, z_s, z_z)\n}\n");
+	for (int i = 0; i < ROWS * DEPTH; i++)
+		x[i] = 0.00390625f * (float)((int)draw(255) - 127);
+	run_judged(&t, x, judge_cancelled, &found, "a Concat");
+	verdict(found.differences != 0 && found.wrong == 0, "a Concat",
+		"none differs, or one that is not at a tie of its own part");
+}

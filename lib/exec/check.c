@@ -94,7 +94,7 @@ typedef struct origin {
 	const qdq_kernel *k;
 	const qdq_step *store;
 	int64_t pixel, channel; /* of the kernel */
-	uint64_t index;		/* among what the kernel computes, row-major */
+	uint64_t index, whole;	/* among what the kernel computes, row-major; among what its fused operator gives */
 	int64_t lane;		/* of its registers */
 	int32_t accumulator;	/* of a contraction */
 } origin;
@@ -125,6 +125,7 @@ static bool find_store(const checking *c, const qdq_kernel *k, const qdq_value *
 		if (k->grid.sh != 0 && !to_grid(&k->grid, &out->pixel))
 			return false;
 		out->index = (uint64_t)((image * k->channels + own) * k->spatial + at % k->spatial);
+		out->whole = index;
 		return true;
 	}
 	return false;
@@ -211,12 +212,19 @@ static float at_register(const checking *c, const origin *o, uint32_t reg)
 
 /* ---- the cause ---- */
 
+/* Where the element is in the codes of a rounding: behind a Concat these are all of its result's, in front of it, as
+ * everywhere else, those that the kernel computes. */
+static uint64_t index_of(const origin *o, const qdq_tensor *codes)
+{
+	return codes->count == (uint64_t)(o->k->pixels * o->k->channels) ? o->index : o->whole;
+}
+
 /* The code that a rounding gave here, and what the evaluator has in its place. */
 static bool codes_of(const checking *c, const origin *o, const qdq_step *s, int64_t *got, int64_t *expected)
 {
 	const qdq_tensor *t = s->value == NULL ? NULL : c->values[s->value->id];
 
-	if (t == NULL || o->index >= t->count || !qdq_tensor_int(t, o->index, expected))
+	if (t == NULL || index_of(o, t) >= t->count || !qdq_tensor_int(t, index_of(o, t), expected))
 		return false;
 	*got = (int64_t)(at_register(c, o, s->to) - s->low) + qdq_type_min(t->type);
 	return true;
@@ -278,14 +286,16 @@ static double rounded(double v, double low, double high)
 }
 
 /* What a rounding's Q rounds by its meaning, from the codes before it on; false: that is not known. */
-static bool exact_of(checking *c, const qdq_step *rounding, uint64_t index, double *steps)
+static bool exact_of(checking *c, const qdq_step *rounding, const origin *o, double *steps)
 {
+	const qdq_tensor *codes = c->values[rounding->value->id];
+
 	if (c->exact == NULL) {
 		c->exact = qdq_array(c->arena, const qdq_tensor *, c->p->m->n_values);
 		qdq_exact_values(c->p->m, c->arena, c->p->kernels.items[c->kernel].node->region->body, c->values,
 				 c->exact);
 	}
-	return qdq_exact_steps(rounding->value, c->values, c->exact, index, steps);
+	return qdq_exact_steps(rounding->value, c->values, c->exact, index_of(o, codes), steps);
 }
 
 static void explain(checking *c, const qdq_value *v, qdq_difference *d)
@@ -309,7 +319,7 @@ static void explain(checking *c, const qdq_value *v, qdq_difference *d)
 	d->rounding_got = (double)got;
 	d->rounding_expected = (double)expected;
 	d->value = (double)(at_register(c, &o, s->from) * s->before);
-	known = exact_of(c, s, o.index, &d->exact);
+	known = exact_of(c, s, &o, &d->exact);
 	if (!known)
 		d->exact = d->value;
 	d->tie = from_tie(d->exact, (double)s->low, (double)s->high);
