@@ -11,7 +11,7 @@
  *           floats, with a reason
  *   Exact   EXACT: whoever gives Q(x) for x gets the codes that are dequantized to y
  *   Needs   types                           Breaks  nothing
- *   After   hoist_q, cancel                 Before  fuse, to_u8
+ *   After   cancel, clamp_codes             Before  fuse
  *   Tests   test/golden/io_codes/           Ref     ModelOpt direct_io_types, TensorRT strongly typed networks
  */
 #include "moves.h"
