@@ -11,7 +11,8 @@
  *
  *   When    8-bit codes (int32 too where DQ is narrowed); constant scales. Up to opset 22 the scale has the type of the
  *           floats, so it must be a number of that type; up to 18 there are no 16-bit floats at Q and DQ
- *   Keeps   a Cast in front of Q that narrows: it rounds; names of graph outputs
+ *   Keeps   a Cast in front of Q that narrows: it rounds; names of graph outputs; with --exact a Cast of float16 that ONNX
+ *           Runtime leaves out with its rounding, where a DQ, Q or constant in its place would round (roundings.c)
  *   Exact   EXACT: the same float32 is rounded once, to the same type; Q divides in float32 as before. BOUNDED where a
  *           scale is rounded: by what that makes of the codes, and Q's codes by one
  *   Needs   types, constant scales          Breaks  nothing
@@ -100,6 +101,13 @@ static bool refuse(const qdq_run *r, qdq_reason *why, const qdq_params *p)
 	return false;
 }
 
+/* --exact: ONNX Runtime would round what it does not now. */
+static bool keep_rounding(qdq_reason *why, const qdq_value *half)
+{
+	*why = (qdq_reason){.code = QDQ_REASON_HALF_ROUNDING, .operand = half->name};
+	return false;
+}
+
 /* ---- DQ -- Cast ---- */
 
 static bool dq_may_give(qdq_run *r, const qdq_match *match, qdq_reason *why)
@@ -116,8 +124,9 @@ static bool dq_may_give(qdq_run *r, const qdq_match *match, qdq_reason *why)
 	if (!qdq_type_is_half(y->type) || p.real != QDQ_TYPE_FLOAT || p.scale->type != QDQ_TYPE_FLOAT ||
 	    !(qdq_type_is_int8(p.codes) || p.codes == QDQ_TYPE_INT32))
 		return false;
-	return r->model->opset >= 23 || scales_are(&p, y->type) ||
-	       (p.codes != QDQ_TYPE_INT32 && refuse(r, why, &p)); /* of a bias see below */
+	if (r->model->opset < 23 && !scales_are(&p, y->type))
+		return p.codes != QDQ_TYPE_INT32 && refuse(r, why, &p); /* of a bias see below */
+	return !qdq_cast_rounds(r, &p, y->type) || keep_rounding(why, y);
 }
 
 /* The DQ gives what the Cast gave, with scales of that type where they fit or have to. */
@@ -157,7 +166,9 @@ static bool q_may_take(qdq_run *r, const qdq_match *match, qdq_reason *why)
 	    !p.constant || p.block != 0 || p.real != QDQ_TYPE_FLOAT || p.scale->type != QDQ_TYPE_FLOAT ||
 	    p.precision != QDQ_TYPE_NONE || !qdq_type_is_int8(p.codes))
 		return false;
-	return r->model->opset >= 23 || scales_are(&p, x->type) || refuse(r, why, &p);
+	if (r->model->opset < 23 && !scales_are(&p, x->type))
+		return refuse(r, why, &p);
+	return qdq_rounded_in_front(r, x) || keep_rounding(why, x);
 }
 
 static void take(qdq_run *r, qdq_node *q, qdq_node *cast)
@@ -186,13 +197,22 @@ static bool there_and_back(qdq_run *r, const qdq_match *match, qdq_reason *why)
 	const qdq_value *x = qdq_match_value(match, "x");
 	const qdq_node *outer = qdq_match_root(match);
 
-	(void)r;
-	(void)why;
 	return qdq_type_is_half(x->type) && qdq_in(outer, 0)->type == QDQ_TYPE_FLOAT &&
-	       outer->outputs[0]->type == x->type && outer->outputs[0]->n_outputs == 0;
+	       outer->outputs[0]->type == x->type && outer->outputs[0]->n_outputs == 0 &&
+	       !qdq_holds_rounding(r, outer, why);
 }
 
 /* ---- a bias ---- */
+
+static bool same_numbers(const qdq_tensor *a, const qdq_tensor *b)
+{
+	double x, y;
+
+	for (uint64_t i = 0; i < a->count; i++)
+		if (!qdq_tensor_real(a, i, &x) || !qdq_tensor_real(b, i, &y) || x != y)
+			return false;
+	return true;
+}
 
 /* An int32 constant, dequantized and converted: a constant of that type, which costs nothing. */
 static void fold_bias(qdq_run *r, qdq_node *cast)
@@ -212,6 +232,13 @@ static void fold_bias(qdq_run *r, qdq_node *cast)
 	if (qdq_eval_node(r->model, &r->scratch, dq, inputs, &real, 0) != QDQ_EVAL_OK ||
 	    qdq_eval_node(r->model, &r->model->arena, cast, &real, &bias, 0) != QDQ_EVAL_OK)
 		return;
+	if (r->options->exact && y->type == QDQ_TYPE_FLOAT16 && !same_numbers(real, bias)) {
+		qdq_reason why;
+
+		keep_rounding(&why, y);
+		qdq_declined(r, "absorb_cast.bias", origin, &why);
+		return;
+	}
 	qdq_use_set(&cast->inputs[0], NULL);
 	qdq_value_set_constant(y, bias);
 	qdq_node_remove(cast);

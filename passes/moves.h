@@ -23,6 +23,10 @@ bool qdq_runs_on_codes(const qdq_node *n, const qdq_params *p);
 
 /* Are products of a DQ with parameters p rounded, and must they be where they are? */
 bool qdq_rounds_in_place(const qdq_run *r, const qdq_params *p);
+/* Would products of a DQ be rounded, and not where a Cast makes float16 (`to`) of them? */
+bool qdq_cast_rounds(const qdq_run *r, const qdq_params *p, qdq_type to);
+/* Is x, which a Cast makes float32, surely rounded to its type in front of that? */
+bool qdq_rounded_in_front(const qdq_run *r, const qdq_value *x);
 /* Is v all that nodes give to a DQ for which this holds? With nothing but constants it rounds. */
 bool qdq_feeds_alone(const qdq_run *r, const qdq_value *v);
 /* Could n, which computes nothing, be why one of its neighbours rounds? Then why not to drop it. */

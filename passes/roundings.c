@@ -9,6 +9,7 @@
  *   q -- DQ -- Gemm                nothing is rounded: DQ and Gemm are float32
  *   q -- DQ -- Flatten -- Gemm     the product q * s is rounded: two neighbours have kernels
  *   w -- DQ -- Gemm                it is rounded: w is a constant
+ *   DQ -- Cast(float16) -- Gemm    nothing is: the network's own Casts go as well where two meet
  *
  * A node that computes nothing may thus be why a neighbour of it rounds, and a DQ that moves over it would round no
  * more. These functions are about single steps of passes, and rather say "stay" than look far. bfloat16 is not meant:
@@ -33,6 +34,14 @@ bool qdq_rounds_in_place(const qdq_run *r, const qdq_params *p)
 static bool is_computed(const qdq_value *v)
 {
 	return v != NULL && v->def != NULL && v->def->op->id != QDQ_OP_Constant;
+}
+
+bool qdq_cast_rounds(const qdq_run *r, const qdq_params *p, qdq_type to)
+{
+	qdq_params narrow = *p;
+
+	narrow.real = to;
+	return qdq_rounds_in_place(r, &narrow);
 }
 
 /* Is `dq` such a DQ, and does no other node give it anything? */
@@ -93,12 +102,31 @@ static bool in_float16(const qdq_node *n)
 	       n->op->axis == QDQ_AXIS_PERM;
 }
 
+bool qdq_rounded_in_front(const qdq_run *r, const qdq_value *x)
+{
+	const qdq_node *from = writer(x);
+
+	return !r->options->exact || x->type != QDQ_TYPE_FLOAT16 || from == NULL ||
+	       (in_float16(from) && from->op->id != QDQ_OP_Cast);
+}
+
+/* Each reader has a DQ of its own (see qdq_rounds_by_order): do all of these round, whoever writes what they read? */
+static bool each_rounds(const qdq_node *dq)
+{
+	for (const qdq_use *u = dq->outputs[0] != NULL ? dq->outputs[0]->uses : NULL; u != NULL; u = u->next)
+		if (!in_float16(u->node) && u->node->op->cls != QDQ_CLASS_SHAPE)
+			return false;
+	return dq->outputs[0] != NULL && dq->outputs[0]->type == QDQ_TYPE_FLOAT16;
+}
+
 /* Does n round what it reads and writes, whoever writes and reads it? */
 static bool rounds_anyway(const qdq_node *n)
 {
 	if (n->op->id == QDQ_OP_QuantizeLinear)
 		return true;
-	for (uint32_t i = 0; i < n->n_outputs && !in_float32(n); i++) {
+	if (n->op->id == QDQ_OP_DequantizeLinear)
+		return each_rounds(n);
+	for (uint32_t i = 0; i < n->n_outputs && in_float16(n); i++) {
 		if (n->outputs[i] == NULL || n->outputs[i]->type != QDQ_TYPE_FLOAT16)
 			continue;
 		if (n->outputs[i]->n_outputs != 0 && (n->graph->parent == NULL || n->graph->parent->region == NULL))
