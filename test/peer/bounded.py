@@ -6,12 +6,15 @@
 # to tensors that the original has too; it is fed with the original's values of these, and its result is compared with
 # the original's tensor. So nothing is tested but the one rewrite, on inputs as they come in the network.
 import os
+import sys
 import tempfile
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tools"))
+import shrink_graph
 from common import check, finish, models, optimize, reference_feeds, session
 
 FOR_ORT_CPU = "canonicalize,fold,read_qlinear,sink_dq,to_u8,clamp_codes,bias_codes"
@@ -60,12 +63,6 @@ def cut_out(model, tensor, known):
     return sorted(unique.values(), key=lambda n: order[id(n)]), sorted(inputs), constants
 
 
-def dequantized(model, tensor):
-    """What a DQ makes of a Q of this tensor; None: there is none."""
-    q = {n.output[0] for n in model.graph.node if n.op_type == "QuantizeLinear" and n.input[0] == tensor}
-    return next((n.output[0] for n in model.graph.node if n.op_type == "DequantizeLinear" and n.input[0] in q), None)
-
-
 def quantized(model, tensor):
     """The tensor whose Q the DQ reads that makes this one."""
     dq = next(n for n in model.graph.node if tensor in n.output)
@@ -75,7 +72,8 @@ def quantized(model, tensor):
 def one_rewrite(name, original, rewritten, rewrite, feeds):
     tensor = target = rewrite["tensor"]
     if rewrite["pass"] == "repair_inputs":  # what is read in place of the tensor
-        target = dequantized(rewritten, tensor)
+        old = {o for n in original.graph.node for o in n.output}
+        target = next(iter(shrink_graph.dequantized(rewritten, tensor, old)), None)
     elif not any(tensor in n.output for n in rewritten.graph.node):  # a pair that is gone without a trace
         target = quantized(original, tensor)
     known = {o for n in original.graph.node for o in n.output} | {i.name for i in original.graph.input}

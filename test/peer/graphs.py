@@ -24,10 +24,10 @@
 # the reference evaluator, and with --exact for our own kernels in ONNX Runtime, which rounds to float16 where its kernels
 # happen to (passes/roundings.c).
 #
-# Rewrites within a bound (a float weight becomes codes) are looked at in stages: what the passes in front of the first
-# one make must agree with the original, and what is written with what stands behind the last one, both as above; between
-# the two, each tensor that one of them changes is computed from the nearest tensors that are there on both sides, and may
-# differ by the bounds that the report states.
+# Rewrites within a bound (a float weight becomes codes) are looked at in stages: what the passes in front of the first pass
+# with such rewrites make must agree with the original, what stands in front of the next one with what the first one made,
+# and what is written with what the last one made, all as above; of each such pass, every tensor that it changes is computed
+# from the nearest tensors that are there on both sides, and may differ by the bounds that the report states.
 import argparse
 import functools
 import glob
@@ -289,7 +289,10 @@ class Judge:
         self.counts["verdicts"] += len(report["ops"])
         return verdicts.complaint(report, self.original, written, types, emit == "fused")
 
-    def compare(self, data, what, exact, names, feeds, wanted):
+    def compare(self, data, what, exact, names, feeds, wanted, peer=None, loose=False):
+        """A complaint where `data` does not give what is wanted: of the original, or by `peer`, Q/DQ that mean the same."""
+        if peer is None:  # QLinearSoftmax of the original is held to Q/DQ, whatever a target makes of them
+            peer, loose = self.as_read if self.loose else self.reference, self.loose
         try:
             onnx.checker.check_model(data)
             s = session(data)
@@ -302,9 +305,7 @@ class Judge:
                 return "%s: inputs %d: it fails: %s" % (what, number, str(error).strip()[:300])
             difference = first_difference(names, w, got)
             if difference is not None and not exact:
-                # QLinearSoftmax of the original is held to Q/DQ, whatever a target makes of them
-                peer = self.as_read if self.loose else self.reference
-                difference = self.outside(peer, f, names, w, self.loose) or self.outside(peer, f, names, got, holds_softmax(data))
+                difference = self.outside(peer, f, names, w, loose) or self.outside(peer, f, names, got, holds_softmax(data))
                 self.counts["within ties"] += difference is None
             if difference is not None and self.meets_nan(f):
                 self.counts["differ where NaN is compared or rounded"] += 1
@@ -312,17 +313,16 @@ class Judge:
                 return "%s: inputs %d: %s" % (what, number, difference)
         return None
 
-    def held(self, parts, bounded, feeds):
-        """A complaint where a tensor is further from what it was than its rewrites say: computed, in the network behind them, from
-        the nearest floats that both networks have, with the values that these have in the one before."""
-        before, behind = (onnx.load_model_from_string(p) for p in parts)
+    def held(self, before, behind, bounded, feeds):
+        """A complaint where a tensor is further from what it was than the rewrites of a pass say: computed, in the network behind it,
+        from the nearest floats that both networks have, with the values that these have in the one before."""
         made = [{o: n for n in m.graph.node for o in n.output} for m in (before, behind)]
-        bounds = Counter()
+        bounds, targets = Counter(), {}
         for r in bounded:
-            bounds[r["tensor"]] += r["bound"]
-        # what is read in place of a tensor that repair_inputs quantizes
-        quantized = {r["tensor"]: shrink_graph.dequantized(behind, r["tensor"]) for r in bounded if r["pass"] == "repair_inputs"}
-        there = {t for t in bounds if t in made[0] and quantized.get(t, t) in made[1]}
+            tensor, inserted = r["tensor"], r["pass"] == "repair_inputs"  # new DQs are read in place of the tensor, each within its bound
+            bounds[tensor] = max(bounds[tensor], r["bound"]) if inserted else bounds[tensor] + r["bound"]
+            targets[tensor] = shrink_graph.dequantized(behind, tensor, made[0]) if inserted else [tensor]
+        there = {t for t in bounds if t in made[0] and targets[t] and targets[t][0] in made[1]}
         self.counts["bounds not looked at"] += len(set(bounds) - there)
         if not there:
             return None
@@ -331,13 +331,11 @@ class Judge:
         for f in feeds:
             values = floats(before, [n for n in both if n not in given], f)
             values.update((n, x) for n, x in f.items() if x.dtype == np.float32)
-            for tensor in there & set(values):
-                target = quantized.get(tensor, tensor)
-                now = {dq: values[t] for t, dq in quantized.items() if dq is not None and t in values}
-                now = {n: v for n, v in {**values, **now}.items() if n != target and (tensor in quantized or n != tensor)}
-                near = {n: now[n] for n in shrink_graph.nearest(made[1], target, set(now))}
+            now = {**values, **{target: values[t] for t in there & set(values) for target in targets[t]}}
+            for tensor, target in [(t, target) for t in there & set(values) for target in targets[t]]:
+                near = {n: now[n] for n in shrink_graph.nearest(made[1], target, set(now) - {target})}
                 gone = (set(bounds) - there) & shrink_graph.nearest(made[0], tensor, set(values) | set(bounds) - {tensor})
-                if gone or any(n in quantized and n != tensor for n in near):
+                if gone:
                     self.counts["bounds not looked at"] += 1  # behind one that is not found again
                     continue
                 alone = shrink_graph.fed(behind, target, near)
@@ -350,32 +348,32 @@ class Judge:
         return None
 
     def stages(self, data, what, strict, rewrites, options, names, feeds, wanted):
-        """A complaint where some rewrites are within a bound."""
+        """A complaint where some rewrites are within a bound: each pass that has such ones alone, and what stands between them."""
         bounded = [r for r in rewrites if r["exactness"] == "bounded"]
-        at = [self.passes.index(r["pass"]) for r in bounded]
         exact = lambda passes: all(r["exactness"] == "exact" for r in rewrites if r["pass"] in passes)
-        kept, parts = (self.reference, self.as_read, self.loose), []
         left_out = [o.removeprefix("--passes=-") for o in options if o.startswith("--passes")]
         options = [o for o in options if not o.startswith("--passes")]
-        for passes in (self.passes[:min(at)], self.passes[:max(at) + 1]):
-            passes = [p for p in passes if p not in left_out]
-            part, complaint = self.optimize("in.onnx", "part.onnx", "--emit", "qdq", "--passes", ",".join(passes) or "none", *options)
-            if part is None:
-                return "%s: --passes: %s" % (what, complaint)
-            parts.append(part)
-        self.reference = self.as_read = onnx.load_model_from_string(parts[0])
-        complaint = self.compare(parts[0], what + ", in front", exact(self.passes[:min(at)]), names, feeds, wanted)
-        self.reference, self.as_read, self.loose = kept
-        if complaint:
-            return complaint
-        complaint = self.held(parts, bounded, feeds)
-        if complaint:
-            return "%s: %s" % (what, complaint)
-        s = session(parts[1])
-        self.as_read, self.loose = self.reference, holds_softmax(parts[1])
-        complaint = self.compare(data, what + ", behind", strict and exact(self.passes[max(at):]), names, feeds, [s.run(None, f) for f in feeds])
-        self.reference, self.as_read, self.loose = kept
-        return complaint
+        first, loose = 0, self.loose
+        for at in sorted({self.passes.index(r["pass"]) for r in bounded}):
+            name, parts = self.passes[at], []
+            for end in at, at + 1:
+                passes = [p for p in self.passes[:end] if p not in left_out]
+                part, complaint = self.optimize("in.onnx", "part.onnx", "--emit", "qdq", "--passes", ",".join(passes) or "none", *options)
+                if part is None:
+                    return "%s: --passes: %s" % (what, complaint)
+                parts.append(part)
+            before, behind = map(onnx.load_model_from_string, parts)
+            complaint = self.compare(parts[0], "%s, in front of %s" % (what, name), exact(self.passes[first:at]), names, feeds, wanted,
+                                     before, loose)
+            if complaint:
+                return complaint
+            complaint = self.held(before, behind, [r for r in bounded if r["pass"] == name], feeds)
+            if complaint:
+                return "%s: %s: %s" % (what, name, complaint)
+            s = session(behind)
+            wanted, first, loose = [s.run(None, f) for f in feeds], at + 1, holds_softmax(parts[1])
+        return self.compare(data, what + ", behind", strict and exact(self.passes[first:]), names, feeds, wanted,
+                            self.reference, loose)
 
     def mode(self, emit, options, seen, names, feeds, wanted):
         """Complaints about one emit mode."""

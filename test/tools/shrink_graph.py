@@ -63,10 +63,10 @@ def cut(model, name, value):
     return prune(small)
 
 
-def dequantized(model, name):
-    """What a DQ makes of a Q of this tensor; None: there is none."""
+def dequantized(model, name, old):
+    """What DQs make of Qs of this tensor, but for those whose names are in `old`."""
     codes = {n.output[0] for n in model.graph.node if n.op_type == "QuantizeLinear" and n.input[0] == name}
-    return next((n.output[0] for n in model.graph.node if n.op_type == "DequantizeLinear" and n.input[0] in codes), None)
+    return [n.output[0] for n in model.graph.node if n.op_type == "DequantizeLinear" and n.input[0] in codes and n.output[0] not in old]
 
 
 def nearest(made, name, known):
