@@ -20,20 +20,67 @@
 #include "moves.h"
 #include "tensorrt.h"
 
-/* Is what q reads read by Qs with its parameters only? */
-static bool alone(const qdq_node *q, const qdq_params *p)
+/* The Qs that read a value: how many have the parameters of the first, and of these, how many give a graph output, as the
+ * last one of them. */
+struct readers {
+	qdq_params p;
+	uint32_t equal, named;
+	qdq_node *of_output;
+};
+
+struct hoisting {
+	qdq_run *run;
+	QDQ_VEC(qdq_node *) work;
+	qdq_map readers; /* by value, of those that a Q could leave */
+	qdq_map stuck;	 /* values whose definer has other outputs that are not quantized alike: not looked at twice */
+};
+
+static bool is_move(const qdq_node *n)
+{
+	return n->op->cls == QDQ_CLASS_MOVE || n->op->cls == QDQ_CLASS_MONO;
+}
+
+/* Each Q once, so that a fork is not gone through again and again for its readers. */
+static void add_work(struct hoisting *h, qdq_node *q)
 {
 	const qdq_value *x = qdq_in(q, 0);
-	qdq_params other;
+	struct readers *known;
+	qdq_params p;
 
-	if (x->n_outputs != 0)
-		return false;
-	for (const qdq_use *u = x->uses; u != NULL; u = u->next)
-		if (!qdq_is(u->node, QDQ_OP_QuantizeLinear) || qdq_use_index(u) != 0 || u->node->graph != q->graph ||
-		    (u->node != q && u->node->outputs[0]->n_outputs != 0) || !qdq_params_of(u->node, &other) ||
-		    !qdq_params_equal(p, &other))
-			return false;
-	return true;
+	if (x == NULL || x->def == NULL || !is_move(x->def) || !qdq_params_of(q, &p))
+		return;
+	*qdq_push(&h->run->scratch, &h->work) = q;
+	known = qdq_map_get(&h->readers, x);
+	if (known == NULL) {
+		known = qdq_new(&h->run->scratch, struct readers);
+		known->p = p;
+		qdq_map_set(&h->readers, x, known);
+	} else if (!qdq_params_equal(&p, &known->p)) {
+		return;
+	}
+	known->equal++;
+	if (q->outputs[0]->n_outputs != 0) {
+		known->named++;
+		known->of_output = q;
+	}
+}
+
+/* Of equal Qs the one whose name must stay, if there is one. */
+static qdq_node *keeper(const struct hoisting *h, qdq_node *q)
+{
+	const struct readers *known = qdq_map_get(&h->readers, qdq_in(q, 0));
+
+	return known != NULL && known->named == 1 ? known->of_output : q;
+}
+
+/* Is what q reads read by Qs with its parameters only, and are their results no outputs of the graph? Its own may be. */
+static bool alone(const struct hoisting *h, const qdq_node *q, const qdq_params *p)
+{
+	const qdq_value *x = qdq_in(q, 0);
+	const struct readers *known = qdq_map_get(&h->readers, x);
+
+	return x->n_outputs == 0 && known != NULL && known->equal == x->n_uses && qdq_params_equal(p, &known->p) &&
+	       known->named == (q->outputs[0]->n_outputs != 0);
 }
 
 /* They become q, which is about to vanish into what defines x: nothing reads it before it is defined. */
@@ -101,13 +148,19 @@ static bool worthwhile(const qdq_node *n, const qdq_params *p, bool on_codes)
 	return on_codes || any_input(n, can_write_codes);
 }
 
+static bool is_scalar_input(const qdq_value *v)
+{
+	return qdq_value_constant(v) == NULL && v->shape != NULL && v->shape->rank == 0;
+}
+
 /* A pool whose neighbour cannot write codes is better off in float on ONNX Runtime. TensorRT needs no more of those Qs that it
- * does not take. */
+ * does not take, of which are those of a single number. */
 static bool suits_target(const qdq_run *r, const qdq_node *n, const qdq_params *p)
 {
 	qdq_reason why;
 
-	if (r->options->target == QDQ_TARGET_TENSORRT && !qdq_tensorrt_takes(p, false, &why))
+	if (r->options->target == QDQ_TARGET_TENSORRT &&
+	    (!qdq_tensorrt_takes(p, false, &why) || any_input(n, is_scalar_input)))
 		return false;
 	return r->options->target != QDQ_TARGET_ORT_CPU || n->op->family != QDQ_FAMILY_POOL ||
 	       (!qdq_slow_pool(r, n, p) && any_input(n, can_write_codes));
@@ -121,12 +174,6 @@ static bool no_constants(const qdq_node *n)
 			return false;
 	return true;
 }
-
-struct hoisting {
-	qdq_run *run;
-	QDQ_VEC(qdq_node *) work;
-	qdq_map stuck; /* values with readers other than equal Qs: not looked at twice */
-};
 
 /* Puts a Q with parameters p on each data input of n; these are work too. An equal one that is there already is cancel's
  * business. */
@@ -142,7 +189,7 @@ static void quantize_inputs(struct hoisting *h, qdq_node *n, const qdq_params *p
 		made = qdq_quantize_insert(n->graph, n, x, p, x->name, q->origin);
 		codes = made->outputs[0];
 		if (qdq_value_constant(x) == NULL || !qdq_fold_node(h->run, made))
-			*qdq_push(&h->run->scratch, &h->work) = made;
+			add_work(h, made);
 		if (!on_codes)
 			codes = qdq_dequantize_insert(n->graph, n, codes, p, x->name, q->origin)->outputs[0];
 		qdq_use_set(&n->inputs[i], codes);
@@ -150,12 +197,12 @@ static void quantize_inputs(struct hoisting *h, qdq_node *n, const qdq_params *p
 }
 
 /* The Q that reads output i of n, where nobody else does; NULL where there is none. */
-static qdq_node *reading_q(const qdq_node *n, uint32_t i)
+static qdq_node *reading_q(const struct hoisting *h, const qdq_node *n, uint32_t i)
 {
 	const qdq_value *y = n->outputs[i];
 	const qdq_use *u = y->uses;
 
-	return u != NULL && qdq_is(u->node, QDQ_OP_QuantizeLinear) && qdq_use_index(u) == 0 ? u->node : NULL;
+	return u != NULL && qdq_is(u->node, QDQ_OP_QuantizeLinear) && qdq_use_index(u) == 0 ? keeper(h, u->node) : NULL;
 }
 
 static bool is_live(const qdq_value *y)
@@ -164,7 +211,7 @@ static bool is_live(const qdq_value *y)
 }
 
 /* Split: the other parts must be quantized alike. *several: there are such parts. */
-static bool others_alike(const qdq_node *n, const qdq_params *p, bool *several)
+static bool others_alike(const struct hoisting *h, const qdq_node *n, const qdq_params *p, bool *several)
 {
 	*several = false;
 	for (uint32_t i = 1; i < n->n_outputs; i++) {
@@ -173,9 +220,9 @@ static bool others_alike(const qdq_node *n, const qdq_params *p, bool *several)
 
 		if (!is_live(n->outputs[i]))
 			continue;
-		q = reading_q(n, i);
+		q = reading_q(h, n, i);
 		if (q == NULL || q->graph != n->graph || !qdq_params_of(q, &other) || !qdq_params_equal(p, &other) ||
-		    !alone(q, &other))
+		    !alone(h, q, &other))
 			return false;
 		*several = true;
 	}
@@ -199,12 +246,12 @@ static void hoist(struct hoisting *h, qdq_node *q)
 {
 	qdq_run *r = h->run;
 	qdq_value *x = qdq_in(q, 0);
-	qdq_node *n = x != NULL ? x->def : NULL;
+	qdq_node *n = x->def;
 	qdq_params p, inner;
 	qdq_reason why;
 	bool on_codes, several;
 
-	if (n == NULL || n->graph != q->graph || qdq_out(n, 0) != x || !qdq_params_of(q, &p) || !no_constants(n))
+	if (n->graph != q->graph || qdq_out(n, 0) != x || !qdq_params_of(q, &p) || !no_constants(n))
 		return;
 	if (!qdq_passes_operator(n, &p, false, &inner, &why)) {
 		if (why.code != QDQ_REASON_NONE)
@@ -214,9 +261,10 @@ static void hoist(struct hoisting *h, qdq_node *q)
 	on_codes = qdq_runs_on_codes(n, &inner);
 	if (!on_codes && !qdq_params_round_trip(&inner))
 		return;
-	if (!worthwhile(n, &inner, on_codes) || !suits_target(r, n, &inner) || qdq_map_get(&h->stuck, x) != NULL)
+	if (!worthwhile(n, &inner, on_codes) || !suits_target(r, n, &inner) || qdq_map_get(&h->stuck, x) != NULL ||
+	    !alone(h, q, &p))
 		return;
-	if (!alone(q, &p) || !others_alike(n, &p, &several) || (several && !on_codes)) {
+	if (!others_alike(h, n, &p, &several) || (several && !on_codes)) {
 		qdq_map_set(&h->stuck, x, x);
 		return;
 	}
@@ -232,7 +280,7 @@ static void hoist(struct hoisting *h, qdq_node *q)
 		write_codes(n, 0, q, p.codes);
 		for (uint32_t i = 1; i < n->n_outputs; i++)
 			if (is_live(n->outputs[i]))
-				write_codes(n, i, reading_q(n, i), p.codes);
+				write_codes(n, i, reading_q(h, n, i), p.codes);
 			else if (n->outputs[i] != NULL && n->outputs[i]->type == real)
 				qdq_value_set_type(n->outputs[i], p.codes, n->outputs[i]->shape);
 	}
@@ -243,15 +291,16 @@ static void run(qdq_run *r)
 {
 	struct hoisting h = {.run = r};
 
+	qdq_map_init(&h.readers, &r->scratch);
 	qdq_map_init(&h.stuck, &r->scratch);
 	for (qdq_node *n = r->graph->first; n != NULL; n = qdq_after(n))
 		if (qdq_is(n, QDQ_OP_QuantizeLinear))
-			*qdq_push(&r->scratch, &h.work) = n;
+			add_work(&h, n);
 	while (h.work.count != 0) { /* each step takes one Q over one operator, which then is on codes: it ends */
 		qdq_node *q = h.work.items[--h.work.count];
 
 		if (q->graph != NULL)
-			hoist(&h, q);
+			hoist(&h, keeper(&h, q));
 	}
 }
 
