@@ -11,7 +11,8 @@
  *           outside is clipped first where int8 reaches further (a Relu where low is 0) and x is not known to stay
  *           inside. A scale for each channel becomes one for all
  *   Keeps   names of nodes and floats (the codes get another name: they are others); the old Q for readers other than DQ
- *   Exact   EXACT for uint8 with zero point 128. BOUNDED else: (s + s') / 2, and s' / 2 where codes came from outside
+ *   Exact   EXACT for uint8 with zero point 128. BOUNDED else: (s + s') / 2, and s' / 2 where codes came from outside;
+ *           said of each DQ
  *   Needs   types                           Breaks  nothing
  *   After   tensorrt_lift
  *   Before  tensorrt_float, sink_dq
@@ -287,8 +288,8 @@ static void convert(qdq_run *r, qdq_node *q, const qdq_params *p, qdq_reason why
 	}
 	if (s.exact)
 		qdq_applied(r, RULE, QDQ_EXACT, 0, q->origin);
-	else
-		qdq_applied_within(r, RULE, s.bound, readers[0]->outputs[0], q->origin);
+	for (size_t i = count; i > 0 && !s.exact; i--) /* newest first */
+		qdq_applied_within(r, RULE, s.bound, readers[i - 1]->outputs[0], q->origin);
 }
 
 /* ---- codes that come from outside ---- */

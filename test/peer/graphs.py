@@ -27,7 +27,8 @@
 # Rewrites within a bound (a float weight becomes codes) are looked at in stages: what the passes in front of the first pass
 # with such rewrites make must agree with the original, what stands in front of the next one with what the first one made,
 # and what is written with what the last one made, all as above; of each such pass, every tensor that it changes is computed
-# from the nearest tensors that are there on both sides, and may differ by the bounds that the report states.
+# from the nearest tensors that are there on both sides, and may differ by the bounds that the report states; with those
+# tensors as they were, no output changes.
 import argparse
 import functools
 import glob
@@ -84,6 +85,13 @@ def floats(model, names, feeds):
     wanted = [o.name for o in s.get_outputs() if o.type == "tensor(float)"]
     given = {i.name for i in s.get_inputs()} | {i.name for i in s.get_overridable_initializers()}
     return dict(zip(wanted, s.run(wanted, {k: v for k, v in feeds.items() if k in given}))) if wanted else {}
+
+
+def computed(model, names, given, feeds):
+    """The values of the tensors `names` where those in `given` are what it says."""
+    alone = shrink_graph.fed(model, names, given)
+    read = {i.name for i in alone.graph.input}
+    return run(alone, {k: v for k, v in {**feeds, **given}.items() if k in read})
 
 
 def same(a, b):
@@ -338,14 +346,25 @@ class Judge:
                 if gone:
                     self.counts["bounds not looked at"] += 1  # behind one that is not found again
                     continue
-                alone = shrink_graph.fed(behind, target, near)
-                wanted = {i.name for i in alone.graph.input}
-                y = run(alone, {k: v for k, v in {**f, **near}.items() if k in wanted})[0].astype(np.float64)
+                y = computed(behind, [target], near, f)[0].astype(np.float64)
                 x = values[tensor].astype(np.float64)
                 if x.shape != y.shape or x.size and np.max(np.abs(x - y)) > bounds[tensor] + 2e-6 * np.max(np.abs(x)):
                     return "'%s' changes by %g, more than %g" % (tensor, np.max(np.abs(x - y)) if x.shape == y.shape else 0, bounds[tensor])
                 self.counts["bounds held"] += 1
+            if set(bounds) <= there & set(values):
+                complaint = self.unnamed(before, behind, {target: now[target] for t in bounds for target in targets[t]}, f)
+                if complaint:
+                    return complaint
         return None
+
+    def unnamed(self, before, behind, named, feeds):
+        """A complaint where outputs change although all tensors that the rewrites name are given as they were."""
+        names = [o.name for o in behind.graph.output if o.name not in named]
+        if not names:
+            return None
+        difference = first_difference(names, session(before).run(names, feeds), computed(behind, names, named, feeds))
+        self.counts["nothing else changed"] += difference is None
+        return difference and "%s, and no rewrite names it" % difference
 
     def stages(self, data, what, strict, rewrites, options, names, feeds, wanted):
         """A complaint where some rewrites are within a bound: each pass that has such ones alone, and what stands between them."""

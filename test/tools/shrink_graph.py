@@ -84,8 +84,8 @@ def nearest(made, name, known):
     return found
 
 
-def fed(model, name, values):
-    """What computes `name` alone, with the tensors `values` as inputs."""
+def fed(model, names, values):
+    """What computes the tensors `names` alone, with the tensors `values` as inputs."""
     small = copy(model)
     for node in small.graph.node:
         for i, o in enumerate(node.output):
@@ -95,7 +95,7 @@ def fed(model, name, values):
     small.graph.input.clear()
     small.graph.input.extend(kept + [oh.make_tensor_value_info(n, oh.np_dtype_to_tensor_dtype(v.dtype), list(v.shape)) for n, v in values.items()])
     small.graph.output.clear()
-    small.graph.output.append(oh.make_empty_tensor_value_info(name))
+    small.graph.output.extend(map(oh.make_empty_tensor_value_info, names))
     return prune(small)
 
 
