@@ -244,6 +244,8 @@ bool qdq_bias_scale_fits(const qdq_node *n)
 	    !qdq_params_of(qdq_in(n, 0)->def, &x) || !x.constant || !qdq_params_of(qdq_in(n, 1)->def, &w) ||
 	    !w.constant)
 		return true;
+	if (!b.per_tensor && b.axis != rank_of(qdq_in(n, 2)) - 1)
+		return false; /* one for each row of a Gemm's result */
 	channels = b.count > w.count ? b.count : w.count;
 	input = qdq_params_scale(&x, 0);
 	weights = qdq_value_constant(w.scale);

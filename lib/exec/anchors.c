@@ -278,6 +278,12 @@ static void weight_zeros(lowering *l)
 	l->k.conv.zw = any ? zeros : NULL;
 }
 
+/* One number for each channel, or one for all? The C of a Gemm may have one for each row as well. */
+static bool along_columns(const qdq_tensor *t, uint64_t channels)
+{
+	return t->count == 1 || (t->count == channels && (uint64_t)t->dims[t->rank - 1] == channels);
+}
+
 /* The bias: codes of the accumulator where its scale is that of the products, else real numbers. */
 static bool lower_bias(lowering *l, const qdq_node *n)
 {
@@ -290,7 +296,7 @@ static bool lower_bias(lowering *l, const qdq_node *n)
 
 	if (qdq_in(n, 2) == NULL)
 		return true;
-	if (t == NULL || (t->count != count && t->count != 1))
+	if (t == NULL || !along_columns(t, count))
 		return false;
 	for (uint64_t c = 0; c < count; c++) {
 		double product = qdq_quant_scale(&l->main.quant, 0) * qdq_quant_scale(&l->weight, c);

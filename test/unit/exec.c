@@ -322,6 +322,30 @@ START_TEST(indices_of_a_pool)
 }
 END_TEST
 
+/* The C of a Gemm is one number for each row here, as many as there are columns. */
+START_TEST(a_bias_of_rows)
+{
+	static const char source[] =
+	    "<ir_version: 8, opset_import: [\"\" : 17]>\n"
+	    "g (float[1,1,2,2] x) => (float[2,2] y)\n"
+	    "<int64[2] two = {2, 2}, float s = {1}, int8 z = {0}, int8[2,2] w = {1, 0, 0, 1},\n"
+	    " float[2,1] c = {100, 200}>\n"
+	    "{\n"
+	    "  r = Reshape(x, two)\n"
+	    "  q = QuantizeLinear(r, s, z)\n"
+	    "  d = DequantizeLinear(q, s, z)\n"
+	    "  v = DequantizeLinear(w, s, z)\n"
+	    "  y = Gemm(d, v, c)\n"
+	    "}\n";
+	const float *y = run_other(source, "y", 16);
+
+	ck_assert_float_eq(y[0], 101);
+	ck_assert_float_eq(y[1], 98);
+	ck_assert_float_eq(y[2], 203);
+	ck_assert_float_eq(y[3], 204);
+}
+END_TEST
+
 static void keep_gather(void *user, const qdq_kernel_profile *k)
 {
 	if (strcmp(k->op, "Gather") == 0)
@@ -432,6 +456,7 @@ Suite *exec_suite(void)
 	tcase_add_test(c, names_what_it_cannot_run);
 	tcase_add_test(c, outputs_that_no_kernel_writes);
 	tcase_add_test(c, indices_of_a_pool);
+	tcase_add_test(c, a_bias_of_rows);
 	tcase_add_test(c, tables_stay_codes);
 	tcase_add_loop_test(c, plans_long_operators, 0, 2);
 	tcase_add_test(c, ends_long_operators);
