@@ -32,7 +32,13 @@ struct hoisting {
 	qdq_run *run;
 	QDQ_VEC(qdq_node *) work;
 	qdq_map readers; /* by value, of those that a Q could leave */
-	qdq_map stuck;	 /* values whose definer has other outputs that are not quantized alike: not looked at twice */
+	qdq_map parts;	 /* by node, where the Q of the first output could leave it: a struct parts */
+};
+
+/* Which outputs of a Split have been found to be quantized like the first: they stay so. */
+struct parts {
+	uint32_t next; /* the first that has not */
+	bool several;
 };
 
 static bool is_move(const qdq_node *n)
@@ -175,6 +181,25 @@ static bool no_constants(const qdq_node *n)
 	return true;
 }
 
+/* The Q that reads output i of n, where nobody else does; NULL where there is none. */
+static qdq_node *reading_q(const struct hoisting *h, const qdq_node *n, uint32_t i)
+{
+	const qdq_value *y = n->outputs[i];
+	const qdq_use *u = y->uses;
+
+	return u != NULL && qdq_is(u->node, QDQ_OP_QuantizeLinear) && qdq_use_index(u) == 0 ? keeper(h, u->node) : NULL;
+}
+
+/* There is a new Q behind x: if it was one of several outputs, the Q of the first may leave them now. */
+static void look_again(struct hoisting *h, const qdq_value *x)
+{
+	bool part = x->def != NULL && x->def->outputs[0] != x && qdq_map_get(&h->parts, x->def) != NULL;
+	qdq_node *first = part ? reading_q(h, x->def, 0) : NULL;
+
+	if (first != NULL)
+		*qdq_push(&h->run->scratch, &h->work) = first;
+}
+
 /* Puts a Q with parameters p on each data input of n; these are work too. An equal one that is there already is cancel's
  * business. */
 static void quantize_inputs(struct hoisting *h, qdq_node *n, const qdq_params *p, bool on_codes, const qdq_node *q)
@@ -188,21 +213,14 @@ static void quantize_inputs(struct hoisting *h, qdq_node *n, const qdq_params *p
 			continue;
 		made = qdq_quantize_insert(n->graph, n, x, p, x->name, q->origin);
 		codes = made->outputs[0];
-		if (qdq_value_constant(x) == NULL || !qdq_fold_node(h->run, made))
+		if (qdq_value_constant(x) == NULL || !qdq_fold_node(h->run, made)) {
+			look_again(h, x);
 			add_work(h, made);
+		}
 		if (!on_codes)
 			codes = qdq_dequantize_insert(n->graph, n, codes, p, x->name, q->origin)->outputs[0];
 		qdq_use_set(&n->inputs[i], codes);
 	}
-}
-
-/* The Q that reads output i of n, where nobody else does; NULL where there is none. */
-static qdq_node *reading_q(const struct hoisting *h, const qdq_node *n, uint32_t i)
-{
-	const qdq_value *y = n->outputs[i];
-	const qdq_use *u = y->uses;
-
-	return u != NULL && qdq_is(u->node, QDQ_OP_QuantizeLinear) && qdq_use_index(u) == 0 ? keeper(h, u->node) : NULL;
 }
 
 static bool is_live(const qdq_value *y)
@@ -211,21 +229,28 @@ static bool is_live(const qdq_value *y)
 }
 
 /* Split: the other parts must be quantized alike. *several: there are such parts. */
-static bool others_alike(const struct hoisting *h, const qdq_node *n, const qdq_params *p, bool *several)
+static bool others_alike(struct hoisting *h, const qdq_node *n, const qdq_params *p, bool *several)
 {
-	*several = false;
-	for (uint32_t i = 1; i < n->n_outputs; i++) {
+	struct parts *found = qdq_map_get(&h->parts, n);
+
+	if (found == NULL) {
+		found = qdq_new(&h->run->scratch, struct parts);
+		found->next = 1;
+		qdq_map_set(&h->parts, n, found);
+	}
+	for (; found->next < n->n_outputs; found->next++) {
 		qdq_params other;
 		qdq_node *q;
 
-		if (!is_live(n->outputs[i]))
+		if (!is_live(n->outputs[found->next]))
 			continue;
-		q = reading_q(h, n, i);
+		q = reading_q(h, n, found->next);
 		if (q == NULL || q->graph != n->graph || !qdq_params_of(q, &other) || !qdq_params_equal(p, &other) ||
 		    !alone(h, q, &other))
 			return false;
-		*several = true;
+		found->several = true;
 	}
+	*several = found->several;
 	return true;
 }
 
@@ -261,13 +286,9 @@ static void hoist(struct hoisting *h, qdq_node *q)
 	on_codes = qdq_runs_on_codes(n, &inner);
 	if (!on_codes && !qdq_params_round_trip(&inner))
 		return;
-	if (!worthwhile(n, &inner, on_codes) || !suits_target(r, n, &inner) || qdq_map_get(&h->stuck, x) != NULL ||
-	    !alone(h, q, &p))
+	if (!worthwhile(n, &inner, on_codes) || !suits_target(r, n, &inner) || !alone(h, q, &p) ||
+	    !others_alike(h, n, &p, &several) || (several && !on_codes))
 		return;
-	if (!others_alike(h, n, &p, &several) || (several && !on_codes)) {
-		qdq_map_set(&h->stuck, x, x);
-		return;
-	}
 	if (qdq_rounds_for_others(r, n, &why)) {
 		qdq_declined(r, "hoist_q.move", n->origin, &why);
 		return;
@@ -292,7 +313,7 @@ static void run(qdq_run *r)
 	struct hoisting h = {.run = r};
 
 	qdq_map_init(&h.readers, &r->scratch);
-	qdq_map_init(&h.stuck, &r->scratch);
+	qdq_map_init(&h.parts, &r->scratch);
 	for (qdq_node *n = r->graph->first; n != NULL; n = qdq_after(n))
 		if (qdq_is(n, QDQ_OP_QuantizeLinear))
 			add_work(&h, n);
