@@ -73,6 +73,12 @@ static double least_normal(qdq_type type)
 	return type == QDQ_TYPE_FLOAT16 ? 0x1p-14 : type == QDQ_TYPE_DOUBLE ? DBL_MIN : (double)FLT_MIN;
 }
 
+/* How far a number is from one of 16 bits, in parts of it; of float32 QDQ_SLACK has that. */
+static double half_unit(qdq_type type)
+{
+	return type == QDQ_TYPE_FLOAT16 ? 0x1p-11 : type == QDQ_TYPE_BFLOAT16 ? 0x1p-8 : 0;
+}
+
 double qdq_round_up(qdq_type type, double x)
 {
 	const double ulp = type == QDQ_TYPE_FLOAT16 ? 0x1p-10 : type == QDQ_TYPE_BFLOAT16 ? 0x1p-7 : 0x1p-23;
@@ -118,7 +124,8 @@ qdq_symmetric qdq_symmetric_of(const qdq_params *p)
 	for (uint64_t c = 0; c < p->count; c++)
 		s.step = fmax(s.step, fabs(qdq_params_scale(p, c)));
 	s.scale = s.exact ? s.step : qdq_round_up(p->real, fmax(-s.low / 128, s.high / 127));
-	s.bound = s.exact ? 0 : (s.step + s.scale) / 2 * QDQ_SLACK;
+	s.slip = 4 * half_unit(p->real) * fmax(-s.low, s.high);
+	s.bound = s.exact ? 0 : (s.step + s.scale) / 2 * QDQ_SLACK + s.slip;
 	return s;
 }
 

@@ -29,6 +29,7 @@ typedef struct qdq_symmetric {
 	double scale, step; /* the new one, and the greatest old one */
 	bool exact;	    /* every old code is a new one */
 	double bound;	    /* how far Q -> DQ may be from what it was, for values from low to high */
+	double slip;	    /* how much of that are roundings of a quotient and a product to 16 bits, twice */
 } qdq_symmetric;
 qdq_symmetric qdq_symmetric_of(const qdq_params *p);
 /* As parameters: new constants, named after `hint`. */

@@ -11,8 +11,8 @@
  *           outside is clipped first where int8 reaches further (a Relu where low is 0) and x is not known to stay
  *           inside. A scale for each channel becomes one for all
  *   Keeps   names of nodes and floats (the codes get another name: they are others); the old Q for readers other than DQ
- *   Exact   EXACT for uint8 with zero point 128. BOUNDED else: (s + s') / 2, and s' / 2 where codes came from outside;
- *           said of each DQ
+ *   Exact   EXACT for uint8 with zero point 128. BOUNDED else: (s + s') / 2, and s' / 2 where codes came from outside (also
+ *           with 128 where Q(DQ(q)) != q); of 16-bit floats by what quotients and products are rounded, too; said of each DQ
  *   Needs   types                           Breaks  nothing
  *   After   tensorrt_lift
  *   Before  tensorrt_float, sink_dq
@@ -294,6 +294,12 @@ static void convert(qdq_run *r, qdq_node *q, const qdq_params *p, qdq_reason why
 
 /* ---- codes that come from outside ---- */
 
+/* Does the Q behind `dq` find the codes again, with the scale that is there? Products of 16 bits may be nearer to others. */
+static bool finds_codes(const qdq_params *p, const qdq_symmetric *s)
+{
+	return s->exact && qdq_params_round_trip(p);
+}
+
 static void requantize(qdq_run *r, qdq_node *dq, const qdq_params *p, qdq_reason why)
 {
 	qdq_graph *g = r->graph;
@@ -304,7 +310,7 @@ static void requantize(qdq_run *r, qdq_node *dq, const qdq_params *p, qdq_reason
 
 	if (y->n_uses == 0)
 		return;
-	if (!qdq_symmetric_possible(p) || !allowed(r, p, &s)) {
+	if (!qdq_symmetric_possible(p) || !allowed(r, p, &s) || (!finds_codes(p, &s) && !qdq_allowed(r, QDQ_BOUNDED))) {
 		decline(r, dq, why);
 		return;
 	}
@@ -316,10 +322,10 @@ static void requantize(qdq_run *r, qdq_node *dq, const qdq_params *p, qdq_reason
 	y->def = NULL;
 	q = qdq_quantize_insert(g, dq->next, real, &made, y->name, dq->origin);
 	qdq_dequantize_into(y, q->next, q->outputs[0], &made, dq->origin);
-	if (s.exact)
+	if (finds_codes(p, &s))
 		qdq_applied(r, RULE, QDQ_EXACT, 0, dq->origin);
 	else
-		qdq_applied_within(r, RULE, s.scale / 2 * QDQ_SLACK, y, dq->origin);
+		qdq_applied_within(r, RULE, s.scale / 2 * QDQ_SLACK + s.slip, y, dq->origin);
 }
 
 /* A scale of shape [1] is one for each channel to TensorRT, and what reads the tensor then runs in float. */

@@ -12,7 +12,7 @@
  *           but for the quotient from opset 23
  *   Keeps   every value, to the bit: its readers run in float, and the reason is recorded. Names of floats and of codes
  *           that others read. Operators that only know codes (QLinear*, ConvInteger …), with a reason
- *   Exact   EXACT
+ *   Exact   EXACT; a NaN, of which Q makes the lowest code, stays one
  *   Needs   types and shapes                Breaks  nothing
  *   After   tensorrt_activations, tensorrt_constants
  *   Before  sink_dq, explain
