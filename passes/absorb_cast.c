@@ -110,13 +110,11 @@ static bool keep_rounding(qdq_reason *why, const qdq_value *half)
 
 /* ---- DQ -- Cast ---- */
 
-static bool dq_may_give(qdq_run *r, const qdq_match *match, qdq_reason *why)
+static bool may_give(const qdq_run *r, const qdq_node *dq, const qdq_value *y, qdq_reason *why)
 {
-	const qdq_node *cast = qdq_match_root(match);
-	const qdq_value *y = qdq_out(cast, 0);
 	qdq_params p;
 
-	if (!qdq_params_of(qdq_match_node(match, "dq"), &p) || !p.constant || p.block != 0 || r->model->opset < 19)
+	if (!qdq_params_of(dq, &p) || !p.constant || p.block != 0 || r->model->opset < 19)
 		return false;
 	if (y->type == QDQ_TYPE_FLOAT)
 		return qdq_type_is_int8(p.codes) && qdq_type_is_half(p.real) && is_real(p.scale->type) &&
@@ -127,6 +125,11 @@ static bool dq_may_give(qdq_run *r, const qdq_match *match, qdq_reason *why)
 	if (r->model->opset < 23 && !scales_are(&p, y->type))
 		return p.codes != QDQ_TYPE_INT32 && refuse(r, why, &p); /* of a bias see below */
 	return !qdq_cast_rounds(r, &p, y->type) || keep_rounding(why, y);
+}
+
+static bool dq_may_give(qdq_run *r, const qdq_match *match, qdq_reason *why)
+{
+	return may_give(r, qdq_match_node(match, "dq"), qdq_out(qdq_match_root(match), 0), why);
 }
 
 /* The DQ gives what the Cast gave, with scales of that type where they fit or have to. */
@@ -155,20 +158,38 @@ static bool dq_gives(qdq_run *r, qdq_match *match)
 	return true;
 }
 
+bool qdq_give_cast(qdq_run *r, qdq_node *cast)
+{
+	const qdq_origin *origin = cast->origin;
+	qdq_node *dq = qdq_def(qdq_in(cast, 0), QDQ_OP_DequantizeLinear);
+	qdq_reason why;
+
+	if (dq == NULL || dq->graph != cast->graph || qdq_out(cast, 0) == NULL ||
+	    !may_give(r, dq, cast->outputs[0], &why))
+		return false;
+	give(r, cast, dq, false);
+	qdq_applied(r, "absorb_cast.dq", QDQ_EXACT, 0, origin);
+	return true;
+}
+
 /* ---- Cast -- Q ---- */
 
-static bool q_may_take(qdq_run *r, const qdq_match *match, qdq_reason *why)
+static bool may_take(const qdq_run *r, const qdq_node *q, const qdq_value *x, qdq_reason *why)
 {
-	const qdq_value *x = qdq_match_value(match, "x");
 	qdq_params p;
 
-	if (!qdq_type_is_half(x->type) || r->model->opset < 19 || !qdq_params_of(qdq_match_root(match), &p) ||
-	    !p.constant || p.block != 0 || p.real != QDQ_TYPE_FLOAT || p.scale->type != QDQ_TYPE_FLOAT ||
+	if (!qdq_type_is_half(x->type) || r->model->opset < 19 || !qdq_params_of(q, &p) || !p.constant ||
+	    p.block != 0 || p.real != QDQ_TYPE_FLOAT || p.scale->type != QDQ_TYPE_FLOAT ||
 	    p.precision != QDQ_TYPE_NONE || !qdq_type_is_int8(p.codes))
 		return false;
 	if (r->model->opset < 23 && !scales_are(&p, x->type))
 		return refuse(r, why, &p);
 	return qdq_rounded_in_front(r, x) || keep_rounding(why, x);
+}
+
+static bool q_may_take(qdq_run *r, const qdq_match *match, qdq_reason *why)
+{
+	return may_take(r, qdq_match_root(match), qdq_match_value(match, "x"), why);
 }
 
 static void take(qdq_run *r, qdq_node *q, qdq_node *cast)
@@ -187,6 +208,19 @@ static void take(qdq_run *r, qdq_node *q, qdq_node *cast)
 static bool q_takes(qdq_run *r, qdq_match *match)
 {
 	take(r, qdq_match_root(match), qdq_match_node(match, "cast"));
+	return true;
+}
+
+bool qdq_take_cast(qdq_run *r, qdq_node *q)
+{
+	qdq_node *cast = qdq_def(qdq_in(q, 0), QDQ_OP_Cast);
+	qdq_reason why;
+
+	if (cast == NULL || cast->graph != q->graph || qdq_in(cast, 0) == NULL ||
+	    !may_take(r, q, qdq_in(cast, 0), &why))
+		return false;
+	take(r, q, cast);
+	qdq_applied(r, "absorb_cast.q", QDQ_EXACT, 0, q->origin);
 	return true;
 }
 

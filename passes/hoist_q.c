@@ -5,6 +5,7 @@
  *   x -- MaxPool -- Q -- y             =>   x -- Q -- MaxPool -- y
  *   a --.                                   a -- Q --.
  *   b --+-- Concat -- Q -- y           =>   b -- Q --+-- Concat -- y
+ *   x -- Cast(float) -- ReduceMax -- Q -- y    =>   x -- Q -- ReduceMax -- y            x is float16 (absorb_cast)
  *   x -- DepthToSpace -- Q -- y        =>   x -- Q -- [DQ -- DepthToSpace -- Q] -- y    where codes are not legal
  *
  *   When    class MOVE or MONO, read by this Q alone (all parts of a Split by equal Qs); constant 8-bit parameters,
@@ -220,6 +221,8 @@ static void quantize_inputs(struct hoisting *h, qdq_node *n, const qdq_params *p
 		if (!on_codes)
 			codes = qdq_dequantize_insert(n->graph, n, codes, p, x->name, q->origin)->outputs[0];
 		qdq_use_set(&n->inputs[i], codes);
+		if (made->graph != NULL)
+			qdq_take_cast(h->run, made);
 	}
 }
 

@@ -53,6 +53,11 @@ bool qdq_leaves_codes(const qdq_node *n, const qdq_params *p);
  * are no data (the value of Pad) become the floats that they mean. (passes/constant_codes.c) */
 void qdq_off_codes(qdq_run *r, qdq_node *n, const qdq_params *p);
 
+/* A DQ that has moved up to a Cast between float types takes it in, and a Q likewise, where that is exact. Nothing is said
+ * of a Cast that stays. (passes/absorb_cast.c) */
+bool qdq_give_cast(qdq_run *r, qdq_node *cast);
+bool qdq_take_cast(qdq_run *r, qdq_node *q);
+
 /* Identity, or a Dropout that only hands its input on (not in training). */
 bool qdq_passes_through(const qdq_node *n);
 

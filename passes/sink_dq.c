@@ -5,6 +5,7 @@
  *   q -- DQ -- Transpose -- y        =>   q -- Transpose -- DQ -- y
  *   q -- DQ -- DepthToSpace -- y     =>   q -- [DQ -- DepthToSpace -- Q] -- DQ -- y    where codes are not legal
  *   x -- Q -- DQ -- Relu -- y        =>   x -- Relu -- Q -- DQ -- y
+ *   q -- DQ -- Transpose -- Cast(float16) -- y   =>   q -- Transpose -- DQ -- y         (absorb_cast)
  *   q -- DQ -- Shape -- s            =>   q -- Shape -- s                              reads no data
  *   q -- DQ -- Clip -- y             =>   q -- DQ -- y                               bounds that no code exceeds
  *   w -- DQ -- Transpose -- y        =>   w' -- DQ -- y                                a constant w: computed at once
@@ -304,6 +305,8 @@ static void run(qdq_run *r)
 			qdq_changed(r);
 		} else if (n->op->cls == QDQ_CLASS_MOVE || n->op->cls == QDQ_CLASS_MONO) {
 			sink(r, n);
+		} else if (n->op->id == QDQ_OP_Cast) {
+			qdq_give_cast(r, n);
 		}
 	}
 }
