@@ -11,19 +11,28 @@
  *           numbers of float32: constants and scales mean what they meant
  *   Keeps   names; types of inputs and outputs, and of what operators that the table does not know and bodies of If and
  *           Loop read: a Cast stands there; everything where --float-type fp16 was given
- *   Exact   STEP1: results are no more rounded to 16 bits; each is off by half a unit of that at most, which moves the code
- *           that becomes of it by a step, at ties
+ *   Exact   EXACT for what moves or chooses elements. Everything else is no more rounded to 16 bits. STEP1 where that
+ *           alone stands between codes: half a unit of 16 bits in front of a Q moves its code by a step at most. BOUNDED,
+ *           without a bound, where operators compute with such results, or they leave the network: roundings add up, and
+ *           sums may be small beside what was rounded. Without being asked all the same, but for --exact: ONNX Runtime
+ *           leaves most of them out in any case
  *   Needs   types                           Breaks  nothing
  *   After   fold, read_fake                 Before  fold_bn, absorb_cast, precision, sink_dq
  *   Tests   test/golden/widen/, test/peer/qoperator.py     Ref     ONNX Runtime, insert_cast_transformer.cc
  */
+#include <math.h>
+
 #include "moves.h"
 
 #define RULE "widen.float32"
+#define CHAIN "widen.chain"
+#define DIVIDES_IN_HALVES 23 /* Q of 16-bit floats, since this opset */
 
 struct widening {
 	qdq_run *run;
 	qdq_map wide; /* value of 16 bits, which stays -> the float32 value that stands for it */
+	qdq_map open; /* floats that something else than Qs reads, behind what only moves or chooses elements */
+	qdq_map lost; /* values that are no more rounded as they were, or computed from such */
 };
 
 static bool is_half(const qdq_value *v)
@@ -127,6 +136,121 @@ static void widen_output(struct widening *w, qdq_node *n, uint32_t i)
 	qdq_value_set_type(wide, QDQ_TYPE_FLOAT, v->shape);
 }
 
+/* ---- which roundings go ---- */
+
+static bool is_real(const qdq_value *v)
+{
+	return is_half(v) || (v != NULL && v->type == QDQ_TYPE_FLOAT);
+}
+
+/* Is every number of type `from` one of type `to`, a float? */
+static bool fits(qdq_type from, qdq_type to)
+{
+	return from == to || from == QDQ_TYPE_BOOL || qdq_type_is_int8(from) ||
+	       (to == QDQ_TYPE_FLOAT && qdq_type_is_half(from));
+}
+
+/* Does n copy elements, or choose among them? */
+static bool chooses(const qdq_node *n)
+{
+	if (n->op->id == QDQ_OP_Cast)
+		return is_real(qdq_out(n, 0)) && fits(qdq_in(n, 0)->type, qdq_out(n, 0)->type);
+	return n->op->cls == QDQ_CLASS_SHAPE || n->op->cls == QDQ_CLASS_MONO ||
+	       (n->op->cls == QDQ_CLASS_MOVE && !qdq_op_interpolates(n));
+}
+
+/* Does what is read here become codes and nothing else, on its way through what chooses? */
+static bool becomes_codes(const struct widening *w, const qdq_use *u)
+{
+	const qdq_node *n = u->node;
+	uint32_t index = qdq_use_index(u);
+
+	if (n->graph != w->run->graph || !follows_operands(n))
+		return false;
+	if (n->op->id == QDQ_OP_QuantizeLinear)
+		return index == 0;
+	if (n->op->cls == QDQ_CLASS_SHAPE)
+		return true;
+	if (!chooses(n) || !qdq_op_data_input(n, index))
+		return false;
+	for (uint32_t i = 0; i < n->n_outputs; i++) {
+		const qdq_value *y = qdq_out(n, i);
+
+		if (y != NULL && !qdq_value_unread(y) && (!is_real(y) || qdq_map_get(&w->open, y) != NULL))
+			return false;
+	}
+	return true;
+}
+
+/* From the last node to the first: which values are open. */
+static void find_open(struct widening *w)
+{
+	for (qdq_node *n = w->run->graph->last; n != NULL; n = n->prev)
+		for (uint32_t i = 0; i < n->n_outputs; i++) {
+			qdq_value *y = qdq_out(n, i);
+			bool open = y != NULL && y->n_outputs != 0;
+
+			for (const qdq_use *u = is_real(y) ? y->uses : NULL; u != NULL && !open; u = u->next)
+				open = !becomes_codes(w, u);
+			if (open)
+				qdq_map_set(&w->open, y, y);
+		}
+}
+
+/* Are the products of a DQ numbers of 16 bits? */
+static bool products_fit(const qdq_params *p)
+{
+	if (!p->constant || !qdq_type_is_int8(p->codes))
+		return false;
+	for (uint64_t c = 0; c < p->count; c++)
+		for (int64_t q = qdq_type_min(p->codes); q <= qdq_type_max(p->codes); q++)
+			if (qdq_params_real(p, c, q) != qdq_params_scale(p, c) * (double)(q - qdq_params_zero(p, c)))
+				return false;
+	return true;
+}
+
+/* Does n round to 16 bits what it computes, so that other numbers come of it in float32? */
+static bool rounds(const struct widening *w, const qdq_node *n)
+{
+	bool gives_half = false;
+	qdq_params p;
+
+	for (uint32_t i = 0; i < n->n_outputs; i++)
+		gives_half = gives_half || is_half(qdq_out(n, i));
+	if (n->op->id == QDQ_OP_QuantizeLinear)
+		return w->run->model->opset >= DIVIDES_IN_HALVES || qdq_attr_find(n, "precision") != NULL;
+	if (n->op->id == QDQ_OP_DequantizeLinear)
+		return gives_half && !(qdq_params_of(n, &p) && products_fit(&p));
+	return n->op->id == QDQ_OP_Cast ? gives_half && !chooses(n) : !chooses(n);
+}
+
+static bool reads_lost(const struct widening *w, const qdq_node *n)
+{
+	for (uint32_t i = 0; i < n->n_inputs && n->op->cls != QDQ_CLASS_SHAPE; i++)
+		if (qdq_in(n, i) != NULL && qdq_map_get(&w->lost, qdq_in(n, i)) != NULL)
+			return true;
+	return false;
+}
+
+/* How exact is n in float32? What it reads has been looked at. */
+static qdq_exactness exactness_of(struct widening *w, const qdq_node *n)
+{
+	bool rounded = rounds(w, n), lost = reads_lost(w, n), open = false;
+
+	for (uint32_t i = 0; i < n->n_outputs; i++) {
+		qdq_value *y = qdq_out(n, i);
+
+		if (y == NULL || n->op->id == QDQ_OP_QuantizeLinear)
+			continue;
+		open = open || qdq_map_get(&w->open, y) != NULL || !is_half(y);
+		if (rounded || lost)
+			qdq_map_set(&w->lost, y, y);
+	}
+	if (!rounded)
+		return QDQ_EXACT;
+	return open || lost ? QDQ_BOUNDED : QDQ_STEP1;
+}
+
 /* ---- nodes ---- */
 
 /* A Cast between values of one type goes. Of a result of the network the name stays, if its tensor has it for itself. */
@@ -161,10 +285,21 @@ static void drop_type(qdq_node *n, const char *attribute)
 		qdq_attr_remove(n, attribute);
 }
 
+static const qdq_value *first_output(const qdq_node *n)
+{
+	uint32_t i = 0;
+
+	while (i + 1 < n->n_outputs && n->outputs[i] == NULL)
+		i++;
+	return n->outputs[i];
+}
+
 static void widen(struct widening *w, qdq_node *n)
 {
 	const qdq_origin *origin = n->origin;
-	bool told = n->op->cls != QDQ_CLASS_QUANT && n->op->cls != QDQ_CLASS_SHAPE && n->op->id != QDQ_OP_Cast;
+	const qdq_value *named = first_output(n);
+	bool computes = n->op->cls != QDQ_CLASS_QUANT && n->op->cls != QDQ_CLASS_SHAPE && n->op->id != QDQ_OP_Cast;
+	qdq_exactness exactness = exactness_of(w, n);
 
 	for (uint32_t i = 0; i < n->n_inputs; i++)
 		if (is_half(qdq_in(n, i)))
@@ -181,8 +316,10 @@ static void widen(struct widening *w, qdq_node *n)
 		widen_output(w, n, i);
 	}
 	drop_cast(n);
-	if (told)
-		qdq_applied(w->run, RULE, QDQ_STEP1, 0, origin);
+	if (exactness == QDQ_BOUNDED && named != NULL)
+		qdq_applied_within(w->run, CHAIN, (double)INFINITY, named, origin);
+	else if (computes || exactness != QDQ_EXACT)
+		qdq_applied(w->run, RULE, exactness, 0, origin);
 	else
 		qdq_changed(w->run);
 }
@@ -209,6 +346,9 @@ static void run(qdq_run *r)
 		return;
 	}
 	qdq_map_init(&w.wide, &r->scratch);
+	qdq_map_init(&w.open, &r->scratch);
+	qdq_map_init(&w.lost, &r->scratch);
+	find_open(&w);
 	for (qdq_node *n = r->graph->first; n != NULL; n = next) {
 		next = n->next;
 		if (follows_operands(n) && has_half(n))
@@ -222,6 +362,10 @@ static const qdq_rule rules[] = {
     {.name = RULE,
      .exactness = QDQ_STEP1,
      .text = "an operator of float16 or bfloat16 computes in float32, which is what ONNX Runtime does on a CPU"},
+    {.name = CHAIN,
+     .exactness = QDQ_BOUNDED,
+     .text = "the same, where more than a Q reads what is rounded no more: no bound is known; also without "
+	     "--allow=bounded"},
 };
 
 const qdq_pass qdq_pass_widen = {"widen", "16-bit floats in float32 (target ort-cpu)", rules, QDQ_COUNTOF(rules), run,

@@ -101,7 +101,7 @@ static inline bool qdq_allowed(const qdq_run *r, qdq_exactness e)
  * about. In debug builds a name that no table has, or less exactness than it says, is an error. */
 void qdq_applied(qdq_run *r, const char *rule, qdq_exactness exactness, double bound, const qdq_origin *origin);
 /* A BOUNDED one: no element of the tensor `changed` is further than bound from what it was. INFINITY: no bound is known,
- * which is for what the user asks for by name alone. */
+ * which is for what the user asks for by name alone, and for roundings that the target leaves out in any case. */
 void qdq_applied_within(qdq_run *r, const char *rule, double bound, const qdq_value *changed, const qdq_origin *origin);
 /* A change too small to report (renaming, reordering, dead code). */
 static inline void qdq_changed(qdq_run *r)

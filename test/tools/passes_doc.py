@@ -18,8 +18,8 @@ What is done to a network, in this order; `--passes` takes some or leaves some o
 behind one. Made from the headers of `passes/*.c`, from `passes/passes.def` and `qdqopt --list-rules` by `make docs/passes.md`.
 
 A rule is `exact` (no bit of any result changes), `step1` (a code moves by at most one step, at ties; not with `--exact`) or
-`bounded` (within a stated bound, only with `--allow=bounded`). Where the table says `step1`, single rewrites may be exact:
-the report tells of each. Pictures: what stands left of `=>` becomes what stands right of it."""
+`bounded` (within a bound, or none that is known, which the report states; only with `--allow=bounded`, but for those that
+say otherwise). Where the table says `step1`, single rewrites may be exact: the report tells of each. Pictures: what stands left of `=>` becomes what stands right of it."""
 
 
 def read(path):

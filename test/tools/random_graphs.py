@@ -387,6 +387,37 @@ def to_half(model, kind):
     return half
 
 
+def to_float32(model):
+    """A network with 16-bit floats in float32, scales and all: nothing is rounded in between."""
+    halves = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
+    wide = onnx.ModelProto.FromString(model.SerializeToString())
+
+    def widen(graph):
+        tensors = list(graph.initializer)
+        for n in graph.node:
+            for a in list(n.attribute):
+                if a.name in ("to", "output_dtype", "precision", "dtype") and a.i in halves:
+                    a.i = TensorProto.FLOAT
+                if a.type == onnx.AttributeProto.TENSOR:
+                    tensors.append(a.t)
+                if a.type == onnx.AttributeProto.GRAPH:
+                    widen(a.g)
+        for t in tensors:
+            if t.data_type in halves:
+                t.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(t).astype(np.float32), t.name))
+        for v in [*graph.input, *graph.output, *graph.value_info]:
+            if v.type.tensor_type.elem_type in halves:
+                v.type.tensor_type.elem_type = TensorProto.FLOAT
+
+    widen(wide.graph)
+    return wide
+
+
+def has_bfloat16(model):
+    kinds = [i.type.tensor_type.elem_type for i in model.graph.input] + [t.data_type for t in model.graph.initializer]
+    return TensorProto.BFLOAT16 in kinds + [a.i for n in model.graph.node for a in n.attribute if a.name == "to"]
+
+
 def is_mixed(model):
     """Does it hold float16 beside float32?"""
     return any(n.op_type == "Cast" and n.attribute[0].i == TensorProto.FLOAT16 for n in model.graph.node)
