@@ -48,177 +48,19 @@ from collections import Counter
 import numpy as np
 import onnx
 import onnx.helper as oh
-import onnxruntime as ort
 from onnx import TensorProto
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../tools"))
 import evaluator
-import fakes
 import optimizer
 import random_graphs
 import shrink_graph
 import verdicts
+from ties import FLOATS, MOVED, Ranges, computed, first_difference, floats, holds_softmax, run, session
 
 FOLDER = tempfile.gettempdir()  # where processes have theirs
 KEEP = os.environ.get("KEEP", "build/random")  # where failing graphs go
-JUMPS = {"QuantizeLinear", "ArgMax", "TopK", "Round", "Floor", "Greater", "DynamicQuantizeLinear",
-         "InstanceNormalization", "LayerNormalization", "Sub", "ReduceMean"}  # the last ones make small errors large
-FLOATS = {"float16", "bfloat16", "float32", "float64"}
-MOVED = 1e-5
-ROUNDS = 32
-
-
-def session(model):
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    options.intra_op_num_threads = 1
-    options.add_session_config_entry("session.disable_prepacking", "1")  # else constants are added up in another order
-    return ort.InferenceSession(fakes.without(model), options, providers=["CPUExecutionProvider"])
-
-
-def run(model, feeds):
-    return session(model).run(None, feeds)
-
-
-def floats(model, names, feeds):
-    """The values of those of the tensors that are float32, by name."""
-    probe = shrink_graph.with_outputs(model, map(oh.make_empty_tensor_value_info, names))
-    s = session(probe)
-    wanted = [o.name for o in s.get_outputs() if o.type == "tensor(float)"]
-    given = {i.name for i in s.get_inputs()} | {i.name for i in s.get_overridable_initializers()}
-    return dict(zip(wanted, s.run(wanted, {k: v for k, v in feeds.items() if k in given}))) if wanted else {}
-
-
-def computed(model, names, given, feeds):
-    """The values of the tensors `names` where those in `given` are what it says."""
-    alone = shrink_graph.fed(model, names, given)
-    read = {i.name for i in alone.graph.input}
-    return run(alone, {k: v for k, v in {**feeds, **given}.items() if k in read})
-
-
-def same(a, b):
-    if a.dtype != b.dtype or a.shape != b.shape:
-        return False
-    if a.tobytes() == b.tobytes():
-        return True
-    if a.dtype.name == "bfloat16":
-        a, b = a.astype(np.float32), b.astype(np.float32)
-    if a.dtype.kind != "f":
-        return False
-    bits = np.uint32 if a.dtype == np.float32 else np.uint16 if a.dtype == np.float16 else np.uint64
-    return bool(np.all((a.view(bits) == b.view(bits)) | (np.isnan(a) & np.isnan(b))))
-
-
-def first_difference(names, a, b):
-    """Of two lists of outputs; None: they have the same bits."""
-    for name, x, y in zip(names, a, b):
-        if not same(x, y):
-            if x.shape != y.shape or x.dtype != y.dtype:
-                return "output '%s' is %s %s, not %s %s" % (name, y.dtype, y.shape, x.dtype, x.shape)
-            with np.errstate(all="ignore"):
-                at = np.flatnonzero(x.reshape(-1) != y.reshape(-1))
-            at = at[0] if len(at) else 0
-            return "output '%s'[%d] is %r, not %r" % (name, at, y.reshape(-1)[at], x.reshape(-1)[at])
-    return None if len(a) == len(b) else "%d outputs, not %d" % (len(b), len(a))
-
-
-# ---- what a tie may do -----------------------------------------------------------------------------------------------
-
-
-def jumps(model):
-    return [n for n in model.graph.node if n.op_type in JUMPS or n.op_type.startswith("QLinear")]
-
-
-def holds_softmax(data):
-    return b"QLinearSoftmax" in data
-
-
-def a_step(model, n, integer):
-    """QLinearSoftmax of ONNX Runtime is off by a step not only at ties: the step of a Q behind a Softmax, else 0."""
-    made = {o: m for m in model.graph.node for o in m.output}
-    before = made.get(n.input[0]) if integer and n.op_type in ("QuantizeLinear", "Round") else None
-    if before is not None and n.op_type == "Round" and before.op_type == "Div":  # a Q that is written out
-        return 1.0 if before.input[0] in made and made[before.input[0]].op_type == "Softmax" else 0.0
-    if before is None or before.op_type != "Softmax":
-        return 0.0
-    scales = [i for i in model.graph.initializer if i.name == n.input[1]]
-    return float(np.max(onnx.numpy_helper.to_array(scales[0]))) if scales else 0.0
-
-
-def movable(model, feeds, integer, everywhere=False):
-    """The model with an addend in front of each jump (or each operator), as inputs; and their shapes and sizes."""
-    found = [n for n in model.graph.node if n.input and n.input[0]] if everywhere else jumps(model)
-    names = list(dict.fromkeys(n.input[0] for n in found))
-    values = floats(model, names, feeds) if names else {}
-    moved, addends = shrink_graph.copy(model), {}
-    nodes = []
-    for i, n in enumerate(moved.graph.node):
-        if n.input and n.input[0] in values and n in found:
-            v, addend = values[n.input[0]], "addend.%d" % i
-            finite = np.abs(v[np.isfinite(v)])
-            addends[addend] = (v.shape, max(float(finite.max()) if finite.size else 0.0, a_step(model, n, integer) / MOVED))
-            moved.graph.input.append(oh.make_tensor_value_info(addend, 1, v.shape))
-            nodes.append(oh.make_node("Add", [n.input[0], addend], [addend + ".sum"]))
-            n.input[0] = addend + ".sum"
-        nodes.append(n)
-    nodes = [onnx.NodeProto.FromString(n.SerializeToString()) for n in nodes]
-    moved.graph.node.clear()
-    moved.graph.node.extend(nodes)
-    return moved, addends
-
-
-class Ranges:
-    """What moving numbers at jumps makes of a model's outputs, with these inputs."""
-
-    def __init__(self, model, feeds, integer, most, everywhere):
-        moved, self.addends = movable(model, feeds, integer, everywhere)
-        self.wide = integer and any(a_step(model, n, True) for n in model.graph.node)  # sums of many codes that are off by a step
-        self.session, self.feeds, self.most, self.model = session(moved), feeds, most, model
-        self.rng, self.rounds, self.low = np.random.default_rng(1), 0, None
-
-    def go_on(self, rounds):
-        while self.rounds < rounds:
-            size = 0 if self.rounds == 0 else self.most * (1 if self.rounds % 2 else 0.1)
-            # mostly each number by itself; sometimes all of a tensor alike, since a kernel rounds all ties in one direction
-            apart = self.rounds % 4 < 3
-            noise = {}
-            for name, (shape, far) in self.addends.items():
-                sign = self.rng.integers(-1, 2, shape if apart else ())
-                noise[name] = np.full(shape, sign * size * far, np.float32)
-            out = self.session.run(None, {**self.feeds, **noise})
-            self.low = out if self.low is None else [np.fmin(a, b) for a, b in zip(self.low, out)]
-            self.high = out if self.rounds == 0 else [np.fmax(a, b) for a, b in zip(self.high, out)]
-            self.rounds += 1
-
-    def outside(self, names, got):
-        """Is `got` within? None: it is; else what is not."""
-        self.go_on(ROUNDS)
-        difference = beyond(self.low, self.high, names, got, self.most, self.wide)
-        if difference is not None and self.addends:
-            self.go_on(8 * ROUNDS)
-            difference = beyond(self.low, self.high, names, got, self.most, self.wide)
-        return difference
-
-
-def beyond(low, high, names, got, most, wide):
-    """The first output that is not between what was found; None: all are."""
-    for name, a, b, x in zip(names, low, high, got):
-        if x.shape != a.shape or x.dtype != a.dtype:
-            return "output '%s' is %s %s, not %s %s" % (name, x.dtype, x.shape, a.dtype, a.shape)
-        if x.dtype.kind == "f":
-            with np.errstate(all="ignore"):
-                finite = np.abs(b[np.isfinite(b)])
-                slack = 2 * most * (finite.max() if finite.size else 0) + 1e-6 + 2 * (b - a)
-                bad = ~((x >= a - slack) & (x <= b + slack)) & np.isfinite(a) & np.isfinite(b)
-        else:
-            more = (b.astype(np.int64) - a) * wide
-            bad = (x < a - more) | (x > b + more)
-        if np.any(bad):
-            at = np.flatnonzero(bad)[0]
-            return "output '%s'[%d] is %r, ties allow %r to %r" % (name, at, x.reshape(-1)[at], a.reshape(-1)[at], b.reshape(-1)[at])
-    return None
 
 
 def codes_of(x, scale, zero, kind):
