@@ -11,7 +11,7 @@
  *   When    class MOVE or MONO, read by this Q alone (all parts of a Split by equal Qs); constant 8-bit parameters,
  *           scale > 0 for MONO; over a fork where all readers are Qs with equal parameters (they become one first); over
  *           Concat where at least one input comes from an operator that can write codes (else Concat requantizes by
- *           itself, see fuse)
+ *           itself, see fuse); for TensorRT not to an input that is a single number
  *   Keeps   the name of y
  *   Exact   EXACT: Q is monotone and works on single elements
  *   Needs   shapes (per-channel axes)       Breaks  nothing
