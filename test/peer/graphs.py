@@ -388,6 +388,9 @@ class Judge:
             return "run: exit status %d: %s" % (done.returncode, done.stderr.strip()[-300:])
         if ", 0 not at a tie" not in done.stdout:
             return "run --check: " + done.stdout.strip().split("\n")[-1]
+        unexplained = [line for line in done.stdout.split("\n") if line.endswith("nothing was rounded otherwise)")]
+        if unexplained:
+            return "run --check: " + unexplained[0]
         with np.load(self.path("out.npz")) as arrays:
             got = [arrays[n] for n in names]
         if first_difference(names, wanted, got) is None:
