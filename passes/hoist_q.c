@@ -209,20 +209,21 @@ static void quantize_inputs(struct hoisting *h, qdq_node *n, const qdq_params *p
 		qdq_value *x = qdq_op_data_input(n, i) ? qdq_in(n, i) : NULL;
 		qdq_value *codes;
 		qdq_node *made;
+		bool constant;
 
 		if (x == NULL)
 			continue;
 		made = qdq_quantize_insert(n->graph, n, x, p, x->name, q->origin);
 		codes = made->outputs[0];
-		if (qdq_value_constant(x) == NULL || !qdq_fold_node(h->run, made)) {
-			look_again(h, x);
-			add_work(h, made);
-		}
+		constant = qdq_value_constant(x) != NULL && qdq_fold_node(h->run, made);
 		if (!on_codes)
 			codes = qdq_dequantize_insert(n->graph, n, codes, p, x->name, q->origin)->outputs[0];
 		qdq_use_set(&n->inputs[i], codes);
-		if (made->graph != NULL)
-			qdq_take_cast(h->run, made);
+		if (constant)
+			continue;
+		qdq_take_cast(h->run, made);
+		look_again(h, qdq_in(made, 0));
+		add_work(h, made);
 	}
 }
 
