@@ -2,7 +2,7 @@
  *
  * roundings.c -- where ONNX Runtime rounds to float16, which --exact must leave as it is
  *
- * On a CPU it has kernels for float16 of few operators (x64: what moves elements, Clip, Max, Q, DQ). The others compute in
+ * On a CPU it has kernels for float16 of few operators (x64: what moves elements, Clip, Max, Min, Q, DQ). The others compute in
  * float32, between Casts, and two Casts that meet go. Then an operator that has a kernel, but whose float16 neighbours
  * all have none, computes in float32 as well, unless nothing but constants and inputs of the network reach it. So
  *
@@ -74,9 +74,11 @@ bool qdq_only_quantized(const qdq_value *v)
 	return v->n_uses != 0 && v->n_outputs == 0;
 }
 
-/* Operators without a kernel for float16. */
+/* Operators without a kernel for float16. Of those that compare, Max, Min and Clip have one; Relu and pools have none. */
 static bool in_float32(const qdq_node *n)
 {
+	if (n->op->cls == QDQ_CLASS_MONO)
+		return n->op->family != QDQ_FAMILY_ELEMENTWISE && n->op->id != QDQ_OP_Clip && n->op->id != QDQ_OP_TopK;
 	return n->op->cls == QDQ_CLASS_CONTRACT || n->op->cls == QDQ_CLASS_REDUCE ||
 	       (n->op->cls == QDQ_CLASS_POINTWISE && n->op->family != QDQ_FAMILY_NONE);
 }
