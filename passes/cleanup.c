@@ -8,7 +8,7 @@
  *
  *   When    no reader and no graph output; or the same deterministic operator, inputs and attributes
  *   Keeps   DQs apart (each belongs to its reader), operators that the table does not know, names of graph outputs; what
- *           the user wants in one precision apart from its equals
+ *           the user wants in one precision apart from its equals; with --exact what may round float16 for one reader only
  *   Exact   EXACT
  *   Needs   nothing                         Breaks  nothing
  *   After   fuse                            Before  explain
@@ -114,16 +114,21 @@ static bool same_node(const qdq_node *a, const qdq_node *b)
 	return true;
 }
 
-static void merge(qdq_run *r, qdq_node *n, qdq_node *into)
+static bool merge(qdq_run *r, qdq_node *n, qdq_node *into)
 {
 	const qdq_origin *origin = n->origin;
 
+	if (qdq_rounds_apart(r, n)) {
+		qdq_declined(r, "cleanup.merge", origin, &(qdq_reason){.code = QDQ_REASON_HALF_ROUNDING});
+		return false;
+	}
 	for (uint32_t i = 0; i < n->n_outputs; i++)
 		if (n->outputs[i] != NULL)
 			qdq_value_replace_uses(n->outputs[i], into->outputs[i]);
 	into->origin = qdq_origin_join(r->model, into->origin, origin);
 	qdq_node_remove(n);
 	qdq_applied(r, "cleanup.merge", QDQ_EXACT, 0, origin);
+	return true;
 }
 
 void qdq_merge_equal(qdq_run *r)
@@ -145,10 +150,8 @@ void qdq_merge_equal(qdq_run *r)
 		for (s = first, patience = 16; s != NULL && patience > 0; s = s->next, patience--)
 			if (same_node(s->node, n) && qdq_wanted_alike(r, s->node, n))
 				break;
-		if (s != NULL && patience > 0) {
-			merge(r, n, s->node);
+		if (s != NULL && patience > 0 && merge(r, n, s->node))
 			continue;
-		}
 		s = qdq_new(&r->scratch, struct same);
 		*s = (struct same){n, first};
 		qdq_map_set(&seen, key, s);

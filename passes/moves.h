@@ -34,6 +34,8 @@ bool qdq_holds_rounding(const qdq_run *r, const qdq_node *n, qdq_reason *why);
 /* Would a Q in front of n make what n reads round for other readers as well? */
 bool qdq_rounds_for_others(const qdq_run *r, const qdq_node *n, qdq_reason *why);
 
+/* Would readers of n and of its equal round otherwise if both read one of them? */
+bool qdq_rounds_apart(const qdq_run *r, const qdq_node *n);
 /* Would a copy of `dq` for one of its readers round its products, or round no more? */
 bool qdq_rounds_by_order(const qdq_run *r, const qdq_node *dq);
 /* Does nothing but Q read v, and it is no output? */

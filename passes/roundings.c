@@ -97,6 +97,12 @@ static bool reads_no_node(const qdq_node *n)
 	return true;
 }
 
+/* Has n a kernel, and nothing but constants and inputs in front of it? A Cast may go all the same. */
+static bool rounds_without_nodes(const qdq_node *n)
+{
+	return !in_float32(n) && n->op->id != QDQ_OP_Cast && reads_no_node(n);
+}
+
 /* Operators that have one, views and Transpose among them. */
 static bool in_float16(const qdq_node *n)
 {
@@ -173,8 +179,8 @@ bool qdq_holds_rounding(const qdq_run *r, const qdq_node *n, qdq_reason *why)
 		return true;
 	if (y->type != QDQ_TYPE_FLOAT16 || in_float32(n))
 		return false;
-	if (from != NULL && !in_float32(from) && reads_no_node(from))
-		return false; /* that rounds in any case */
+	if (from != NULL && rounds_without_nodes(from))
+		return false;
 	look_at_readers(y, &all);
 	if (from == NULL)
 		return !all.either;
@@ -187,7 +193,7 @@ bool qdq_rounds_for_others(const qdq_run *r, const qdq_node *n, qdq_reason *why)
 		const qdq_value *x = qdq_op_data_input(n, i) ? qdq_in(n, i) : NULL;
 		const qdq_node *from = x != NULL ? writer(x) : NULL;
 		bool rounded = from == NULL || x->type != QDQ_TYPE_FLOAT16 || qdq_only_use(x) != NULL ||
-			       in_float32(from) || reads_no_node(from);
+			       in_float32(from) || rounds_without_nodes(from);
 
 		for (const qdq_use *u = rounded ? NULL : x->uses; u != NULL && !rounded; u = u->next)
 			rounded = in_float16(u->node);
@@ -196,6 +202,14 @@ bool qdq_rounds_for_others(const qdq_run *r, const qdq_node *n, qdq_reason *why)
 		*why = (qdq_reason){.code = QDQ_REASON_HALF_ROUNDING, .operand = x->name};
 		return true;
 	}
+	return false;
+}
+
+bool qdq_rounds_apart(const qdq_run *r, const qdq_node *n)
+{
+	for (uint32_t i = 0; i < n->n_outputs && r->options->exact && !in_float32(n); i++)
+		if (n->outputs[i] != NULL && n->outputs[i]->type == QDQ_TYPE_FLOAT16)
+			return true;
 	return false;
 }
 
