@@ -115,11 +115,46 @@ def movable(model, feeds, integer, everywhere=False):
     return moved, addends
 
 
+INSIDE = ("inside.turn", "inside.apart", "inside.alike", "inside.top")  # numbers that bodies are moved by
+
+
+def moved_in_place(x, y):
+    """Nodes that make y of x where no shape is known: each element moved by itself and all of them alike, as far as INSIDE says, times
+    the tensor's largest number. What that makes no number of stays."""
+    turn, apart, alike, top = INSIDE
+    made = lambda op, inputs, out, **attributes: oh.make_node(op, inputs, [y + out], **attributes)
+    return [made("Abs", [x], ".size"), made("ReduceMax", [y + ".size"], ".largest", keepdims=0), made("Min", [y + ".largest", top], ".far"),
+            made("Mul", [x, turn], ".turned"), made("Sin", [y + ".turned"], ".noise"), made("Mul", [y + ".noise", apart], ".apart"),
+            made("Add", [y + ".apart", alike], ".both"), made("Mul", [y + ".both", y + ".far"], ".addend"), made("Add", [x, y + ".addend"], ".sum"),
+            made("IsNaN", [y + ".sum"], ".none"), made("Where", [y + ".none", x, y + ".sum"], "")]
+
+
+def move_inside(graph, scales=frozenset(), inside=False):
+    """Moves what stands in front of Qs in bodies of If, Loop and Scan; says whether there are any."""
+    scales = scales | {i.name for i in graph.initializer if i.data_type == onnx.TensorProto.FLOAT}
+    found, nodes = False, []
+    for n in graph.node:
+        for a in n.attribute:
+            found = (a.type == onnx.AttributeProto.GRAPH and move_inside(a.g, scales, True)) or found
+        if inside and n.op_type == "QuantizeLinear" and n.input[1] in scales:
+            nodes += moved_in_place(n.input[0], n.output[0] + ".moved")
+            n.input[0] = n.output[0] + ".moved"
+            found = True
+        nodes.append(n)
+    nodes = [onnx.NodeProto.FromString(n.SerializeToString()) for n in nodes]
+    graph.node.clear()
+    graph.node.extend(nodes)
+    return found
+
+
 class Ranges:
     """What moving numbers at jumps makes of a model's outputs, with these inputs."""
 
     def __init__(self, model, feeds, integer, most, everywhere):
         moved, self.addends = movable(model, feeds, integer, everywhere)
+        self.inside = move_inside(moved.graph)
+        if self.inside:
+            moved.graph.input.extend(oh.make_tensor_value_info(name, 1, ()) for name in INSIDE)
         self.wide = integer and any(a_step(model, n, True) for n in model.graph.node)  # sums of many codes that are off by a step
         self.session, self.feeds, self.most, self.model = session(moved), feeds, most, model
         self.rng, self.rounds, self.low = np.random.default_rng(1), 0, None
@@ -133,6 +168,10 @@ class Ranges:
             for name, (shape, far) in self.addends.items():
                 sign = self.rng.integers(-1, 2, shape if apart else ())
                 noise[name] = np.full(shape, sign * size * far, np.float32)
+            if self.inside:
+                far = self.rng.choice((-size, size))
+                numbers = self.rng.uniform(1e3, 1e5), far * apart, far * (not apart), 1e30
+                noise.update((name, np.array(x, np.float32)) for name, x in zip(INSIDE, numbers))
             out = self.session.run(None, {**self.feeds, **noise})
             self.low = out if self.low is None else [np.fmin(a, b) for a, b in zip(self.low, out)]
             self.high = out if self.rounds == 0 else [np.fmax(a, b) for a, b in zip(self.high, out)]
@@ -142,7 +181,7 @@ class Ranges:
         """Is `got` within? None: it is; else what is not."""
         self.go_on(ROUNDS)
         difference = beyond(self.low, self.high, names, got, self.most, self.wide)
-        if difference is not None and self.addends:
+        if difference is not None and (self.addends or self.inside):
             self.go_on(8 * ROUNDS)
             difference = beyond(self.low, self.high, names, got, self.most, self.wide)
         return difference
