@@ -32,6 +32,7 @@ struct widening {
 	qdq_run *run;
 	qdq_map wide; /* value of 16 bits, which stays -> the float32 value that stands for it */
 	qdq_map open; /* floats that something else than Qs reads, behind what only moves or chooses elements */
+	qdq_map shut; /* nodes that move or choose, none of whose results is open */
 	qdq_map lost; /* values that are no more rounded as they were, or computed from such */
 };
 
@@ -165,13 +166,19 @@ static bool becomes_codes(const struct widening *w, const qdq_use *u)
 	const qdq_node *n = u->node;
 	uint32_t index = qdq_use_index(u);
 
-	if (n->graph != w->run->graph || !follows_operands(n))
+	if (n->graph != w->run->graph)
 		return false;
 	if (n->op->id == QDQ_OP_QuantizeLinear)
-		return index == 0;
+		return index == 0 && follows_operands(n);
 	if (n->op->cls == QDQ_CLASS_SHAPE)
-		return true;
-	if (!chooses(n) || !qdq_op_data_input(n, index))
+		return follows_operands(n);
+	return qdq_map_get(&w->shut, n) != NULL && qdq_op_data_input(n, index);
+}
+
+/* Is no result of n open, which has been found out of each? */
+static bool is_shut(const struct widening *w, const qdq_node *n)
+{
+	if (!chooses(n) || !follows_operands(n))
 		return false;
 	for (uint32_t i = 0; i < n->n_outputs; i++) {
 		const qdq_value *y = qdq_out(n, i);
@@ -185,7 +192,7 @@ static bool becomes_codes(const struct widening *w, const qdq_use *u)
 /* From the last node to the first: which values are open. */
 static void find_open(struct widening *w)
 {
-	for (qdq_node *n = w->run->graph->last; n != NULL; n = n->prev)
+	for (qdq_node *n = w->run->graph->last; n != NULL; n = n->prev) {
 		for (uint32_t i = 0; i < n->n_outputs; i++) {
 			qdq_value *y = qdq_out(n, i);
 			bool open = y != NULL && y->n_outputs != 0;
@@ -195,6 +202,9 @@ static void find_open(struct widening *w)
 			if (open)
 				qdq_map_set(&w->open, y, y);
 		}
+		if (is_shut(w, n))
+			qdq_map_set(&w->shut, n, n);
+	}
 }
 
 /* Are the products of a DQ numbers of 16 bits? */
@@ -347,6 +357,7 @@ static void run(qdq_run *r)
 	}
 	qdq_map_init(&w.wide, &r->scratch);
 	qdq_map_init(&w.open, &r->scratch);
+	qdq_map_init(&w.shut, &r->scratch);
 	qdq_map_init(&w.lost, &r->scratch);
 	find_open(&w);
 	for (qdq_node *n = r->graph->first; n != NULL; n = next) {
