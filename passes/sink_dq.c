@@ -163,7 +163,7 @@ static qdq_node *furthest_pair(const qdq_node *n)
 
 	for (int i = 0; i < PAIRS && (q = pair_of(x, &p)) != NULL; i++) {
 		if ((furthest == NULL || !qdq_params_equal(&before, &p)) &&
-		    (!qdq_passes_operator(n, &p, true, &out, &why) || !qdq_params_round_trip(&p)))
+		    !qdq_passes_operator(n, &p, true, &out, &why))
 			break;
 		before = p;
 		furthest = q;
