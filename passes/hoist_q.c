@@ -271,6 +271,15 @@ static void write_codes(qdq_node *n, uint32_t i, qdq_node *q, qdq_type codes)
 	qdq_node_remove(q);
 }
 
+/* Of codes it is nothing, whatever float16 it was there for. */
+static void drop_identity(qdq_node *n)
+{
+	if (n->op->id != QDQ_OP_Identity || n->outputs[0]->n_outputs != 0)
+		return;
+	qdq_value_replace_uses(n->outputs[0], qdq_in(n, 0));
+	qdq_node_remove(n);
+}
+
 static void hoist(struct hoisting *h, qdq_node *q)
 {
 	qdq_run *r = h->run;
@@ -310,6 +319,8 @@ static void hoist(struct hoisting *h, qdq_node *q)
 				qdq_value_set_type(n->outputs[i], p.codes, n->outputs[i]->shape);
 	}
 	qdq_applied(r, on_codes ? "hoist_q.move" : "hoist_q.unit", QDQ_EXACT, 0, n->origin);
+	if (on_codes)
+		drop_identity(n);
 }
 
 static void run(qdq_run *r)
