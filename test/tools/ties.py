@@ -13,6 +13,7 @@ import shrink_graph
 
 JUMPS = {"QuantizeLinear", "ArgMax", "TopK", "Round", "Floor", "Greater", "DynamicQuantizeLinear",
          "InstanceNormalization", "LayerNormalization", "Sub", "ReduceMean"}  # the last ones make small errors large
+HANDS_ON = {"Relu", "Clip", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"}
 FLOATS = {"float16", "bfloat16", "float32", "float64"}
 MOVED = 1e-5
 ROUNDS = 32
@@ -73,8 +74,19 @@ def first_difference(names, a, b):
     return None if len(a) == len(b) else "%d outputs, not %d" % (len(b), len(a))
 
 
+def in_front(model, n):
+    """Of a MaxPool that says where it found what it gives: the operator behind which numbers are only handed on to it; those that are
+    equal there (a Relu makes zeros of many) stay so. None: they are codes."""
+    made = {o: m for m in model.graph.node for o in m.output}
+    while made.get(n.input[0]) is not None and made[n.input[0]].op_type in HANDS_ON:
+        n = made[n.input[0]]
+    return None if n.input[0] in made and made[n.input[0]].op_type == "DequantizeLinear" else n
+
+
 def jumps(model):
-    return [n for n in model.graph.node if n.op_type in JUMPS or n.op_type.startswith("QLinear")]
+    found = [n for n in model.graph.node if n.op_type in JUMPS or n.op_type.startswith("QLinear")]
+    places = [in_front(model, n) for n in model.graph.node if n.op_type == "MaxPool" and len(n.output) > 1]
+    return found + [n for n in places if n is not None]
 
 
 def holds_softmax(data):
