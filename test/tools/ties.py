@@ -105,21 +105,31 @@ def a_step(model, n, integer):
     return float(np.max(onnx.numpy_helper.to_array(scales[0]))) if scales else 0.0
 
 
+def places(model, n):
+    """Which inputs of an operator are moved: its data; of one of codes the scales that are no constants, in their place."""
+    if not n.op_type.startswith("QLinear"):
+        return [0] if n.input and n.input[0] else []
+    constant = {i.name for i in model.graph.initializer} - {i.name for i in model.graph.input}
+    return [k for k, name in enumerate(n.input) if name and name not in constant]
+
+
 def movable(model, feeds, integer, everywhere=False):
     """The model with an addend in front of each jump (or each operator), as inputs; and their shapes and sizes."""
-    found = [n for n in model.graph.node if n.input and n.input[0]] if everywhere else jumps(model)
-    names = list(dict.fromkeys(n.input[0] for n in found))
+    found = model.graph.node if everywhere else jumps(model)
+    names = list(dict.fromkeys(n.input[k] for n in found for k in places(model, n)))
     values = floats(model, names, feeds) if names else {}
     moved, addends = shrink_graph.copy(model), {}
     nodes = []
     for i, n in enumerate(moved.graph.node):
-        if n.input and n.input[0] in values and n in found:
-            v, addend = values[n.input[0]], "addend.%d" % i
+        for k in places(model, n) if n in found else []:
+            if n.input[k] not in values:
+                continue
+            v, addend = values[n.input[k]], "addend.%d.%d" % (i, k)
             finite = np.abs(v[np.isfinite(v)])
             addends[addend] = (v.shape, max(float(finite.max()) if finite.size else 0.0, a_step(model, n, integer) / MOVED))
             moved.graph.input.append(oh.make_tensor_value_info(addend, 1, v.shape))
-            nodes.append(oh.make_node("Add", [n.input[0], addend], [addend + ".sum"]))
-            n.input[0] = addend + ".sum"
+            nodes.append(oh.make_node("Add", [n.input[k], addend], [addend + ".sum"]))
+            n.input[k] = addend + ".sum"
         nodes.append(n)
     nodes = [onnx.NodeProto.FromString(n.SerializeToString()) for n in nodes]
     moved.graph.node.clear()
