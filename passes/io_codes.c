@@ -88,6 +88,30 @@ static uint32_t output_index(const qdq_value *v)
 	return i;
 }
 
+/* Does n only hand its input on? */
+static bool does_nothing(const qdq_node *n)
+{
+	return n->op->id == QDQ_OP_Identity || (n->op->id == QDQ_OP_Cast && qdq_in(n, 0)->type == n->outputs[0]->type);
+}
+
+/* y is about to become codes: who reads it has a DQ of its own. Outputs that were only another name of y (an Identity stood
+ * between the two, since both names must stay) are made by one at once. */
+static void give_readers(qdq_value *y, qdq_node *dq)
+{
+	for (qdq_use *u = y->uses, *next; u != NULL; u = next) {
+		qdq_node *n = u->node;
+
+		next = u->next;
+		if (n->graph != y->graph || !does_nothing(n) || n->outputs[0]->n_outputs == 0)
+			continue;
+		qdq_use_set(u, NULL);
+		qdq_value_redefine(n->outputs[0], qdq_node_clone(dq, dq), 0);
+		qdq_node_remove(n);
+	}
+	if (y->n_uses != 0)
+		qdq_value_replace_uses(y, qdq_node_clone(dq, dq)->outputs[0]);
+}
+
 static void output_as_codes(qdq_run *r, qdq_value *y)
 {
 	qdq_node *dq = qdq_def(y, QDQ_OP_DequantizeLinear);
@@ -104,8 +128,7 @@ static void output_as_codes(qdq_run *r, qdq_value *y)
 		return;
 	}
 	record(r, y, &p, true);
-	if (y->n_uses != 0) /* others have a DQ of their own */
-		qdq_value_replace_uses(y, qdq_node_clone(dq, dq)->outputs[0]);
+	give_readers(y, dq);
 	origin = dq->origin;
 	qdq_use_set(&dq->inputs[0], NULL);
 	qdq_value_redefine(y, codes->def, output_index(codes));
