@@ -137,6 +137,24 @@ def movable(model, feeds, integer, everywhere=False):
     return moved, addends
 
 
+def written_out(model):
+    """QLinearSoftmax, which a scale that comes from outside keeps, as the Q/DQ that it stands for: a step of it can be moved then."""
+    plain, nodes = shrink_graph.copy(model), []
+    new = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx")) >= 13
+    for n in plain.graph.node:
+        attributes = {a.name: a.i for a in n.attribute}
+        if n.op_type != "QLinearSoftmax" or new != (attributes["opset"] >= 13):
+            nodes.append(n)
+            continue
+        x, y = n.output[0] + ".float", n.output[0] + ".softmax"
+        nodes += [oh.make_node("DequantizeLinear", n.input[:3], [x]), oh.make_node("Softmax", [x], [y], axis=attributes.get("axis", -1)),
+                  oh.make_node("QuantizeLinear", [y, *n.input[3:]], n.output)]
+    nodes = [onnx.NodeProto.FromString(n.SerializeToString()) for n in nodes]
+    plain.graph.node.clear()
+    plain.graph.node.extend(nodes)
+    return plain
+
+
 INSIDE = ("inside.turn", "inside.apart", "inside.alike", "inside.top")  # numbers that bodies are moved by
 
 
@@ -173,11 +191,12 @@ class Ranges:
     """What moving numbers at jumps makes of a model's outputs, with these inputs."""
 
     def __init__(self, model, feeds, integer, most, everywhere):
-        moved, self.addends = movable(model, feeds, integer, everywhere)
+        plain = written_out(model)
+        moved, self.addends = movable(plain, feeds, integer, everywhere)
         self.inside = move_inside(moved.graph)
         if self.inside:
             moved.graph.input.extend(oh.make_tensor_value_info(name, 1, ()) for name in INSIDE)
-        self.wide = integer and any(a_step(model, n, True) for n in model.graph.node)  # sums of many codes that are off by a step
+        self.wide = integer and any(a_step(plain, n, True) for n in plain.graph.node)  # sums of many codes that are off by a step
         self.session, self.feeds, self.most, self.model = session(moved), feeds, most, model
         self.rng, self.rounds, self.low = np.random.default_rng(1), 0, None
 
