@@ -127,14 +127,14 @@ static bool each_rounds(const qdq_node *dq)
 	return dq->outputs[0] != NULL && dq->outputs[0]->type == QDQ_TYPE_FLOAT16;
 }
 
-/* Does n round what it reads and writes, whoever writes and reads it? */
-static bool rounds_anyway(const qdq_node *n)
+/* Does n, if it has a kernel, round what it reads and writes, whoever writes and reads it? */
+static bool rounds_if_kernel(const qdq_node *n)
 {
 	if (n->op->id == QDQ_OP_QuantizeLinear)
 		return true;
 	if (n->op->id == QDQ_OP_DequantizeLinear)
 		return each_rounds(n);
-	for (uint32_t i = 0; i < n->n_outputs && in_float16(n); i++) {
+	for (uint32_t i = 0; i < n->n_outputs && !in_float32(n); i++) {
 		if (n->outputs[i] == NULL || n->outputs[i]->type != QDQ_TYPE_FLOAT16)
 			continue;
 		if (n->outputs[i]->n_outputs != 0 && (n->graph->parent == NULL || n->graph->parent->region == NULL))
@@ -144,6 +144,12 @@ static bool rounds_anyway(const qdq_node *n)
 				return true;
 	}
 	return false;
+}
+
+/* And surely? */
+static bool rounds_anyway(const qdq_node *n)
+{
+	return (in_float16(n) || n->op->id == QDQ_OP_DequantizeLinear) && rounds_if_kernel(n);
 }
 
 /* What is true of all readers of a value. */
@@ -162,7 +168,7 @@ static void look_at_readers(const qdq_value *v, struct readers *all)
 		}
 		all->float32 = all->float32 && float32;
 		all->rounded = all->rounded && rounded;
-		all->either = all->either && (float32 || rounded);
+		all->either = all->either && (float32 || rounds_if_kernel(u->node));
 	}
 }
 

@@ -197,7 +197,8 @@ def with_casts(model, kind):
 
 
 def mixed(name, path, folder):
-    """They get the verdicts of float32 where a DQ may give another type (opset 23), or scales may be rounded."""
+    """They get the verdicts of float32 where a DQ may give another type (opset 23), or scales may be rounded. With --exact they
+    do not: ONNX Runtime leaves out the Casts and their roundings, which a DQ of float16 would not; there no bit changes."""
     base, half, out = [os.path.join(folder, f) for f in ("base.onnx", "half.onnx", "out.onnx")]
     for opset, arguments in ((19, ["--allow=bounded"]), (23, []), (23, ["--exact"])):
         model = with_casts(raised(onnx.load(path), opset), TensorProto.FLOAT16)
@@ -205,11 +206,14 @@ def mixed(name, path, folder):
             return
         onnx.save(raised(onnx.load(path), opset), base)
         onnx.save(model, half)
+        if "--exact" in arguments:
+            unchanged_in_runtime(half, folder, feeds_of(path))
+            continue
         a, b = optimize(base, base, out, *arguments), optimize(half, half, out, *arguments)
         if a is None or b is None:
             continue
         a, b = [{k: v[:3] for k, v in verdicts(r).items()} for r in (a, b)]
-        compare_verdicts(name, "%s with Casts, opset %d %s" % (name, opset, arguments), a, b, "--exact" in arguments)
+        compare_verdicts(name, "%s with Casts, opset %d %s" % (name, opset, arguments), a, b, False)
         reference = path[: -len(".onnx")] + ".ref.npz"
         if name in RUN and os.path.exists(reference):
             data = np.load(reference)
