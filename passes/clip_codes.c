@@ -4,7 +4,8 @@
  *
  *   x -- Q -- Clip(a, b) -- DQ -- y  =>   x -- Clip(DQ(a), DQ(b)) -- Q -- DQ -- y       as Brevitas narrows the codes
  *
- *   When    Q gives the bounds back for what they stand for; nobody else reads in between
+ *   When    Q gives the bounds back for what they stand for; nobody else reads in between. Not where the DQ, which may stand
+ *           behind moves, has other parameters: then it is not the range of this Q that was narrowed
  *   Keeps   the name of what the Clip gave
  *   Exact   EXACT
  *   Needs   constant scales                 Breaks  nothing
@@ -34,8 +35,46 @@ static qdq_value *scalar(qdq_graph *g, const char *base, const char *what, qdq_t
 	return qdq_graph_add_constant(g, qdq_unique_name(&m->names, qdq_format(&m->arena, "%s_%s", base, what)), t);
 }
 
+/* The DQ that input i of n goes to: n itself, one behind what moves it, or one in a fused operator. NULL: another reader. */
+static qdq_node *reader(const qdq_node *n, uint32_t i, const qdq_map *dqs)
+{
+	if (n->region != NULL) {
+		const qdq_use *u = n->region->body->inputs.items[i]->uses;
+
+		return u != NULL && qdq_use_index(u) == 0 && qdq_is_dequantizer(u->node) ? u->node : NULL;
+	}
+	if (i != 0)
+		return NULL;
+	if (qdq_is_dequantizer(n))
+		return (qdq_node *)(uintptr_t)n;
+	return (n->op->cls == QDQ_CLASS_MOVE || n->op->cls == QDQ_CLASS_MONO) && qdq_out(n, 0) != NULL
+		   ? qdq_map_get(dqs, n->outputs[0])
+		   : NULL;
+}
+
+/* A DQ that reads codes, by value: where there are several they are copies of one. */
+static void find_readers(const qdq_run *r, qdq_map *dqs)
+{
+	for (qdq_node *n = r->graph->last; n != NULL; n = n->prev)
+		for (uint32_t i = 0; i < n->n_inputs; i++) {
+			qdq_value *x = qdq_in(n, i);
+			qdq_node *dq = x != NULL ? reader(n, i, dqs) : NULL;
+
+			if (dq != NULL)
+				qdq_map_set(dqs, x, dq);
+		}
+}
+
+static bool means_otherwise(const qdq_map *dqs, const qdq_value *codes, const qdq_params *p)
+{
+	const qdq_node *dq = qdq_map_get(dqs, codes);
+	qdq_params behind;
+
+	return dq != NULL && (!qdq_params_of(dq, &behind) || !qdq_params_equal(p, &behind));
+}
+
 /* Clip moves in front of Q; codes that its bounds leave untouched need none. */
-static void clip_before_q(qdq_run *r, qdq_node *clip)
+static void clip_before_q(qdq_run *r, qdq_node *clip, const qdq_map *dqs)
 {
 	qdq_value *x = qdq_in(clip, 0);
 	qdq_value *y = qdq_out(clip, 0);
@@ -47,7 +86,8 @@ static void clip_before_q(qdq_run *r, qdq_node *clip)
 	qdq_node *made;
 
 	if (q == NULL || y == NULL || q->graph != clip->graph || qdq_only_use(x) == NULL || !qdq_params_of(q, &p) ||
-	    qdq_value_constant(qdq_in(q, 0)) != NULL || !qdq_type_is_int8(p.codes) || !p.per_tensor || !p.positive)
+	    qdq_value_constant(qdq_in(q, 0)) != NULL || !qdq_type_is_int8(p.codes) || !p.per_tensor || !p.positive ||
+	    means_otherwise(dqs, y, &p))
 		return;
 	if (!code_bound(&p, qdq_in(clip, 1), true, &low, &real_low) ||
 	    !code_bound(&p, qdq_in(clip, 2), false, &high, &real_high))
@@ -71,13 +111,16 @@ static void clip_before_q(qdq_run *r, qdq_node *clip)
 static void run(qdq_run *r)
 {
 	qdq_node *next;
+	qdq_map dqs;
 
 	if (r->model->opset < 12 || !qdq_model_has(r->model, QDQ_OP_Clip))
 		return;
+	qdq_map_init(&dqs, &r->scratch);
+	find_readers(r, &dqs);
 	for (qdq_node *n = r->graph->first; n != NULL; n = next) {
 		next = qdq_after(n);
 		if (qdq_is(n, QDQ_OP_Clip))
-			clip_before_q(r, n);
+			clip_before_q(r, n, &dqs);
 	}
 }
 
