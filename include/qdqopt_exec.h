@@ -46,9 +46,10 @@ typedef struct qdq_difference {
 	double rounding_got, rounding_expected; /* its codes */
 	double value;	  /* what it rounded, in steps from the zero point, as the integers have it: in float32 */
 	double exact;	  /* and as the meaning of the Q/DQ nodes has it: in real numbers, from the codes before it on;
-			     `value` where the evaluator cannot tell */
+			     `value` where the evaluator cannot tell. Without a rounding the float itself, else `got` */
 	double tie;	  /* how far `exact` is from the nearest tie, in steps */
-	int is_exact;	  /* the integers have the code that `exact` rounds to: the nodes' float32 went astray */
+	int is_exact;	  /* the integers have the code that `exact` rounds to, or a float within 1e-5 of it: the nodes'
+			     float32 went astray */
 	double tolerance; /* how far the integers' float32 can bring it: 1e-5, or 2^-22 of the largest number on the way
 			     from the codes before it, where that is more: beyond 42 steps */
 	int has_accumulator; /* of a contraction: */

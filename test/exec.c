@@ -698,6 +698,7 @@ int main(int argc, char **argv)
 		product_of_ties(false);
 		product_of_ties(true);
 		cancelled_bias();
+		cancelled_terms();
 		ties_of_concat();
 		run_out_of_memory();
 		products_of_floats(few ? 20 : 200);

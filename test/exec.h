@@ -65,6 +65,7 @@ void not_numbers(void);
 /* exec_ties.c: with two roundings, or one */
 void product_of_ties(bool pair);
 void cancelled_bias(void);
+void cancelled_terms(void);
 void ties_of_concat(void);
 /* exec_products.c: random contractions of floats */
 void products_of_floats(unsigned count);

@@ -119,6 +119,40 @@ void cancelled_bias(void)
 	verdict(found.wrong == 0, "a cancelled bias", "it is rounded by its own size");
 }
 
+/* ---- terms that cancel each other ---- */
+
+static void judge_float(void *user, const qdq_difference *d)
+{
+	ties *t = user;
+
+	t->differences++;
+	t->wrong += !(d->rounding == NULL && d->is_exact && d->has_accumulator);
+}
+
+/* x -- Q -- DQ -- MatMul -- y, where terms of 457 leave sums of 1: float32 numbers of DQs are off by more than a float
+ * that is right to a hundred thousandth */
+void cancelled_terms(void)
+{
+	text t = {0};
+	float x[ROWS * DEPTH];
+	ties found = {0};
+
+	state = 6;
+	say(&t,
+	    "<ir_version: 8, opset_import: [\"\" : 17]>\ng (float[%d,%d] x) => (float[%d,%d] y)\n<\n"
+	    "  float x_s = {0.1}, int8 x_z = {0}, float w_s = {0.3}, int8 w_z = {0}, int8[%d,%d] w = {",
+	    ROWS, DEPTH, ROWS, COLUMNS, DEPTH, COLUMNS);
+	for (int i = 0; i < DEPTH * COLUMNS; i++)
+		say(&t, "%s%d", i == 0 ? "" : ", ", i < COLUMNS ? 127 : i < 2 * COLUMNS ? -120 : (int)draw(7) - 3);
+	say(&t, "}\n>\n{\n  xq = QuantizeLinear(x, x_s, x_z)\n  xd = DequantizeLinear(xq, x_s, x_z)\n"
+		"  wd = DequantizeLinear(w, w_s, w_z)\n  y = MatMul(xd, wd)\n}\n");
+	for (int i = 0; i < ROWS * DEPTH; i++)
+		x[i] = i % DEPTH == 0 ? 12.0f : i % DEPTH == 1 ? 12.7f : 0.1f * (float)((int)draw(3) - 1);
+	run_judged(&t, x, judge_float, &found, "cancelled terms");
+	verdict(found.differences != 0 && found.wrong == 0, "cancelled terms",
+		"none differs, or one that is not what its codes mean");
+}
+
 /* ---- two Qs behind a Concat ---- */
 
 /* x -- Q -- DQ --.

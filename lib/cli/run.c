@@ -82,6 +82,8 @@ static void print_difference(void *user, const qdq_difference *d)
 	if (d->rounding != NULL)
 		printf("%.9g before rounding, exactly %.11g, %.3g from a tie%s)\n", d->value, d->exact, d->tie,
 		       d->is_exact ? ", rounded right" : "");
+	else if (d->is_exact)
+		printf("nothing was rounded otherwise, exactly %.11g: right)\n", d->exact);
 	else
 		printf("nothing was rounded otherwise)\n");
 }
