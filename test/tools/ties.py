@@ -11,7 +11,7 @@ import onnxruntime as ort
 import fakes
 import shrink_graph
 
-JUMPS = {"QuantizeLinear", "ArgMax", "TopK", "Round", "Floor", "Greater", "DynamicQuantizeLinear",
+JUMPS = {"QuantizeLinear", "ArgMax", "TopK", "Round", "Floor", "Greater", "Equal", "DynamicQuantizeLinear",
          "InstanceNormalization", "LayerNormalization", "Sub", "ReduceMean"}  # the last ones make small errors large
 HANDS_ON = {"Relu", "Clip", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"}
 FLOATS = {"float16", "bfloat16", "float32", "float64"}
