@@ -41,15 +41,19 @@ static void decline(qdq_run *r, const char *rule, const qdq_value *v, const qdq_
 	qdq_declined(r, rule, n != NULL ? n->origin : NULL, &why);
 }
 
-/* The Q that alone reads v; NULL: something else does. */
-static qdq_node *only_quantizer(const qdq_value *v, qdq_params *p)
+/* Do Qs with the same parameters, and nothing else, read v? */
+static bool only_quantizers(const qdq_value *v, qdq_params *p)
 {
-	const qdq_use *u = qdq_only_use(v);
+	for (const qdq_use *u = v->uses; u != NULL; u = u->next) {
+		qdq_params own;
 
-	return u != NULL && qdq_is(u->node, QDQ_OP_QuantizeLinear) && u->node->graph == v->graph &&
-		       qdq_use_index(u) == 0 && u->node->outputs[0]->n_outputs == 0 && plain(u->node, p)
-		   ? u->node
-		   : NULL;
+		if (!qdq_is(u->node, QDQ_OP_QuantizeLinear) || u->node->graph != v->graph || qdq_use_index(u) != 0 ||
+		    u->node->outputs[0]->n_outputs != 0 || !plain(u->node, &own) ||
+		    (u != v->uses && !qdq_params_equal(p, &own)))
+			return false;
+		*p = own;
+	}
+	return v->n_outputs == 0;
 }
 
 static bool is_real(const qdq_value *v)
@@ -59,22 +63,27 @@ static bool is_real(const qdq_value *v)
 
 static void input_as_codes(qdq_run *r, qdq_value *v)
 {
-	qdq_params p;
-	qdq_node *q = only_quantizer(v, &p);
 	const qdq_origin *origin;
+	const qdq_use *next;
+	qdq_params p;
 
 	if (!is_real(v) || v->n_uses == 0 || v->tensor != NULL)
 		return; /* not read, or with a default, which is float */
-	if (q == NULL) {
+	if (!only_quantizers(v, &p)) {
 		decline(r, "io_codes.input", v, v->uses->node, "input");
 		return;
 	}
 	record(r, v, &p, false);
-	origin = q->origin;
-	qdq_use_set(&q->inputs[0], NULL);
+	origin = v->uses->node->origin;
 	qdq_value_set_type(v, p.codes, v->shape);
-	qdq_value_replace_uses(q->outputs[0], v);
-	qdq_node_remove(q);
+	for (const qdq_use *u = v->uses; u != NULL; u = next) {
+		qdq_node *q = u->node;
+
+		next = u->next; /* what reads the codes comes in front of it */
+		qdq_use_set(&q->inputs[0], NULL);
+		qdq_value_replace_uses(q->outputs[0], v);
+		qdq_node_remove(q);
+	}
 	qdq_applied(r, "io_codes.input", QDQ_EXACT, 0, origin);
 }
 
@@ -148,7 +157,9 @@ static void run(qdq_run *r)
 }
 
 static const qdq_rule rules[] = {
-    {.name = "io_codes.input", .exactness = QDQ_EXACT, .text = "an input that only a Q reads is given as codes"},
+    {.name = "io_codes.input",
+     .exactness = QDQ_EXACT,
+     .text = "an input that only Qs with the same parameters read is given as codes"},
     {.name = "io_codes.output", .exactness = QDQ_EXACT, .text = "an output that a DQ makes is given as codes"},
 };
 
