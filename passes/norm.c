@@ -426,6 +426,14 @@ static void take_lookup(struct norm *k, const qdq_value *v)
 	qdq_outline_take(&k->out, gather);
 }
 
+/* Takes in the DQ that v has; false: it has one that stays, with what is in front of it. */
+static bool take_value(struct norm *k, const qdq_value *v)
+{
+	qdq_params p;
+
+	return qdq_outline_take_dequantizer(&k->out, v) || qdq_dequantized(v, &p) == NULL;
+}
+
 /* Sums of sums come in only where nobody else reads the inner one: else what reads it might lead back. */
 static void take_operands(struct norm *k, const qdq_node *sum, int *sums)
 {
@@ -433,10 +441,9 @@ static void take_operands(struct norm *k, const qdq_node *sum, int *sums)
 		const qdq_value *v = qdq_in(sum, i);
 		qdq_node *q, *dq, *inner;
 
-		if (qdq_value_constant(v) != NULL)
+		if (qdq_value_constant(v) != NULL || !take_value(k, v))
 			continue;
 		inner = sum_behind(k, v, &q, &dq);
-		qdq_outline_take_dequantizer(&k->out, v);
 		take_lookup(k, v);
 		if (inner == NULL || *sums == MOST_SUMS || qdq_reader(v) == NULL ||
 		    (q != NULL && (qdq_reader(q->outputs[0]) == NULL || qdq_reader(inner->outputs[0]) == NULL)))
@@ -455,7 +462,8 @@ static void take_sum(struct norm *k)
 	qdq_node *sum = k->constant ? sum_behind(k, k->x, &q, &dq) : NULL;
 	int sums = 1;
 
-	qdq_outline_take_dequantizer(&k->out, k->x);
+	if (!take_value(k, k->x))
+		return;
 	take_lookup(k, k->x);
 	if (sum == NULL)
 		return;
