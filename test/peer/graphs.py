@@ -511,13 +511,19 @@ class Judge:
         return data, complaint
 
     def half_meets_nan(self, driver, feeds):
-        """The same of a network with 16-bit floats, in the reference evaluator."""
+        """The same of a network with 16-bit floats, in the reference evaluator; a Q whose scale is 0 divides 0 by 0."""
         probe = shrink_graph.copy(self.original)
         known = {o.name for o in probe.graph.output}
         probe.graph.output.extend(oh.make_empty_tensor_value_info(o) for n in probe.graph.node for o in n.output if o and o not in known)
         answer, values = driver.run(probe, feeds)
-        arrays = map(onnx.numpy_helper.to_array, filter(None, values))
-        return answer == "ok" and any(np.isnan(v.astype(np.float32)).any() for v in arrays if v.dtype.name in FLOATS)
+        if answer != "ok":
+            return False
+        known = {i.name: onnx.numpy_helper.to_array(i) for i in probe.graph.initializer}
+        known.update(zip((i.name for i in probe.graph.input), feeds))
+        known.update((o.name, onnx.numpy_helper.to_array(v)) for o, v in zip(probe.graph.output, values) if v is not None)
+        zeros = any(np.any(known[n.input[1]] == 0) for n in probe.graph.node
+                    if n.op_type == "QuantizeLinear" and n.input[1] in known)
+        return zeros or any(np.isnan(v.astype(np.float32)).any() for v in known.values() if v.dtype.name in FLOATS)
 
     def half_mode(self, driver, emit, options, names, feeds, given, peers):
         if options == ["--target", "ort-cpu"]:
