@@ -11,7 +11,8 @@ import onnxruntime as ort
 import fakes
 import shrink_graph
 
-JUMPS = {"QuantizeLinear", "ArgMax", "TopK", "Round", "Floor", "Greater", "Equal", "DynamicQuantizeLinear",
+JUMPS = {"QuantizeLinear", "DynamicQuantizeLinear", "Round", "Floor", "Ceil", "Sign", "Mod", "ThresholdedRelu", "Shrink",
+         "ArgMax", "ArgMin", "Hardmax", "TopK", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal",
          "InstanceNormalization", "LayerNormalization", "Sub", "ReduceMean"}  # the last ones make small errors large
 HANDS_ON = {"Relu", "Clip", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"}
 FLOATS = {"float16", "bfloat16", "float32", "float64"}
