@@ -442,7 +442,7 @@ class Judge:
 
     def beyond_16_bits(self, names, feeds, wanted, got, integer=False):
         """Are both within what roundings to the network's 16-bit type may do to it in float32? None: they are."""
-        if integer and any(n.op_type.startswith(("QLinear", "QGemm")) for n in self.original.graph.node):
+        if any(n.op_type.startswith(("QLinear", "QGemm")) for n in self.original.graph.node):
             self.counts["float16 not compared: integer forms"] += 1  # these round inside, where nothing can be moved
             return None
         if self.wide is None:

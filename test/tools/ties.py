@@ -17,6 +17,7 @@ JUMPS = {"QuantizeLinear", "DynamicQuantizeLinear", "Round", "Floor", "Ceil", "S
 HANDS_ON = {"Relu", "Clip", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"}
 FLOATS = {"float16", "bfloat16", "float32", "float64"}
 MOVED = 1e-5
+SMALLEST = 2.0**-14  # below that numbers of float16 lie no denser
 ROUNDS = 32
 
 
@@ -127,7 +128,8 @@ def movable(model, feeds, integer, everywhere=False):
                 continue
             v, addend = values[n.input[k]], "addend.%d.%d" % (i, k)
             finite = np.abs(v[np.isfinite(v)])
-            addends[addend] = (v.shape, max(float(finite.max()) if finite.size else 0.0, a_step(model, n, integer) / MOVED))
+            least = max(a_step(model, n, integer) / MOVED, SMALLEST if everywhere else 0.0)
+            addends[addend] = (v.shape, max(float(finite.max()) if finite.size else 0.0, least))
             moved.graph.input.append(oh.make_tensor_value_info(addend, 1, v.shape))
             nodes.append(oh.make_node("Add", [n.input[k], addend], [addend + ".sum"]))
             n.input[k] = addend + ".sum"
