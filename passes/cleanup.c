@@ -118,7 +118,7 @@ static bool merge(qdq_run *r, qdq_node *n, qdq_node *into)
 {
 	const qdq_origin *origin = n->origin;
 
-	if (qdq_rounds_apart(r, n)) {
+	if (qdq_rounds_apart(r, n) || qdq_rounds_apart(r, into)) {
 		qdq_declined(r, "cleanup.merge", origin, &(qdq_reason){.code = QDQ_REASON_HALF_ROUNDING});
 		return false;
 	}

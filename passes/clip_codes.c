@@ -52,7 +52,7 @@ static qdq_node *reader(const qdq_node *n, uint32_t i, const qdq_map *dqs)
 		   : NULL;
 }
 
-/* A DQ that reads codes, by value: where there are several they are copies of one. */
+/* A DQ that reads codes, by value: the first one where there are several, which mostly are copies of one. */
 static void find_readers(const qdq_run *r, qdq_map *dqs)
 {
 	for (qdq_node *n = r->graph->last; n != NULL; n = n->prev)

@@ -289,7 +289,7 @@ static void hoist(struct hoisting *h, qdq_node *q)
 	qdq_reason why;
 	bool on_codes, several;
 
-	if (n->graph != q->graph || qdq_out(n, 0) != x || !qdq_params_of(q, &p) || !no_constants(n))
+	if (n->graph != q->graph || qdq_out(n, 0) != x || !qdq_params_of(q, &p) || !alone(h, q, &p) || !no_constants(n))
 		return;
 	if (!qdq_passes_operator(n, &p, false, &inner, &why)) {
 		if (why.code != QDQ_REASON_NONE)
@@ -299,8 +299,8 @@ static void hoist(struct hoisting *h, qdq_node *q)
 	on_codes = qdq_runs_on_codes(n, &inner);
 	if (!on_codes && !qdq_params_round_trip(&inner))
 		return;
-	if (!worthwhile(n, &inner, on_codes) || !suits_target(r, n, &inner) || !alone(h, q, &p) ||
-	    !others_alike(h, n, &p, &several) || (several && !on_codes))
+	if (!worthwhile(n, &inner, on_codes) || !suits_target(r, n, &inner) || !others_alike(h, n, &p, &several) ||
+	    (several && !on_codes))
 		return;
 	if (qdq_rounds_for_others(r, n, &why)) {
 		qdq_declined(r, "hoist_q.move", n->origin, &why);

@@ -183,6 +183,8 @@ bool qdq_holds_rounding(const qdq_run *r, const qdq_node *n, qdq_reason *why)
 	*why = (qdq_reason){.code = QDQ_REASON_HALF_ROUNDING, .operand = y->name};
 	if (from == NULL && qdq_feeds_alone(r, y))
 		return true;
+	if (from != NULL && from->op->id == QDQ_OP_Cast && qdq_in(from, 0)->type == QDQ_TYPE_FLOAT16)
+		return true; /* without n the Cast might be the network's last, which stays with its rounding */
 	if (y->type != QDQ_TYPE_FLOAT16 || in_float32(n))
 		return false;
 	if (from != NULL && rounds_without_nodes(from))
@@ -211,10 +213,20 @@ bool qdq_rounds_for_others(const qdq_run *r, const qdq_node *n, qdq_reason *why)
 	return false;
 }
 
+static bool read_by_cast(const qdq_value *v)
+{
+	for (const qdq_use *u = v->uses; u != NULL; u = u->next)
+		if (u->node->region != NULL ? read_by_cast(u->node->region->body->inputs.items[qdq_use_index(u)])
+					    : u->node->op->id == QDQ_OP_Cast)
+			return true;
+	return false;
+}
+
 bool qdq_rounds_apart(const qdq_run *r, const qdq_node *n)
 {
-	for (uint32_t i = 0; i < n->n_outputs && r->options->exact && !in_float32(n); i++)
-		if (n->outputs[i] != NULL && n->outputs[i]->type == QDQ_TYPE_FLOAT16)
+	for (uint32_t i = 0; i < n->n_outputs && r->options->exact; i++)
+		if (n->outputs[i] != NULL && n->outputs[i]->type == QDQ_TYPE_FLOAT16 &&
+		    (!in_float32(n) || read_by_cast(n->outputs[i])))
 			return true;
 	return false;
 }

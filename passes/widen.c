@@ -12,20 +12,21 @@
  *   Keeps   names; types of inputs and outputs, and of what operators that the table does not know and bodies of If and
  *           Loop read: a Cast stands there; everything where --float-type fp16 was given
  *   Exact   EXACT for what moves or chooses elements. Everything else is no more rounded to 16 bits. STEP1 where that
- *           alone stands between codes: half a unit of 16 bits in front of a Q moves its code by a step at most. BOUNDED,
- *           without a bound, where operators compute with such results, or they leave the network: roundings add up, and
+ *           alone stands between codes of 8 bits that lie within float16: half a unit of 16 bits in front of a Q moves its
+ *           code by a step at most. BOUNDED, without a bound, where operators compute with such results, or they leave the network: roundings add up, and
  *           sums may be small beside what was rounded. Without being asked all the same, but for --exact: ONNX Runtime
  *           leaves most of them out in any case
  *   Needs   types                           Breaks  nothing
  *   After   fold, read_fake                 Before  fold_bn, absorb_cast, precision, sink_dq
  *   Tests   test/golden/widen/, test/peer/qoperator.py     Ref     ONNX Runtime, insert_cast_transformer.cc
  */
-#include <math.h>
-
 #include "moves.h"
+
+#include <math.h>
 
 #define RULE "widen.float32"
 #define CHAIN "widen.chain"
+#define LARGEST_HALF 65504.0 /* of float16 */
 #define DIVIDES_IN_HALVES 23 /* Q of 16-bit floats, since this opset */
 
 struct widening {
@@ -160,6 +161,19 @@ static bool chooses(const qdq_node *n)
 	       (n->op->cls == QDQ_CLASS_MOVE && !qdq_op_interpolates(n));
 }
 
+/* Are half a unit of 16 bits less than a step of all codes that q gives, and are all of them reached without overflow? */
+static bool is_coarse(const qdq_node *q)
+{
+	qdq_params p;
+
+	if (!qdq_params_of(q, &p) || !p.constant || !qdq_type_is_int8(p.codes))
+		return false;
+	for (uint64_t c = 0; c < p.count; c++)
+		if (!(fabs(qdq_params_scale(&p, c)) * 255 <= LARGEST_HALF))
+			return false;
+	return true;
+}
+
 /* Does what is read here become codes and nothing else, on its way through what chooses? */
 static bool becomes_codes(const struct widening *w, const qdq_use *u)
 {
@@ -169,7 +183,7 @@ static bool becomes_codes(const struct widening *w, const qdq_use *u)
 	if (n->graph != w->run->graph)
 		return false;
 	if (n->op->id == QDQ_OP_QuantizeLinear)
-		return index == 0 && follows_operands(n);
+		return index == 0 && follows_operands(n) && is_coarse(n);
 	if (n->op->cls == QDQ_CLASS_SHAPE)
 		return follows_operands(n);
 	return qdq_map_get(&w->shut, n) != NULL && qdq_op_data_input(n, index);

@@ -245,7 +245,7 @@ def beyond(low, high, names, got, most, wide):
             more = (b.astype(np.int64) - a) * wide
             bad = (x < a - more) | (x > b + more)
             if x.dtype == np.int64:  # the one of some elements that is the largest: indices lie in no order
-                bad &= a == b
+                bad = (bad & (a == b)) | (x < 0) | (x > np.max(b, initial=0))
         if np.any(bad):
             at = np.flatnonzero(bad)[0]
             return "output '%s'[%d] is %r, ties allow %r to %r" % (name, at, x.reshape(-1)[at], a.reshape(-1)[at], b.reshape(-1)[at])
