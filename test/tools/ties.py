@@ -101,7 +101,7 @@ def a_step(model, n, integer):
     before = made.get(n.input[0]) if integer and n.op_type in ("QuantizeLinear", "Round") else None
     if before is not None and n.op_type == "Round" and before.op_type == "Div":  # a Q that is written out
         return 1.0 if before.input[0] in made and made[before.input[0]].op_type == "Softmax" else 0.0
-    if before is None or before.op_type != "Softmax":
+    if before is None or before.op_type != "Softmax" or len(n.input) < 2:
         return 0.0
     scales = [i for i in model.graph.initializer if i.name == n.input[1]]
     return float(np.max(onnx.numpy_helper.to_array(scales[0]))) if scales else 0.0
