@@ -24,11 +24,6 @@
 #include "../lib/eval/eval.h"
 #include "moves.h"
 
-static bool is_real(qdq_type t)
-{
-	return t == QDQ_TYPE_FLOAT || qdq_type_is_half(t);
-}
-
 static float in_type(qdq_type type, float x)
 {
 	return type == QDQ_TYPE_FLOAT16	   ? qdq_f16_to_f32(qdq_f32_to_f16(x))
@@ -117,7 +112,7 @@ static bool may_give(const qdq_run *r, const qdq_node *dq, const qdq_value *y, q
 	if (!qdq_params_of(dq, &p) || !p.constant || p.block != 0 || r->model->opset < 19)
 		return false;
 	if (y->type == QDQ_TYPE_FLOAT)
-		return qdq_type_is_int8(p.codes) && qdq_type_is_half(p.real) && is_real(p.scale->type) &&
+		return qdq_type_is_int8(p.codes) && qdq_type_is_half(p.real) && qdq_type_is_real(p.scale->type) &&
 		       (rounds_nothing(&p) || refuse(r, why, &p));
 	if (!qdq_type_is_half(y->type) || p.real != QDQ_TYPE_FLOAT || p.scale->type != QDQ_TYPE_FLOAT ||
 	    !(qdq_type_is_int8(p.codes) || p.codes == QDQ_TYPE_INT32))
@@ -302,9 +297,9 @@ static void round_dq(qdq_run *r, qdq_node *cast)
 	qdq_params p;
 	double bound;
 
-	if (dq == NULL || dq->graph != cast->graph || y == NULL || y->n_uses == 0 || !is_real(y->type) ||
-	    !qdq_params_of(dq, &p) || !p.constant || p.block != 0 || !qdq_type_is_int8(p.codes) || !is_real(p.real) ||
-	    !is_real(p.scale->type))
+	if (dq == NULL || dq->graph != cast->graph || y == NULL || y->n_uses == 0 || !qdq_type_is_real(y->type) ||
+	    !qdq_params_of(dq, &p) || !p.constant || p.block != 0 || !qdq_type_is_int8(p.codes) ||
+	    !qdq_type_is_real(p.real) || !qdq_type_is_real(p.scale->type))
 		return;
 	bound = moved_by(&p, y->type);
 	if (isinf(bound)) {

@@ -47,9 +47,7 @@ static qdq_node *reader(const qdq_node *n, uint32_t i, const qdq_map *dqs)
 		return NULL;
 	if (qdq_is_dequantizer(n))
 		return (qdq_node *)(uintptr_t)n;
-	return (n->op->cls == QDQ_CLASS_MOVE || n->op->cls == QDQ_CLASS_MONO) && qdq_out(n, 0) != NULL
-		   ? qdq_map_get(dqs, n->outputs[0])
-		   : NULL;
+	return qdq_is_move(n) && qdq_out(n, 0) != NULL ? qdq_map_get(dqs, n->outputs[0]) : NULL;
 }
 
 /* A DQ that reads codes, by value: the first one where there are several, which mostly are copies of one. */

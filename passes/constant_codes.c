@@ -106,7 +106,7 @@ static bool reads_constant_codes(const qdq_node *n)
 
 static bool gives_codes(const qdq_node *n)
 {
-	return (n->op->cls == QDQ_CLASS_MOVE || n->op->cls == QDQ_CLASS_MONO) && is_codes(qdq_out(n, 0));
+	return qdq_is_move(n) && is_codes(qdq_out(n, 0));
 }
 
 /* An operator whose result has the codes of what it reads. */

@@ -138,7 +138,7 @@ static void fuse_code_concat(qdq_run *r, qdq_node *n)
 /* Is input i of n data that may be dequantized in front of it? */
 static bool takes_data(const qdq_node *n, uint32_t i)
 {
-	if (n->op->cls == QDQ_CLASS_MOVE || n->op->cls == QDQ_CLASS_MONO)
+	if (qdq_is_move(n))
 		return qdq_op_data_input(n, i);
 	return n->op->cls != QDQ_CLASS_REDUCE || i == 0;
 }
@@ -223,8 +223,7 @@ static void each_backward(qdq_run *r, void (*fuse)(qdq_run *r, qdq_node *n), con
 
 static bool is_other(const qdq_node *n)
 {
-	return n->op->cls == QDQ_CLASS_MOVE || n->op->cls == QDQ_CLASS_MONO || n->op->cls == QDQ_CLASS_REDUCE ||
-	       n->op->cls == QDQ_CLASS_NORM;
+	return qdq_is_move(n) || n->op->cls == QDQ_CLASS_REDUCE || n->op->cls == QDQ_CLASS_NORM;
 }
 
 /* Room for one event each, so that the list need not grow again and again. */

@@ -42,11 +42,6 @@ struct parts {
 	bool several;
 };
 
-static bool is_move(const qdq_node *n)
-{
-	return n->op->cls == QDQ_CLASS_MOVE || n->op->cls == QDQ_CLASS_MONO;
-}
-
 /* Each Q once, so that a fork is not gone through again and again for its readers. */
 static void add_work(struct hoisting *h, qdq_node *q)
 {
@@ -54,7 +49,7 @@ static void add_work(struct hoisting *h, qdq_node *q)
 	struct readers *known;
 	qdq_params p;
 
-	if (x == NULL || x->def == NULL || !is_move(x->def) || !qdq_params_of(q, &p))
+	if (x == NULL || x->def == NULL || !qdq_is_move(x->def) || !qdq_params_of(q, &p))
 		return;
 	*qdq_push(&h->run->scratch, &h->work) = q;
 	known = qdq_map_get(&h->readers, x);
@@ -109,8 +104,7 @@ static bool can_write_codes(const qdq_value *x)
 
 	return n != NULL && qdq_only_use(x) != NULL &&
 	       (n->op->cls == QDQ_CLASS_CONTRACT || n->op->cls == QDQ_CLASS_POINTWISE ||
-		n->op->cls == QDQ_CLASS_REDUCE || n->op->cls == QDQ_CLASS_MONO || n->op->cls == QDQ_CLASS_MOVE ||
-		n->op->id == QDQ_OP_BatchNormalization);
+		n->op->cls == QDQ_CLASS_REDUCE || qdq_is_move(n) || n->op->id == QDQ_OP_BatchNormalization);
 }
 
 static bool any_input(const qdq_node *n, bool (*test)(const qdq_value *v))
@@ -136,8 +130,7 @@ static bool goes_on(const qdq_value *x, const qdq_params *p)
 	qdq_reason why;
 	bool on_codes;
 
-	if (n == NULL || qdq_is_clamp(n) || n->n_outputs != 1 ||
-	    (n->op->cls != QDQ_CLASS_MOVE && n->op->cls != QDQ_CLASS_MONO) || qdq_only_use(x) == NULL ||
+	if (n == NULL || qdq_is_clamp(n) || n->n_outputs != 1 || !qdq_is_move(n) || qdq_only_use(x) == NULL ||
 	    !qdq_passes_operator(n, p, false, &inner, &why))
 		return false;
 	on_codes = qdq_runs_on_codes(n, &inner);

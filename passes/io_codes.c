@@ -56,18 +56,13 @@ static bool only_quantizers(const qdq_value *v, qdq_params *p)
 	return v->n_outputs == 0;
 }
 
-static bool is_real(const qdq_value *v)
-{
-	return v->type == QDQ_TYPE_FLOAT || v->type == QDQ_TYPE_FLOAT16 || v->type == QDQ_TYPE_BFLOAT16;
-}
-
 static void input_as_codes(qdq_run *r, qdq_value *v)
 {
 	const qdq_origin *origin;
 	const qdq_use *next;
 	qdq_params p;
 
-	if (!is_real(v) || v->n_uses == 0 || v->tensor != NULL)
+	if (!qdq_type_is_real(v->type) || v->n_uses == 0 || v->tensor != NULL)
 		return; /* not read, or with a default, which is float */
 	if (!only_quantizers(v, &p)) {
 		decline(r, "io_codes.input", v, v->uses->node, "input");
@@ -129,7 +124,7 @@ static void output_as_codes(qdq_run *r, qdq_value *y)
 	const qdq_origin *origin;
 	qdq_params p;
 
-	if (!is_real(y))
+	if (!qdq_type_is_real(y->type))
 		return;
 	if (dq == NULL || !plain(dq, &p) || y->n_outputs != 1 || codes->def == NULL || codes->def->graph != y->graph ||
 	    codes->n_outputs != 0) {

@@ -500,7 +500,7 @@ static bool gives_indices(const qdq_node *n)
 bool qdq_passes_operator(const qdq_node *n, const qdq_params *p, bool toward_output, qdq_params *out, qdq_reason *why)
 {
 	*why = (qdq_reason){0};
-	if ((n->op->cls != QDQ_CLASS_MOVE && n->op->cls != QDQ_CLASS_MONO) || qdq_out(n, 0) == NULL)
+	if (!qdq_is_move(n) || qdq_out(n, 0) == NULL)
 		return false;
 	if (qdq_kept_float(n))
 		return refuse(why, QDQ_REASON_KEPT_FLOAT, n->outputs[0]->name, qdq_type_text(n->wanted));

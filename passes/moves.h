@@ -21,6 +21,8 @@ bool qdq_runs_on_codes(const qdq_node *n, const qdq_params *p);
 
 /* ---- roundings.c: with --exact, where ONNX Runtime rounds to float16 ---- */
 
+/* Are all products of a DQ with parameters p, of 8 bits and constant, numbers of the type that it gives? */
+bool qdq_products_fit(const qdq_params *p);
 /* Are products of a DQ with parameters p rounded, and must they be where they are? */
 bool qdq_rounds_in_place(const qdq_run *r, const qdq_params *p);
 /* Would products of a DQ be rounded, and not where a Cast makes float16 (`to`) of them? */

@@ -334,7 +334,7 @@ static bool range_of_node(const qdq_node *n, const qdq_value *v, qdq_range *out,
 		return good;
 	if (n->op->id == QDQ_OP_Add || n->op->id == QDQ_OP_Sub || n->op->id == QDQ_OP_Mul)
 		return range_of_binary(n, out, left);
-	if (n->op->cls == QDQ_CLASS_MOVE || n->op->cls == QDQ_CLASS_MONO)
+	if (qdq_is_move(n))
 		return range_of_picked(n, v, out, left);
 	return n->op->cls == QDQ_CLASS_CONTRACT && range_of_contraction(n, out, left);
 }

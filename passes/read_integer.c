@@ -150,7 +150,7 @@ static const qdq_value *source_of(const qdq_value *codes)
 {
 	const qdq_node *n = codes->def;
 
-	for (int i = 0; i < MOVES && n != NULL && (n->op->cls == QDQ_CLASS_MOVE || n->op->cls == QDQ_CLASS_MONO); i++) {
+	for (int i = 0; i < MOVES && n != NULL && qdq_is_move(n); i++) {
 		if (n->n_inputs == 0 || qdq_in(n, 0) == NULL || qdq_in(n, 0)->type != codes->type)
 			break;
 		codes = qdq_in(n, 0);

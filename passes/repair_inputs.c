@@ -77,8 +77,7 @@ static bool params_behind(const qdq_value *v, qdq_params *p, int depth, int *vis
 	if (!keeps_range(n))
 		return false;
 	for (uint32_t i = 0; i < n->n_inputs; i++) {
-		bool data =
-		    n->op->cls == QDQ_CLASS_MOVE || n->op->cls == QDQ_CLASS_MONO ? qdq_op_data_input(n, i) : i == 0;
+		bool data = qdq_is_move(n) ? qdq_op_data_input(n, i) : i == 0;
 		qdq_range a, b;
 		qdq_params other;
 

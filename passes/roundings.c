@@ -17,17 +17,20 @@
  */
 #include "moves.h"
 
-bool qdq_rounds_in_place(const qdq_run *r, const qdq_params *p)
+bool qdq_products_fit(const qdq_params *p)
 {
-	if (!r->options->exact || p->real != QDQ_TYPE_FLOAT16)
-		return false;
 	if (!p->constant || !qdq_type_is_int8(p->codes))
-		return true;
+		return false;
 	for (uint64_t c = 0; c < p->count; c++)
 		for (int64_t q = qdq_type_min(p->codes); q <= qdq_type_max(p->codes); q++)
 			if (qdq_params_real(p, c, q) != qdq_params_scale(p, c) * (double)(q - qdq_params_zero(p, c)))
-				return true;
-	return false;
+				return false;
+	return true;
+}
+
+bool qdq_rounds_in_place(const qdq_run *r, const qdq_params *p)
+{
+	return r->options->exact && p->real == QDQ_TYPE_FLOAT16 && !qdq_products_fit(p);
 }
 
 /* Does a node give v when the network runs? */

@@ -303,7 +303,7 @@ static void run(qdq_run *r)
 			qdq_use_set(&n->inputs[0], dq->inputs[0].value);
 			drop_unread(dq);
 			qdq_changed(r);
-		} else if (n->op->cls == QDQ_CLASS_MOVE || n->op->cls == QDQ_CLASS_MONO) {
+		} else if (qdq_is_move(n)) {
 			sink(r, n);
 		} else if (n->op->id == QDQ_OP_Cast) {
 			qdq_give_cast(r, n);

@@ -92,7 +92,7 @@ static void run(qdq_run *r)
 		return;
 	for (qdq_node *n = r->graph->last; n != NULL; n = previous) {
 		previous = n->prev;
-		if (n->op->cls == QDQ_CLASS_MOVE || n->op->cls == QDQ_CLASS_MONO)
+		if (qdq_is_move(n))
 			lift(r, n);
 	}
 }

@@ -136,7 +136,7 @@ static void join_operands(turning *t, const qdq_node *n)
 /* Zero points, bounds and padding values: whoever reads them gets others where that is needed. */
 static void fix_constants(turning *t, const qdq_node *n)
 {
-	bool moves = n->op->cls == QDQ_CLASS_MOVE || n->op->cls == QDQ_CLASS_MONO;
+	bool moves = qdq_is_move(n);
 
 	for (uint32_t i = 1; i < n->n_inputs; i++)
 		if (is_s8(qdq_in(n, i)) && !(moves && qdq_op_data_input(n, i)))
@@ -151,7 +151,7 @@ static void look_at(turning *t, const qdq_node *n)
 			fix_operands(t, n);
 		else if (qdq_is_dequantizer(n) && is_s8(qdq_in(n, 0)) && !is_second(n))
 			root(t, qdq_in(n, 0))->wanted = true;
-	} else if (n->op->cls == QDQ_CLASS_MOVE || n->op->cls == QDQ_CLASS_MONO) {
+	} else if (qdq_is_move(n)) {
 		join_operands(t, n);
 		if (!moves_u8(n))
 			fix_operands(t, n);

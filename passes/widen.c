@@ -13,9 +13,9 @@
  *           Loop read: a Cast stands there; everything where --float-type fp16 was given
  *   Exact   EXACT for what moves or chooses elements. Everything else is no more rounded to 16 bits. STEP1 where that
  *           alone stands between codes of 8 bits that lie within float16: half a unit of 16 bits in front of a Q moves its
- *           code by a step at most. BOUNDED, without a bound, where operators compute with such results, or they leave the network: roundings add up, and
- *           sums may be small beside what was rounded. Without being asked all the same, but for --exact: ONNX Runtime
- *           leaves most of them out in any case
+ *           code by a step at most. BOUNDED, without a bound, where operators compute with such results, or they leave
+ *           the network: roundings add up, and sums may be small beside what was rounded. Without being asked all the same,
+ *           but for --exact: ONNX Runtime leaves most of them out in any case
  *   Needs   types                           Breaks  nothing
  *   After   fold, read_fake                 Before  fold_bn, absorb_cast, precision, sink_dq
  *   Tests   test/golden/widen/, test/peer/qoperator.py     Ref     ONNX Runtime, insert_cast_transformer.cc
@@ -221,18 +221,6 @@ static void find_open(struct widening *w)
 	}
 }
 
-/* Are the products of a DQ numbers of 16 bits? */
-static bool products_fit(const qdq_params *p)
-{
-	if (!p->constant || !qdq_type_is_int8(p->codes))
-		return false;
-	for (uint64_t c = 0; c < p->count; c++)
-		for (int64_t q = qdq_type_min(p->codes); q <= qdq_type_max(p->codes); q++)
-			if (qdq_params_real(p, c, q) != qdq_params_scale(p, c) * (double)(q - qdq_params_zero(p, c)))
-				return false;
-	return true;
-}
-
 /* Does n round to 16 bits what it computes, so that other numbers come of it in float32? */
 static bool rounds(const struct widening *w, const qdq_node *n)
 {
@@ -244,7 +232,7 @@ static bool rounds(const struct widening *w, const qdq_node *n)
 	if (n->op->id == QDQ_OP_QuantizeLinear)
 		return w->run->model->opset >= DIVIDES_IN_HALVES || qdq_attr_find(n, "precision") != NULL;
 	if (n->op->id == QDQ_OP_DequantizeLinear)
-		return gives_half && !(qdq_params_of(n, &p) && products_fit(&p));
+		return gives_half && !(qdq_params_of(n, &p) && qdq_products_fit(&p));
 	return n->op->id == QDQ_OP_Cast ? gives_half && !chooses(n) : !chooses(n);
 }
 

@@ -462,6 +462,11 @@ static inline bool qdq_is(const qdq_node *n, qdq_op_id id)
 {
 	return n != NULL && n->op->id == id;
 }
+/* Does it move, copy or order elements? */
+static inline bool qdq_is_move(const qdq_node *n)
+{
+	return n->op->cls == QDQ_CLASS_MOVE || n->op->cls == QDQ_CLASS_MONO;
+}
 /* Of ai.onnx or com.microsoft. */
 static inline bool qdq_is_quantizer(const qdq_node *n)
 {
@@ -707,6 +712,11 @@ static inline bool qdq_type_is_int8(qdq_type t)
 static inline bool qdq_type_is_half(qdq_type t)
 {
 	return t == QDQ_TYPE_FLOAT16 || t == QDQ_TYPE_BFLOAT16;
+}
+/* What Q reads and DQ gives. */
+static inline bool qdq_type_is_real(qdq_type t)
+{
+	return t == QDQ_TYPE_FLOAT || qdq_type_is_half(t);
 }
 /* QuantizeLinear (DequantizeLinear) with the parameters of p, before `before`; its output is named after hint. An
  * explicit zero point of type p->codes is always written. */
